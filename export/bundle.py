@@ -1,0 +1,73 @@
+"""The bundle folder: what is in it, its hashes, and the checks on opening it. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from tablert_dist.encoding import SubwordTokenizer
+from tablert_dist.errors import InputError
+from tablert_dist.schema import Schema
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle whose every file has the hash that its manifest says."""
+
+    folder: Path
+    graphs: Mapping[str, Path]
+    """Stage to ONNX file."""
+    tokenizer: SubwordTokenizer
+    schema: Schema
+    pad_id: int
+    manifest: Mapping[str, Any]
+
+
+def seal(folder: Path, graphs: Mapping[str, str], facts: Mapping[str, Any]) -> None:
+    """Write the manifest of a folder whose other files are complete: their sha256 and `facts`."""
+    files = {str(p.relative_to(folder)): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    manifest = {"format": FORMAT, "graphs": dict(graphs), **facts, "files": files}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read a bundle and check its files. Raises InputError where one is missing or altered."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files, graphs = manifest["files"], manifest["graphs"]
+        limit, pad_id, written = manifest["subword_limit"], manifest["pad_id"], manifest["format"]
+    except FileNotFoundError:
+        raise InputError(f"bundle {folder}: {MANIFEST} is missing") from None
+    except (KeyError, ValueError) as error:
+        raise InputError(f"bundle {folder}: {MANIFEST} is damaged ({error})") from None
+    if written != FORMAT:
+        raise InputError(f"bundle {folder}: its format is {written}, this version reads {FORMAT}")
+    for name, expected in files.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"bundle {folder}: {MANIFEST} names a file outside it: {name}")
+        if not path.is_file():
+            raise InputError(f"bundle {folder}: {name} is missing")
+        if sha256(path) != expected:
+            raise InputError(f"bundle {folder}: {name} was altered: its sha256 is not the manifest's")
+    for needed in ("tokenizer.json", "schema.json", *graphs.values()):
+        if needed not in files:
+            raise InputError(f"bundle {folder}: {MANIFEST} lists no {needed}")
+    schema = Schema.from_json(json.loads((folder / "schema.json").read_text(encoding="utf-8")))
+    tokenizer = SubwordTokenizer(Tokenizer.from_file(str(folder / "tokenizer.json")), limit)
+    return Bundle(folder, {stage: folder / name for stage, name in graphs.items()}, tokenizer, schema, pad_id, manifest)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

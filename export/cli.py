@@ -1,0 +1,76 @@
+"""`tablert-export --onnx`: a checkpoint, a run or a registered model as a verified bundle."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
+
+
+@click.command()
+@click.option("--onnx", is_flag=True, help="The only format there is; say it.")
+@click.option("--run", "run_name", default=None, metavar="NAME", help="A finished training or search.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), default=None, help="A checkpoint folder.")
+@click.option("--model", default=None, metavar="models:/NAME@ALIAS", help="A model in the registry.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; must not exist.")
+@plain_errors
+@config_options
+def main(config: Any, onnx: bool, run_name: str | None, checkpoint: Path | None, model: str | None, out: Path) -> None:
+    """Export a model and verify it against torch; a failed verification is exit code 1 and leaves nothing."""
+    set_up_logging()
+    from tablert_dist.errors import InputError
+
+    if not onnx:
+        raise InputError("say --onnx: tablert-export --onnx --checkpoint DIR --out DIR")
+    if sum(choice is not None for choice in (run_name, checkpoint, model)) != 1:
+        raise InputError("give one of --run NAME, --checkpoint DIR, --model models:/NAME@ALIAS")
+    from export.graph import VerificationError, export_bundle
+
+    with tempfile.TemporaryDirectory() as scratch:
+        source = checkpoint or (
+            _of_run(config, run_name) if run_name else _of_registry(config, str(model), Path(scratch))
+        )
+        try:
+            report = export_bundle(source, out, config.export)
+        except VerificationError as error:
+            for line in error.report.lines():
+                click.echo(line)
+            raise click.ClickException(
+                "the graph does not compute what the model computes; nothing was written"
+            ) from None
+    for line in report.lines():
+        click.echo(line)
+    click.echo(f"bundle: {out}")
+    click.echo(f"next: echo 'Some text .' | tablert predict --model {out}")
+
+
+def _of_run(config: Any, name: str) -> Path:
+    from tablert_dist.errors import InputError
+    from tablert_dist.train import runs
+
+    record = runs.find_run(config, name)
+    folder = runs.storage_root(config) / name
+    if record["kind"] == "tune":
+        result = folder / "result.json"
+        if not result.is_file():
+            raise InputError(f"the search '{name}' is not finished; go on with it by tablert tune --resume {name}")
+        import json
+
+        return Path(json.loads(result.read_text(encoding="utf-8"))["checkpoint"])
+    if record["status"] != "finished":
+        raise InputError(f"the training '{name}' is not finished; go on with it by tablert train --resume {name}")
+    from tablert_dist.train.fit import FitResult
+
+    return Path(FitResult(name, folder, record["results"]).best["checkpoint"])
+
+
+def _of_registry(config: Any, model: str, scratch: Path) -> Path:
+    from tablert_dist.tracking import default_uri, download
+    from tablert_dist.train.runs import storage_root
+
+    uri = config.tracking.uri or default_uri(storage_root(config))
+    return download(uri, model, scratch / "model") / "checkpoint"

@@ -1,0 +1,115 @@
+"""A checkpoint as a bundle: the graph, its verification, and everything that prediction needs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from export.bundle import seal
+from export.verify import Report, verify
+from tablert_dist import __version__
+from tablert_dist.checkpoint import load_checkpoint
+from tablert_dist.config import ExportConfig
+from tablert_dist.errors import InputError
+from tablert_dist.model import TableModel
+from tablert_dist.predictor import TABLE
+
+GRAPH = "table.onnx"
+OUTPUTS = ["entity_logits", "relation_logits"]
+
+
+class VerificationError(RuntimeError):
+    """The graph does not compute what the model computes; `report` says where."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__("; ".join(report.failures))
+        self.report = report
+
+
+def export_bundle(
+    checkpoint: Path, out: Path, config: ExportConfig, sentences: Sequence[Sequence[str]] | None = None
+) -> Report:
+    """Write the bundle `out` of a checkpoint, verified against torch on odd shapes and on `sentences` (lists of words).
+
+    Raises InputError where `out` exists, VerificationError where the graph differs; then nothing is left in `out`.
+    """
+    if out.exists():
+        raise InputError(f"{out} exists; give a folder that does not")
+    model, card = load_checkpoint(checkpoint)
+    part = out.parent / f".{out.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        export_graph(model, part / GRAPH, config.opset)
+        report = verify(model, card, part / GRAPH, config.tolerance, sentences or sample_sentences())
+        if report.failures:
+            raise VerificationError(report)
+        (part / "tokenizer.json").write_text(card.tokenizer.to_json(), encoding="utf-8")
+        _write(part / "schema.json", card.schema.to_json())
+        _write(part / "config.json", card.config)
+        _write(part / "training.json", {k: v for k, v in card.notes.items() if k != "history"})
+        _write(part / "report.json", report.to_json())
+        facts = {
+            "subword_limit": card.tokenizer.limit,
+            "pad_id": card.pad_id,
+            "opset": config.opset,
+            "precision": "fp32",
+            "versions": {"tablert_dist": __version__} | {p: version(p) for p in ("torch", "onnx", "onnxscript")},
+        }
+        seal(part, {TABLE: GRAPH}, facts)
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return report
+
+
+def export_graph(model: TableModel, path: Path, opset: int) -> None:
+    """Trace the model in evaluation mode with every axis of its inputs dynamic."""
+    names = {axis: torch.export.Dim(axis, min=1) for axis in ("batch", "subwords", "words", "pieces")}
+    # No two axes alike and none of them 1: the tracer would take equal sizes for the same axis, and 1 for a constant.
+    words = torch.full((2, 5, 3), -1)
+    words[0, :, 0] = torch.arange(1, 6)
+    words[1, :3, 0] = torch.arange(1, 4)
+    words[0, 4, 1] = 6
+    ids = torch.ones(2, 8, dtype=torch.int64)
+    batch, subwords = names["batch"], names["subwords"]
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            model.eval(),
+            (ids, torch.ones_like(ids), words),
+            str(path),
+            dynamo=True,
+            opset_version=opset,
+            input_names=["input_ids", "attention_mask", "word_subwords"],
+            output_names=OUTPUTS,
+            dynamic_shapes=(
+                {0: batch, 1: subwords},
+                {0: batch, 1: subwords},
+                {0: batch, 1: names["words"], 2: names["pieces"]},
+            ),
+            external_data=False,
+            verbose=False,
+        )
+
+
+def sample_sentences() -> list[list[str]]:
+    """The words of the packaged sample's dev and test: real sentences for a checkpoint whose data is not at hand."""
+    from tablert_dist.config import DataConfig
+    from tablert_dist.data import load_corpus
+
+    corpus = load_corpus(DataConfig(path="package:tablert_dist/sample"))
+    return [list(s.words) for split in ("dev", "test") for s in corpus.splits[split]]
+
+
+def _write(path: Path, tree: Any) -> None:
+    path.write_text(json.dumps(tree, indent=1, ensure_ascii=False), encoding="utf-8")

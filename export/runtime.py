@@ -1,0 +1,73 @@
+"""onnxruntime as an engine, and a bundle as a predictor. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from export.bundle import open_bundle
+from tablert_dist.config import PredictConfig
+from tablert_dist.errors import InputError
+from tablert_dist.predictor import Arrays, Predictor
+from tablert_dist.tables import TagSet
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class OnnxEngine:
+    """Runs the graphs of a bundle. Raises InputError where onnxruntime or the demanded provider is not to be had."""
+
+    def __init__(self, graphs: Mapping[str, Path], provider: str = "cpu", threads: int = 0) -> None:
+        ort = import_onnxruntime()
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # Waiting threads must not spin: they would take the cores from whatever else runs beside.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._sessions = {stage: _session(ort, path, options, provider) for stage, path in graphs.items()}
+        self.provider = next(iter(self._sessions.values())).get_providers()[0]
+
+    def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+        """As `Engine.run`."""
+        session = self._sessions[stage]
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(arrays)), strict=True))
+
+
+def load_bundle(folder: Path, config: PredictConfig) -> Predictor:
+    """An exported bundle as a predictor, its files checked against their hashes."""
+    bundle = open_bundle(folder)
+    engine = OnnxEngine(bundle.graphs, config.provider, config.threads)
+    return Predictor(engine, bundle.tokenizer, TagSet(bundle.schema), bundle.pad_id, config.max_cells)
+
+
+def import_onnxruntime() -> Any:
+    """The module, or an InputError that names the two extras."""
+    try:
+        import onnxruntime
+    except ImportError:
+        onnxruntime = None
+    # Uninstalling one of the two wheels leaves an empty namespace package of that name.
+    if onnxruntime is None or not hasattr(onnxruntime, "InferenceSession"):
+        raise InputError(
+            "onnxruntime is not installed: pip install 'tablert-dist[cpu]', or '[gpu]' on a machine with one"
+        )
+    return onnxruntime
+
+
+def _session(ort: Any, path: Path, options: Any, provider: str) -> Any:
+    wanted = PROVIDERS["cuda" if provider == "auto" else provider]
+    if provider != "cpu" and wanted in ort.get_available_providers():
+        # Being listed says nothing: a session that cannot have CUDA falls back to the CPU without an error.
+        session = ort.InferenceSession(str(path), options, providers=[wanted])
+        if session.get_providers()[0] == wanted:
+            return session
+    if provider == "cuda":
+        raise InputError(
+            "predict.provider = cuda: onnxruntime gives no CUDA session here (is the [gpu] extra installed, and are a "
+            "driver and a GPU there?); use cpu or auto"
+        )
+    return ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])

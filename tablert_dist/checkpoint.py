@@ -1,0 +1,145 @@
+"""One folder = one model: weights, configuration, schema, tokenizer, encoder's architecture, and the trainer's state."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import nn
+
+from tablert_dist import __version__
+from tablert_dist.config import ModelConfig, PredictConfig
+from tablert_dist.encoding import SubwordTokenizer
+from tablert_dist.errors import InputError
+from tablert_dist.model import TableModel
+from tablert_dist.model.encoder import WordEncoder, build_encoder
+from tablert_dist.model.engine import TorchEngine
+from tablert_dist.model.tablert_cnn import TableHead
+from tablert_dist.predictor import Predictor
+from tablert_dist.schema import Schema
+from tablert_dist.tables import TagSet
+
+META, WEIGHTS, TRAINER = "checkpoint.json", "model.safetensors", "trainer.pt"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What belongs to the weights: the public configuration, the schema, the tokenizer, and how they were made."""
+
+    config: Mapping[str, Any]
+    schema: Schema
+    tokenizer: SubwordTokenizer
+    pad_id: int
+    notes: Mapping[str, Any]
+    """Epoch, scores, protocol: whatever describes the training, as JSON."""
+
+
+def save_checkpoint(folder: Path, model: TableModel, card: ModelCard, trainer: Mapping[str, Any] | None = None) -> None:
+    """Write the folder whole or not at all; an older one of that name is replaced.
+
+    `trainer` (epoch and optimiser state) makes it one that training can go on from.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = folder.parent / f".{folder.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "encoder").mkdir(parents=True)
+    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, part / WEIGHTS)
+    model.encoder.transformer.config.save_pretrained(part / "encoder")  # type: ignore[union-attr, operator]
+    (part / "tokenizer.json").write_text(card.tokenizer.to_json(), encoding="utf-8")
+    if trainer is not None:
+        torch.save(dict(trainer), part / TRAINER)
+    meta = {
+        "format": 1,
+        "version": __version__,
+        "config": dict(card.config),
+        "schema": card.schema.to_json(),
+        "subword_limit": card.tokenizer.limit,
+        "pad_id": card.pad_id,
+        "notes": dict(card.notes),
+    }
+    (part / META).write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
+    for file in part.rglob("*"):
+        if file.is_file():
+            _sync(file)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    _sync(folder.parent)
+
+
+def load_checkpoint(folder: Path, device: str = "cpu") -> tuple[TableModel, ModelCard]:
+    """The model in evaluation mode. Raises InputError where a file is missing or damaged."""
+    card = read_card(folder)
+    config = ModelConfig.model_validate(card.config["model"], strict=False)
+    tags = TagSet(card.schema)
+    encoder = WordEncoder(build_encoder(folder / "encoder"), config.frozen)
+    head = TableHead(
+        encoder.width, len(tags.entity_tags), len(tags.relation_tags), config.hidden, config.kernel_size, config.dropout
+    )
+    model = TableModel(encoder, head)
+    load_weights(model, folder)
+    return model.to(device).eval(), card
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Put the folder's weights into the model. Raises InputError where they do not fit."""
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(f"checkpoint {folder}: its weights cannot be loaded: {reason}") from None
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Everything but the weights. Raises InputError where a file is missing or damaged."""
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        return ModelCard(
+            meta["config"],
+            Schema.from_json(meta["schema"]),
+            SubwordTokenizer(tokenizer, meta["subword_limit"]),
+            meta["pad_id"],
+            meta["notes"],
+        )
+    except FileNotFoundError as error:
+        raise InputError(f"checkpoint {folder}: {Path(error.filename).name} is missing") from None
+    except (KeyError, ValueError) as error:
+        raise InputError(f"checkpoint {folder}: {META} is damaged ({error})") from None
+
+
+def read_trainer(folder: Path) -> dict[str, Any]:
+    """The trainer's state: `epoch` and `optimizer`."""
+    return dict(torch.load(folder / TRAINER, map_location="cpu", weights_only=True))
+
+
+def drop_trainer(folder: Path) -> None:
+    """Remove the optimiser state, two thirds of the folder, from a checkpoint that is no longer the newest."""
+    (folder / TRAINER).unlink(missing_ok=True)
+
+
+def load_predictor(folder: Path, config: PredictConfig) -> Predictor:
+    """A checkpoint as a predictor."""
+    if config.provider == "cuda" and not torch.cuda.is_available():
+        raise InputError("predict.provider = cuda: torch finds no usable CUDA device here; use cpu or auto")
+    device = "cuda" if config.provider != "cpu" and torch.cuda.is_available() else "cpu"
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    model, card = load_checkpoint(folder, device)
+    return Predictor(TorchEngine(model), card.tokenizer, TagSet(card.schema), card.pad_id, config.max_cells)
+
+
+def _sync(path: Path) -> None:
+    """Force to disk: a rename must not survive a power cut that its contents do not."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

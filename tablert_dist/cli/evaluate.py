@@ -1,0 +1,44 @@
+"""`tablert evaluate`: score a bundle or a checkpoint on annotated sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from tablert_dist.cli.common import plain_errors, set_up_logging
+
+
+@click.command(help="Score a model on annotated sentences.")
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="A bundle or a checkpoint.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="A JSON file (SpERT's or BILOU tags).")
+@click.option("--overlap", default="error", show_default=True, help="error, keep-gold, drop-pair or keep-longest.")
+@click.option("--provider", default="cpu", show_default=True, help="cpu, cuda or auto.")
+@click.option("--out", default=None, type=click.Path(path_type=Path), help="Also write the scores as JSON.")
+@plain_errors
+def command(model: Path, data: Path, overlap: str, provider: str, out: Path | None) -> None:
+    """Print NER, RE and RE+ by type with both averages."""
+    set_up_logging()
+    from tablert_dist.config import load_config
+    from tablert_dist.data.splits import read_file
+    from tablert_dist.predictor import Predictor
+    from tablert_dist.scoring import LEVELS, TITLES, count
+
+    config = load_config(None, {"data.overlap": overlap, "predict.provider": provider})
+    predictor = Predictor.load(model, config.predict)
+    gold = read_file(data, predictor.tags.schema, config.data.overlap)
+    scores = count(zip(gold, predictor.annotate([s.words for s in gold]), strict=True), predictor.tags.schema).scores()
+    click.echo(f"{data.name}: {len(gold)} sentences, overlap {overlap}")
+    click.echo(f"{'':24}{'P':>8}{'R':>8}{'F1':>8}{'support':>9}")
+    for level in LEVELS:
+        found = scores.levels[level]
+        rows = [("micro", found.micro), ("macro", found.macro), *found.by_type.items()]
+        for name, ratio in rows:
+            label = f"{TITLES[level]} {name}"
+            values = "".join(f"{100 * v:8.1f}" for v in (ratio.precision, ratio.recall, ratio.f1))
+            click.echo(f"{label:24}{values}{ratio.support:9d}")
+    if out:
+        from tablert_dist.train.runs import write_json
+
+        write_json(out, json.loads(json.dumps(scores.to_json())))

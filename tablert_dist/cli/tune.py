@@ -1,0 +1,106 @@
+"""`tablert tune`, also `python -m tablert_dist.tune`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
+
+if TYPE_CHECKING:
+    from tablert_dist.config import Config
+
+
+@click.command(help="Search the head's settings, export and register the best model.")
+@click.option("--space", "space_name", default="paper", show_default=True, help="A shipped space or a TOML file.")
+@click.option("--name", default=None, help="Name of the run; unset: made from the time.")
+@click.option("--resume", default=None, metavar="NAME", help="Go on with this run.")
+@plain_errors
+@config_options
+def command(config: Config, space_name: str, name: str | None, resume: str | None) -> None:
+    """Run the search to the exported, registered winner and say what was found."""
+    set_up_logging()
+    from rich.console import Console
+
+    from tablert_dist.errors import InputError
+    from tablert_dist.train.runs import new_name
+    from tune_spaces import load_space
+
+    if name and resume:
+        raise InputError("give --name for a new search or --resume for an old one, not both")
+    console = Console(width=None if Console().is_terminal else 140, highlight=False)
+    space = load_space(space_name, config)
+    started = time.monotonic()
+    from tablert_dist.tune.progress import progress_callback
+    from tablert_dist.tune.search import search
+
+    result, corpus, shape = search(
+        config,
+        space,
+        resume or name or new_name("tune"),
+        bool(resume),
+        click.echo,
+        progress_callback(console, config.train.epochs),
+    )
+    _report(console, config, result, corpus, shape, started)
+
+
+def _report(console: object, config: Config, result: object, corpus: object, shape: object, started: float) -> None:
+    """The table, the winner, its scores, the export, one extraction, and where to look."""
+    from rich.console import Console
+
+    from export.graph import VerificationError
+    from tablert_dist.cluster import Shape
+    from tablert_dist.data import Corpus
+    from tablert_dist.predictor import Predictor
+    from tablert_dist.scoring import LEVELS, TITLES
+    from tablert_dist.tracking import default_uri, redact
+    from tablert_dist.train.runs import storage_root
+    from tablert_dist.tune.finish import finish
+    from tablert_dist.tune.progress import describe, trial_table
+    from tablert_dist.tune.search import SearchResult
+
+    assert isinstance(console, Console) and isinstance(result, SearchResult)
+    assert isinstance(corpus, Corpus) and isinstance(shape, Shape)
+    console.print(trial_table(result.trials, result.best))
+    click.echo(f"best configuration: {result.best.name}: {describe(result.best.point)}, epoch {result.best.best_epoch}")
+    try:
+        done = finish(result, corpus, shape, click.echo)
+    except VerificationError as error:
+        raise click.ClickException(f"the export failed its verification: {error}") from None
+    if done.retrained:
+        for line in done.retrained.summary():
+            click.echo(f"retrained, {line}")
+    for split, scores in done.scores.items():
+        click.echo(f"{split}: " + "  ".join(f"{TITLES[level]} {100 * scores.f1(level):.1f}" for level in LEVELS))
+    facts = done.protocol
+    click.echo(
+        f"protocol: {facts['dataset']} {facts['data_hash'][:8]}, trained on {facts['trained_on']}, micro F1 in percent, "
+        f"{facts['encoder']}, {facts['epochs']} epochs, {facts['selection']}, chosen from {len(result.trials)} trials on dev"
+    )
+    for line in done.report.lines():
+        click.echo(f"export: {line}")
+    click.echo(f"bundle: {done.bundle}")
+    extraction = _example(Predictor.load(done.bundle, config.predict), corpus)
+    click.echo(f"example: {extraction}")
+    uri = config.tracking.uri or default_uri(storage_root(config))
+    if config.tracking.enabled:
+        version = f"models:/{config.tracking.registered_model}@{config.tracking.alias} (version {done.version})"
+        click.echo(f"model: {version if done.version else 'not registered'}")
+        click.echo(f"MLflow: make ui, or: mlflow ui --backend-store-uri {redact(uri)}")
+    click.echo(f"{time.monotonic() - started:.0f} s in all")
+
+
+def _example(predictor: object, corpus: object) -> str:
+    """A test sentence with triples, as the bundle reads it."""
+    from tablert_dist.data import Corpus
+    from tablert_dist.predictor import Predictor
+
+    assert isinstance(predictor, Predictor) and isinstance(corpus, Corpus)
+    texts = [" ".join(s.words) for s in corpus.splits.get("test", corpus.train) if s.relations][:20]
+    found = predictor.predict(texts)
+    first = next((e for e in found if e.triples()), found[0])
+    triples = "; ".join(f"({head}, {kind}, {tail})" for head, kind, tail in first.triples())
+    return f"{first.text}\n  -> {triples or 'no triple'}"

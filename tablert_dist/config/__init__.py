@@ -1,0 +1,34 @@
+"""Config: one frozen, validated tree, made once and never mutated."""
+
+from tablert_dist.config.load import flatten, load_config, parse_assignment, presets, public_config, with_overrides
+from tablert_dist.config.tree import (
+    ClusterConfig,
+    Config,
+    DataConfig,
+    ExportConfig,
+    ModelConfig,
+    OptimConfig,
+    PredictConfig,
+    TrackingConfig,
+    TrainConfig,
+    TuneConfig,
+)
+
+__all__ = [
+    "ClusterConfig",
+    "Config",
+    "DataConfig",
+    "ExportConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "PredictConfig",
+    "TrackingConfig",
+    "TrainConfig",
+    "TuneConfig",
+    "flatten",
+    "load_config",
+    "parse_assignment",
+    "presets",
+    "public_config",
+    "with_overrides",
+]

@@ -1,0 +1,168 @@
+"""The configuration tree: every key, its unit, its default and its range. Frozen and validated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("must be odd (1, 3, 5, …)")
+    return value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataConfig(_Section):
+    """Which sentences, and what happens to those that a table or the encoder cannot hold."""
+
+    path: str | None = None
+    """Folder with `*train.json`, `*dev.json`, `*test.json`, `*types.json`; or `package:NAME/FOLDER`."""
+    format: Literal["auto", "spert", "bilou"] = "auto"
+    train_on: Literal["train", "train+dev"] = "train"
+    """`train+dev` leaves no development split: the last epoch's weights are kept."""
+    overlap: Literal["error", "keep-gold", "drop-pair", "keep-longest"] = "error"
+    """What to do with overlapping entities (SPEC §7)."""
+    on_overflow: Literal["error", "drop"] = "error"
+    """What to do with a training sentence that is longer than the encoder's limit."""
+
+
+class ModelConfig(_Section):
+    """The encoder and the convolutional head (paper §3.2, Table 5)."""
+
+    encoder: str = "bert-base-cased"
+    """A Hugging Face hub id, a local folder, or `package:NAME/FOLDER` for a folder inside an installed package."""
+    layer: Annotated[int, Field(ge=0)] | None = None
+    """Encoder layer whose hidden states are read: 0 = embedding output; unset = the last. Layers above it are not run."""
+    frozen: bool = False
+    """No gradient and no dropout inside the encoder."""
+    kernel_size: Annotated[PositiveInt, AfterValidator(_odd)] = 3
+    """Side K of the square kernel, in words; odd."""
+    hidden: tuple[PositiveInt, ...] = (512,)
+    """Channels of each hidden convolution; the number of layers is one more."""
+    dropout: Probability = 0.3
+
+
+class OptimConfig(_Section):
+    """AdamW with two learning rates and a warm-up (paper appendix A)."""
+
+    encoder_lr: PositiveFloat = 5e-5
+    lr: PositiveFloat = 1e-3
+    """Learning rate of everything but the encoder."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    """None on biases and layer norms."""
+    clip_norm: PositiveFloat = 1.0
+    """Largest norm of the gradient over all parameters."""
+    warmup: Annotated[float, Field(ge=0.0, le=1.0)] = 0.2
+    """Share of the steps over which the learning rate rises from 0."""
+    schedule: Literal["linear", "cosine"] = "linear"
+    """How it decays to 0 afterwards."""
+
+
+class TrainConfig(_Section):
+    """The training loop and where its runs live."""
+
+    epochs: PositiveInt = 30
+    batch_size: PositiveInt = 8
+    """Sentences in one optimiser step, over all workers."""
+    accumulation: PositiveInt = 1
+    """Parts in which a worker passes its share of a batch through the model; more parts, less memory, same gradient."""
+    bucket: bool = True
+    """Draw batches from sentences of similar length (seeded shuffle); much less padding."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1,)
+    """One run for each; scores are reported as mean ± standard deviation. A search uses the first."""
+    select: Literal["best_dev", "last"] = "best_dev"
+    """Which epoch's weights are the result: the best dev RE+ (ties: NER), or the last epoch's."""
+    early_stop: Annotated[int, Field(ge=0)] = 0
+    """Stop after so many epochs without a better dev RE+; 0 = never."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 autocast on a GPU, fp32 on a CPU."""
+    eval_cells: PositiveInt = 20_000
+    """Table cells (words squared, padded) in one batch of evaluation."""
+    storage: str | None = None
+    """Folder or URL of the runs. Unset: `./runs`, or `~/tablert_runs` inside a Ray job."""
+
+
+class TuneConfig(_Section):
+    """The search."""
+
+    scheduler: Literal["none", "asha"] = "none"
+    grace_epochs: PositiveInt = 2
+    """Epochs that ASHA lets every trial run."""
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    max_concurrent: PositiveInt | None = None
+    """Trials at once; unset: as many as fit."""
+    finish: Literal["checkpoint", "retrain"] = "checkpoint"
+    """What is exported: the best trial's best checkpoint, or its configuration trained again with `train.seeds`."""
+    max_trials: PositiveInt | None = None
+    """Use only the first so many points of the space; unset: all."""
+
+
+class ClusterConfig(_Section):
+    """What a run asks of Ray."""
+
+    num_workers: Annotated[int, Field(ge=0)] = 1
+    """DDP ranks in one training; 0 = in this process, without Ray."""
+    cpus_per_worker: PositiveFloat | None = None
+    """Unset: 1 in a search, an even share of the cluster's for a training; also the threads of a worker."""
+    gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None
+    """Unset: 1 where `train.device` resolves to CUDA, otherwise 0."""
+    max_workers: PositiveInt | None = None
+    """Workers that an autoscaler may grow the cluster to; unset: what the cluster has now."""
+    max_failures: Annotated[int, Field(ge=0)] = 2
+    """Restarts of the workers before a run is given up."""
+    address: str | None = None
+    """A Ray cluster to connect to; unset: the one of this job or machine, or a new local one."""
+
+
+class TrackingConfig(_Section):
+    """MLflow."""
+
+    enabled: bool = True
+    uri: str | None = None
+    """An MLflow server's address; unset: an SQLite file in `train.storage`."""
+    experiment: str = "tablert"
+    registered_model: str = "tablert"
+    alias: str = "champion"
+
+
+class ExportConfig(_Section):
+    """The ONNX graph and its verification."""
+
+    opset: Annotated[int, Field(ge=20, le=24)] = 20
+    tolerance: PositiveFloat = 1e-4
+    """Largest difference of a logit between torch and onnxruntime, relative to max(1, |logit|)."""
+
+
+class PredictConfig(_Section):
+    """Inference."""
+
+    provider: Literal["auto", "cpu", "cuda"] = "cpu"
+    """`cuda` is an error where there is none; `auto` takes it where it works."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads inside one operator; 0 = one for each core."""
+    max_cells: PositiveInt = 20_000
+    """Table cells in one batch."""
+
+
+class Config(_Section):
+    """The whole tree. See each section."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+    tune: TuneConfig = TuneConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    export: ExportConfig = ExportConfig()
+    predict: PredictConfig = PredictConfig()

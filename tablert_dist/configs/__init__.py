@@ -1,0 +1,1 @@
+"""Shipped configurations: Table 5 of the paper, and `sample`."""

@@ -1,0 +1,24 @@
+"""The types file of SpERT's data sets: label order and symmetric relations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tablert_dist.errors import InputError
+from tablert_dist.schema import Schema
+
+
+def read(path: Path) -> Schema:
+    """The schema in the file's order. Raises InputError naming the file."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    parts = [tree.get(key) if isinstance(tree, dict) else None for key in ("entities", "relations")]
+    if not all(isinstance(part, dict) for part in parts):
+        raise InputError(f"{path}: a types file is an object with the objects 'entities' and 'relations'")
+    entities, relations = parts
+    assert isinstance(entities, dict) and isinstance(relations, dict)
+    symmetric = {name for name, what in relations.items() if isinstance(what, dict) and what.get("symmetric") is True}
+    return Schema(tuple(entities), tuple(relations), frozenset(symmetric))

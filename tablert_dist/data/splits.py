@@ -1,0 +1,142 @@
+"""A folder of JSON files as a corpus: splits, schema, hashes, and what was seen on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tablert_dist.config import DataConfig
+from tablert_dist.data import formats, overlap
+from tablert_dist.data.formats import types_file
+from tablert_dist.errors import InputError
+from tablert_dist.places import locate
+from tablert_dist.schema import Schema, Sentence
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Sentences by split, after the overlap policy; `notes` are sentences for the user."""
+
+    name: str
+    schema: Schema
+    splits: Mapping[str, tuple[Sentence, ...]]
+    hashes: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def train(self) -> tuple[Sentence, ...]:
+        """The sentences to train on."""
+        return self.splits["train"]
+
+    @property
+    def hash(self) -> str:
+        """One sha256 over the files' own, in the order of their names."""
+        lines = "\n".join(f"{split} {digest}" for split, digest in sorted(self.hashes.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def load_corpus(config: DataConfig) -> Corpus:
+    """Read the folder that `config.path` names.
+
+    Raises InputError naming file, record and reason for what cannot be used: nothing is dropped silently.
+    """
+    if config.path is None:
+        raise InputError("no data: say which folder with --data DIR (or data.path in the configuration)")
+    folder = locate(config.path, "data folder")
+    if not folder.is_dir():
+        raise InputError(
+            f"data folder '{config.path}' is a file; give the folder with *train.json, *dev.json, *test.json"
+        )
+    files, notes = _find(folder, config.train_on)
+    splits = {}
+    for split, paths in files.items():
+        if split != "types":
+            splits[split] = tuple(s for path in paths for s in formats.read(path, config.format))
+    schema, source = _schema(files, splits)
+    notes.append(source)
+    for split, paths in files.items():
+        if split != "types":
+            splits[split] = _usable(splits[split], schema, config.overlap, paths, notes)
+    hashes = {split: _digest(paths) for split, paths in files.items()}
+    return Corpus(folder.resolve().name, schema, splits, hashes, tuple(notes))
+
+
+def read_file(path: Path, schema: Schema, policy: str = "error", format: str = "auto") -> list[Sentence]:
+    """One file of annotated sentences under a known schema, for evaluation. Raises InputError as `load_corpus`."""
+    return list(_usable(formats.read(path, format), schema, policy, [path], []))
+
+
+def _find(folder: Path, train_on: str) -> tuple[dict[str, list[Path]], list[str]]:
+    """Files by split, and notes on the files that are not read."""
+    found: dict[str, list[Path]] = {}
+    skipped = []
+    for path in sorted(folder.glob("*.json")):
+        stem = path.stem.lower()
+        kind = (
+            "train_dev"
+            if stem.endswith("train_dev")
+            else next((k for k in ("train", "dev", "test", "types") if stem.endswith(k)), None)
+        )
+        if kind is None:
+            skipped.append(path.name)
+        else:
+            found.setdefault(kind, []).append(path)
+    for kind, paths in found.items():
+        if len(paths) > 1:
+            raise InputError(f"{folder}: two files could be '{kind}': {', '.join(p.name for p in paths)}; leave one")
+    both = found.pop("train_dev", [])
+    if train_on == "train+dev":
+        parts = both or [p for kind in ("train", "dev") for p in found.get(kind, [])]
+        found.pop("dev", None)
+        found["train"] = parts
+    elif both:
+        skipped.append(f"{both[0].name} (read with --set data.train_on=train+dev)")
+    if not found.get("train"):
+        raise InputError(f"{folder}: no file *train.json to train on")
+    return found, [f"{folder.name}: not read: {', '.join(skipped)}"] if skipped else []
+
+
+def _schema(files: Mapping[str, Sequence[Path]], splits: Mapping[str, Sequence[Sentence]]) -> tuple[Schema, str]:
+    if "types" in files:
+        path = files["types"][0]
+        return types_file.read(path), f"label order from {path.name}"
+    return Schema.infer(splits["train"]), "no *types.json: types are those of train, sorted; no relation is symmetric"
+
+
+def _usable(
+    sentences: Sequence[Sentence], schema: Schema, policy: str, paths: Sequence[Path], notes: list[str]
+) -> tuple[Sentence, ...]:
+    name = " + ".join(path.name for path in paths)
+    kept = []
+    affected = 0
+    for index, sentence in enumerate(sentences):
+        where = f"{name}: record {index}" + (f" (orig_id {sentence.id})" if sentence.id else "")
+        _check_types(sentence, schema, where)
+        result = overlap.apply(sentence, policy, where)
+        affected += bool(overlap.overlapping_pairs(sentence))
+        kept.append(result)
+    if affected:
+        before, after = (sum(len(s.entities) for s in group) for group in (sentences, kept))
+        notes.append(
+            f"{name}: {affected} sentences have overlapping entities; {policy} keeps {after} of {before} entities"
+        )
+    return tuple(kept)
+
+
+def _check_types(sentence: Sentence, schema: Schema, where: str) -> None:
+    for kind, known, used in (
+        ("entity", schema.entity_types, sentence.entities),
+        ("relation", schema.relation_types, sentence.relations),
+    ):
+        for item in used:
+            if item.type not in known:
+                raise InputError(f"{where}: unknown {kind} type '{item.type}'; the schema has {', '.join(known)}")
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

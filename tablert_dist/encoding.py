@@ -1,0 +1,213 @@
+"""Sentences to arrays: subwords, gold tags, and batches of similar length; and what a table cannot hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from tablert_dist.data.overlap import longest, restrict
+from tablert_dist.errors import InputError
+from tablert_dist.schema import Entity, Relation, Sentence
+from tablert_dist.tables import IGNORE, Ints, TableInputs, TableTargets, TagSet
+
+
+@dataclass(frozen=True)
+class EncodedSentence:
+    """Subword ids with the special tokens, and each word's run of them."""
+
+    ids: Ints  # [S]
+    first: Ints  # [N] position of a word's first subword
+    count: Ints  # [N] its subwords, at least 1
+
+    @property
+    def words(self) -> int:
+        """N."""
+        return len(self.first)
+
+
+class SubwordTokenizer:
+    """Splits given words into subwords: one object for training and serving, never cutting, never padding.
+
+    `limit` is the longest input, in subwords with the special tokens, that the encoder takes.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, limit: int) -> None:
+        # A tokenizer.json may carry settings that cut at 128 and pad to 128 without a word.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._settings = json.loads(tokenizer.to_str())
+        if _lacks_prefix_space(self._settings.get("pre_tokenizer")):
+            # Words arrive without the space that a byte-level vocabulary marks the start of a word with.
+            _set_prefix_space(self._settings["pre_tokenizer"])
+            tokenizer = Tokenizer.from_str(json.dumps(self._settings))
+        self.tokenizer = tokenizer
+        self.limit = limit
+        self._unknown = _unknown_token(self._settings)
+
+    def to_json(self) -> str:
+        """The tokenizer as a `tokenizer.json`."""
+        return str(self.tokenizer.to_str())
+
+    def encode(self, sentences: Sequence[Sequence[str]]) -> list[EncodedSentence]:
+        """Encode lists of words. Raises InputError for one over `limit`, naming its length, and for an empty one."""
+        found = self.tokenizer.encode_batch([list(words) for words in sentences], is_pretokenized=True)
+        return [
+            self._checked(index, words, encoding)
+            for index, (words, encoding) in enumerate(zip(sentences, found, strict=True))
+        ]
+
+    def overflows(self, sentence: Sequence[str]) -> bool:
+        """Whether the sentence is over `limit`."""
+        return len(self.tokenizer.encode(list(sentence), is_pretokenized=True).ids) > self.limit
+
+    def _checked(self, index: int, words: Sequence[str], encoding: object) -> EncodedSentence:
+        if not words:
+            raise InputError(f"sentence {index} has no words")
+        result = _runs(encoding, len(words))
+        if (result.count == 0).any():
+            # Zero-width or control characters: the word still has a row in the table, so it gets the unknown token.
+            if self._unknown is None:
+                missing = words[int(np.argmin(result.count))]
+                raise InputError(f"sentence {index}: the tokenizer gives no subword for the word {missing!r}")
+            filled = [w if c else self._unknown for w, c in zip(words, result.count, strict=True)]
+            result = _runs(self.tokenizer.encode(filled, is_pretokenized=True), len(words))
+        if len(result.ids) > self.limit:
+            raise InputError(
+                f"sentence {index}: {len(words)} words are {len(result.ids)} subwords, over the encoder's limit of "
+                f"{self.limit}: '{' '.join(words)[:60]} …'; split it into shorter sentences"
+            )
+        return result
+
+
+def _runs(encoding: object, words: int) -> EncodedSentence:
+    ids = np.asarray(encoding.ids, np.int64)  # type: ignore[attr-defined]
+    owner = np.asarray([-1 if w is None else w for w in encoding.word_ids], np.int64)  # type: ignore[attr-defined]
+    inside = owner >= 0
+    count = np.bincount(owner[inside], minlength=words)
+    first = np.zeros(words, np.int64)
+    # Subwords of one word are consecutive, so the lowest position starts the run.
+    positions = np.flatnonzero(inside)[::-1]
+    first[owner[positions]] = positions
+    return EncodedSentence(ids, first, count.astype(np.int64))
+
+
+def _lacks_prefix_space(part: dict[str, object] | None) -> bool:
+    return any(p.get("type") == "ByteLevel" and not p.get("add_prefix_space") for p in _parts(part))
+
+
+def _set_prefix_space(part: dict[str, object]) -> None:
+    for p in _parts(part):
+        if p.get("type") == "ByteLevel":
+            p["add_prefix_space"] = True
+
+
+def _parts(part: dict[str, object] | None) -> list[dict[str, object]]:
+    if part is None:
+        return []
+    inner = part.get("pretokenizers")
+    return list(inner) if isinstance(inner, list) else [part]
+
+
+def _unknown_token(settings: dict[str, object]) -> str | None:
+    model = settings.get("model")
+    assert isinstance(model, dict)
+    if isinstance(model.get("unk_token"), str):
+        return str(model["unk_token"])
+    index = model.get("unk_id")
+    return str(model["vocab"][index][0]) if isinstance(index, int) else None
+
+
+def collate(sentences: Sequence[EncodedSentence], pad_id: int) -> TableInputs:
+    """One batch, padded to its longest sentence."""
+    batch = len(sentences)
+    input_ids = np.full((batch, max(len(s.ids) for s in sentences)), pad_id, np.int64)
+    mask = np.zeros_like(input_ids)
+    pieces = max(int(s.count.max()) for s in sentences)
+    word_subwords = np.full((batch, max(s.words for s in sentences), pieces), -1, np.int64)
+    steps = np.arange(pieces)
+    for b, s in enumerate(sentences):
+        input_ids[b, : len(s.ids)] = s.ids
+        mask[b, : len(s.ids)] = 1
+        word_subwords[b, : s.words] = np.where(steps < s.count[:, None], s.first[:, None] + steps, -1)
+    return TableInputs(input_ids, mask, word_subwords)
+
+
+@dataclass(frozen=True)
+class TableLoss:
+    """What a table cannot hold, as counts; they add up."""
+
+    entities: int = 0
+    two_way: int = 0
+    same_pair: int = 0
+    self_relations: int = 0
+    of_lost_entities: int = 0
+
+    def __add__(self, other: TableLoss) -> TableLoss:
+        return TableLoss(*(getattr(self, f) + getattr(other, f) for f in self.__dataclass_fields__))
+
+    @property
+    def total(self) -> int:
+        """Everything that is lost."""
+        return sum(getattr(self, f) for f in self.__dataclass_fields__)
+
+    def __str__(self) -> str:
+        names = {
+            "entities": "overlapping entities",
+            "two_way": "relations opposite to another on the same pair",
+            "same_pair": "further relations on the same pair",
+            "self_relations": "relations of an entity with itself",
+            "of_lost_entities": "relations of an entity that is left out",
+        }
+        return ", ".join(f"{getattr(self, f)} {what}" for f, what in names.items() if getattr(self, f)) or "nothing"
+
+
+def fit_to_table(sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
+    """The part of the sentence that a table holds: no overlap (longest kept), one relation a pair (first listed)."""
+    kept = longest(sentence.entities)
+    fits = restrict(sentence, kept)
+    lost_relations = len(set(sentence.relations)) - len(set(fits.relations))
+    chosen: dict[tuple[Entity, Entity], Relation] = {}
+    two_way = same_pair = selves = 0
+    for relation in dict.fromkeys(fits.relations):
+        pair = (min(relation.head, relation.tail), max(relation.head, relation.tail))
+        if relation.head == relation.tail:
+            selves += 1
+        elif pair not in chosen:
+            chosen[pair] = relation
+        elif chosen[pair].head == relation.tail:
+            # The same symmetric relation written both ways is one relation, not two.
+            two_way += not (relation.type == chosen[pair].type and relation.type in tags.schema.symmetric)
+        else:
+            same_pair += 1
+    loss = TableLoss(len(set(sentence.entities)) - len(kept), two_way, same_pair, selves, lost_relations)
+    return replace(fits, relations=tuple(chosen.values())), loss
+
+
+def collate_targets(sentences: Sequence[Sentence], tags: TagSet) -> TableTargets:
+    """Gold tags of one batch, of what fits (`fit_to_table`)."""
+    width = max(len(s.words) for s in sentences)
+    entity_tags = np.full((len(sentences), width), IGNORE, np.int64)
+    relation_tags = np.full((len(sentences), width, width), IGNORE, np.int64)
+    for b, whole in enumerate(sentences):
+        n = len(whole.words)
+        sentence, _ = fit_to_table(whole, tags)
+        entity_tags[b, :n] = 0
+        relation_tags[b, :n, :n][np.triu_indices(n, 1)] = 0
+        for entity in sentence.entities:
+            entity_tags[b, entity.start : entity.end] = _bilou(entity, tags)
+        for relation in sentence.relations:
+            right = relation.head.start < relation.tail.start
+            first, second = (relation.head, relation.tail) if right else (relation.tail, relation.head)
+            tag = tags.relation_id(relation.type, "right" if right else "left")
+            relation_tags[b, first.start : first.end, second.start : second.end] = tag
+    return TableTargets(entity_tags, relation_tags)
+
+
+def _bilou(entity: Entity, tags: TagSet) -> list[int]:
+    length = entity.end - entity.start
+    prefixes = "U" if length == 1 else "B" + "I" * (length - 2) + "L"
+    return [tags.entity_id(prefix, entity.type) for prefix in prefixes]

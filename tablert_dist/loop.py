@@ -1,0 +1,230 @@
+"""The training loop: a generator of epoch reports that knows nothing of Ray, MLflow or files (SPEC §5)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from tablert_dist.batching import evaluation_batches, rank_share, training_batches
+from tablert_dist.config import Config, OptimConfig
+from tablert_dist.decoding import decode
+from tablert_dist.encoding import collate_targets
+from tablert_dist.features import Features, to_device
+from tablert_dist.loss import table_loss
+from tablert_dist.model import TableModel
+from tablert_dist.schema import Sentence
+from tablert_dist.scoring import Counts, count
+from tablert_dist.tables import TableLogits, TagSet
+
+Progress = Callable[[int, int, int, float], None]
+"""Called with epoch, step, steps in the epoch, and the step's loss a sentence on this worker."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Sentences and where their tensors come from."""
+
+    sentences: Sequence[Sentence]
+    features: Features
+
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Place:
+    """This worker among the others, its device, and its autocast type (None = fp32)."""
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = CPU
+    autocast: torch.dtype | None = None
+
+    def precision(self) -> Any:
+        """A context for the forward pass."""
+        return torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch of training, summed over all workers."""
+
+    epoch: int
+    loss_per_sentence: float
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+    sentences: int
+    optimizer_state: Callable[[], dict[str, Any]]
+
+    def metrics(self) -> dict[str, float]:
+        """By name."""
+        return {
+            "train/loss": self.loss_per_sentence,
+            "train/learning_rate": self.learning_rate,
+            "train/gradient_norm": self.gradient_norm,
+            "train/seconds": self.seconds,
+            "train/sentences_per_second": self.sentences / self.seconds,
+        }
+
+
+def train_epochs(
+    model: TableModel,
+    train: Examples,
+    tags: TagSet,
+    config: Config,
+    seed: int,
+    place: Place = Place(),
+    optimizer_state: Mapping[str, Any] | None = None,
+    first_epoch: int = 0,
+    progress: Progress | None = None,
+) -> Iterator[EpochReport]:
+    """Train `model` in place and yield after each epoch; the caller evaluates, saves, and stops when it likes.
+
+    `train.features` yields the inputs of the whole model, or of its head alone where the encoder is frozen.
+    Same seed, machine and number of workers: same weights, also when resumed with `optimizer_state` at `first_epoch`.
+    """
+    trainable: nn.Module = model.head if model.encoder.frozen else model
+    parallel: nn.Module = trainable
+    if place.world_size > 1:
+        parallel = DistributedDataParallel(trainable, gradient_as_bucket_view=True)
+    optimizer = make_optimizer(trainable, model, config.optim, place.device)
+    if optimizer_state is not None:
+        optimizer.load_state_dict(dict(optimizer_state))
+    steps = math.ceil(len(train.sentences) / config.train.batch_size)
+    rates = [group["initial_lr"] for group in optimizer.param_groups]
+    for epoch in range(first_epoch, config.train.epochs):
+        started = time.perf_counter()
+        seed_everything(seed, epoch, place.rank)
+        parallel.train()
+        total = torch.zeros(2, dtype=torch.float64)
+        norm = 0.0
+        batches = training_batches(train.features.lengths, config.train.batch_size, config.train.bucket, seed, epoch)
+        for step, batch in enumerate(batches):
+            factor = rate_factor(epoch * steps + step, steps * config.train.epochs, config.optim)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            share = rank_share(batch, place.rank, place.world_size)
+            loss = backward(parallel, train, share, tags, config.train.accumulation, place)
+            norm = float(nn.utils.clip_grad_norm_(trainable.parameters(), config.optim.clip_norm))
+            if not math.isfinite(norm):
+                raise FloatingPointError(f"the gradient is not finite at epoch {epoch}, step {step}; lower optim.lr")
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=False)
+            total += torch.tensor([loss, len(share)], dtype=torch.float64)
+            if progress:
+                progress(epoch, step + 1, steps, loss / max(1, len(share)))
+        all_reduce(total, place)
+        yield EpochReport(
+            epoch,
+            float(total[0] / total[1]),
+            float(optimizer.param_groups[-1]["lr"]),
+            norm,
+            time.perf_counter() - started,
+            int(total[1]),
+            optimizer.state_dict,
+        )
+
+
+def backward(
+    module: nn.Module, examples: Examples, share: Sequence[int], tags: TagSet, parts: int, place: Place
+) -> float:
+    """Add one worker's share of a batch to the gradients, in `parts`; the summed loss of the share.
+
+    DDP averages over workers; times their number, the step is that of one worker with the whole batch.
+    """
+    loss_sum = 0.0
+    # DDP waits for every rank: one without a share passes a sentence whose loss counts nothing.
+    pieces = [list(p) for p in np.array_split(np.asarray(share, int), min(parts, len(share)))] if share else [[0]]
+    for i, piece in enumerate(pieces):
+        last = i == len(pieces) - 1
+        with nullcontext() if last or not isinstance(module, DistributedDataParallel) else module.no_sync():
+            loss = summed_loss(module, examples, piece, tags, place) * (1.0 if share else 0.0)
+            (loss * place.world_size).backward()
+        loss_sum += float(loss.detach())
+    return loss_sum
+
+
+def summed_loss(module: nn.Module, examples: Examples, indices: Sequence[int], tags: TagSet, place: Place) -> Tensor:
+    """The loss of one batch, summed over its cells."""
+    targets = collate_targets([examples.sentences[i] for i in indices], tags)
+    with place.precision():
+        entity, relation = module(*examples.features.inputs(indices, place.device))
+    return table_loss(
+        entity,
+        relation,
+        to_device(torch.from_numpy(targets.entity_tags), place.device),
+        to_device(torch.from_numpy(targets.relation_tags), place.device),
+    )
+
+
+def evaluate(model: TableModel, examples: Examples, tags: TagSet, max_cells: int, place: Place = Place()) -> Counts:
+    """Counts over all sentences and workers; each worker predicts every W-th batch."""
+    pairs: list[tuple[Sentence, Sentence]] = []
+    module: nn.Module = model.head if model.encoder.frozen else model
+    module.eval()
+    for batch in evaluation_batches(examples.features.lengths, max_cells)[place.rank :: place.world_size]:
+        with torch.inference_mode(), place.precision():
+            entity, relation = module(*examples.features.inputs(batch, place.device))
+        logits = TableLogits(entity.float().cpu().numpy(), relation.float().cpu().numpy())
+        gold = [examples.sentences[i] for i in batch]
+        pairs.extend(zip(gold, decode([s.words for s in gold], logits, tags), strict=True))
+    counts = count(pairs, tags.schema)
+    table = torch.from_numpy(counts.table).clone()
+    all_reduce(table, place)
+    return Counts(tags.schema, table.numpy())
+
+
+def make_optimizer(
+    trainable: nn.Module, model: TableModel, config: OptimConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    """AdamW: two learning rates, no weight decay on biases and layer norms (any parameter of one dimension)."""
+    encoder = {id(p) for p in model.encoder.parameters()}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in trainable.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((id(parameter) in encoder, parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": config.encoder_lr if of_encoder else config.lr,
+                "initial_lr": config.encoder_lr if of_encoder else config.lr,
+                "weight_decay": config.weight_decay if decays else 0.0,
+            }
+            for (of_encoder, decays), parameters in sorted(groups.items(), reverse=True)
+        ],
+        fused=device.type in {"cpu", "cuda"},
+    )
+
+
+def rate_factor(step: int, steps: int, config: OptimConfig) -> float:
+    """The learning rate's share of its maximum at `step` of `steps`: linear warm-up, then decay to 0."""
+    warmup = round(config.warmup * steps)
+    if step < warmup:
+        return step / warmup
+    left = (steps - step) / max(1, steps - warmup)
+    return left if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * (1 - left)))
+
+
+def seed_everything(seed: int, epoch: int, rank: int) -> None:
+    """Set torch's random state from (seed, epoch, rank), so that none needs to be stored to resume."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+
+def all_reduce(tensor: Tensor, place: Place) -> None:
+    """Sum over the workers, in place."""
+    if place.world_size > 1:
+        moved = tensor.to(place.device)
+        dist.all_reduce(moved)
+        tensor.copy_(moved)

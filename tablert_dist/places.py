@@ -1,0 +1,29 @@
+"""Where a named thing lies: a local path, or `package:NAME/FOLDER` inside an installed package."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from tablert_dist.errors import InputError
+
+PACKAGE = "package:"
+
+
+def locate(source: str, what: str) -> Path:
+    """The existing path that `source` names. Raises InputError, calling it `what`, where there is none."""
+    if not source.startswith(PACKAGE):
+        path = Path(source).expanduser()
+        if not path.exists():
+            raise InputError(f"{what} '{source}' does not exist")
+        return path
+    package, _, inner = source.removeprefix(PACKAGE).partition("/")
+    # find_spec does not run the package: importing one that ships a model may load far more than its files.
+    spec = find_spec(package) if package.isidentifier() else None
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        raise InputError(f"{what} '{source}': there is no installed package '{package}' (pip install it first)")
+    path = Path(folders[0]) / inner
+    if not path.exists():
+        raise InputError(f"{what} '{source}': package '{package}' has no '{inner}'")
+    return path

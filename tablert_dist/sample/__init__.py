@@ -1,0 +1,1 @@
+"""The small invented sample corpus, and the script that generates it."""

@@ -1,0 +1,100 @@
+"""The invented names and filler words that fill the sample corpus's template slots.
+
+Names are written already tokenised (one space between tokens). Several forms recur on
+purpose across types ("Marrowby" is a town, a surname and a product; "Kestrel" is an
+organisation and a product line), so that a reader must use the context.
+"""
+
+from __future__ import annotations
+
+
+def _lines(block: str) -> tuple[str, ...]:
+    """Split a block of names on ';' and newlines, dropping empty pieces."""
+    pieces = block.replace("\n", ";").split(";")
+    return tuple(piece.strip() for piece in pieces if piece.strip())
+
+
+GIVEN = _lines("""
+Adela; Bram; Corin; Delphie; Edmar; Fenna; Gislo; Hanneke; Ivarin; Jorune; Kessia; Lorcan
+Mirela; Nadim; Osric; Petrine; Quill; Rosalba; Soren; Tamsin; Ulrika; Vesna; Wendeline; Xanthe
+Yoric; Zdena; Anselm; Briony; Caspian; Dagny; Elowen; Farid; Ginevra; Halvor; Imre; Jacinta
+Kofi; Léonie; Mairéad; Noémi; Oyelaran; Pirjo; Ramiro; Sunniva; Takeo; Umberto; Valdis; Zofia
+""")
+
+SURNAMES = _lines("""
+Marrowby; Tarnholt; Velmora; Hessling; Quistgrave; Ondarra; Bexwith; Kolvane; Dunmarsh; Ferrowe
+Lindqvar; Ashgill; Pellorin; Stroud-Amery; Varga-Lenz; Okonjira; Castelbrun; Wrenfield; Thessalow
+Norrow; Garrickson; Ilvesto; Brandreth; Sollwyn; Mbekwe; Tanizawara; Ruiz-Almar; Petrossa
+Kestrel; Orrelstad; Halloway; Grenmark; Ysolde; Duvalier-Roe; Lanternby; Moscardin; Aldermoor
+van Orrel; de Lisk; von Tarnholt; del Brindo; Haverstock; Pemberrow; Szalorný; Åkervind; Brevik
+""")
+
+MONONYMS = _lines("Marrowby; Zephine; Old Tarnholt; Velmora; Doctor Quill; Lady Ashgill; Orsino")
+
+ORGANIZATIONS = _lines("""
+Orvenne Systems; Tarn & Hollin; Marrowby Steel; Kestrel; Kestrel Works; Velmora University
+Bexwith & Sons; Lindqvar Group; Northlight Foundry; Halloway Trust; Aldermoor City Council
+Pell-Orrin Motors; Quayle-Dorsey Ltd .; Grenmark Dairy Cooperative; Sable Point Press
+Copperwick Inc .; Hessel Bay Shipping; Thornless; Umbrel Robotics; Ferrowe , Ash & Tull
+Institute of Tidal Sciences; Blue Heron Analytics; Castelbrun; Castelbrun Airways; Drumlin Bank
+Ondarra Energy; Ondarra; Wrenfield General Hospital; Wrenfield Institute; Sixpence Games
+Norrow Textiles Corp .; Verdigris Labs; Okonjira Foundation; Saltmarsh & Daughters; Plinth
+Dunmarsh Water Board; Royal Dunmarsh Observatory; Lantern & Loom; Lanternby Rail; Ilvesto Oy
+Brandreth Optical; Mossgate Pharma; Tri-County Seed Exchange; Volmer-Haas; Volmer-Haas Italia
+Sollwyn Brothers; Eastfold Broadcasting; Tessel; Tessel Biologics; Gantry Nine; Old Mill Records
+Harrow & Vine Ltd .; Polder Insurance; Juniper-Cole; Ministry of Canals; Ashgill United; Zaffre
+Pemberrow College; Rook Street Theatre; Cobalt Ridge Mining; Stella Ondarra Hotels; Fathom-9
+Nine Elders Brewing; Brevik Marine; Åkervind Ski; Tanizawara Precision; Moscardin; Ember & Oak
+Petrossa Ceramics; Union of Lamplighters; Lisk Aerospace; Orrelstad Polytechnic; Hob & Kiln
+Quistgrave Partners; Sandpiper Air; Redshank Software; Thessalow Grain; Ysolde Cosmetics
+Merrow Bay Fisheries; Haverstock Clinic; Cinder Hill Pottery; Wick & Tallow; Glasswing Inc .
+""")
+
+PLACES = _lines("""
+Velmora; Marrowby; Port Hessel; Hessel Bay; Aldermoor; Castelbrun; Ondarra; Dunmarsh; Wrenfield
+São Brindo; Érable-sur-Lune; Orrelstad; Lower Wick; Upper Wick; Tarnholt; Saint Osmer; Grenmark
+Kőrvár; Lisk; Brevik-on-Sea; Thessalow Falls; Norrow; Lanternby; Santa Ilvesta; New Lanternby
+Ashgill; Pemberrow; Haverstock; Merrow Bay; Cinder Hill; Sable Point; Mossgate; Eastfold
+Puerto Almar; Ålvesund; Quistgrave; North Tessel; Tessel; Drumlin Heights; Volmer; Rook Island
+Ferrowe; Gamla Brevik; Città Moscarda; Bexwith; Three Elms; Petrossa; Little Sollwyn; Ysolde
+Cobalt Ridge; Isle of Harrow; Zaffre; Kingdom of Ulm-Varra; Brandreth Moor; Bad Lindenau-Ost
+Río Petrel; Mbekwe Springs; Old Quay; Garrick Town; Juniper Flats; Polderveen; Stavrohori
+Halloway; Tanizawa Heights; Nova Castelbrun; Côte-Verrane; Sandpiper Cove; Vale of Tull; Okonji
+""")
+
+PRODUCTS = _lines("""
+Kestrel 3; Kestrel; Kestrel 4 Plus; Lumo X2; Lumo X3; Aurelle; Marrowby; Brightwick Kettle
+Tidewatch; Tidewatch 200; Velmora Mist; Hush-Pro; Hush-Pro Mini; Orrin GT; Orrin Estate
+Stonepine Ale; PX-77; PX-80 Heavy; Lanternby; Glimmer; Glimmer Lite; Foxglove 12; Nimbus & Rain
+Sparrow; Sparrow Mk II; Tull-O-Matic; Cinderella Stove; Wick No. 9; Deepwell; Ondarra Gold
+Quistgrave Quarterly; Papercrane; Papercrane 2.0; Ridgeback 500; Zaffre; Zaffre Blue; Kobold
+Thessalow Oats; Mothwing; Mothwing Ultra; Gantry; Lisk A40; Lisk A60-ER; Verdimax; Brevik Classic
+Old Harrow Cider; Sunniva; Moonsnail; Moonsnail 7; Ashgill Express; Drift; Drift Mini 5; Tessera
+Solace; Petrel Jet 6; Heron Cloud; Redshank Studio; Rookwatch; Rookwatch S; Umbra One; Umbra Two
+Copperhead 88; Osprey V; Halcyon; Halcyon Night Cream; Bramble; Bramble & Thyme; Elmset-C; Vintra
+Loom Desk; Plinthos; Fathom; Fathom 12 Pro; Snowgoose; Carillon; Carillon 61; Threadbare; Yarrow 8
+""")
+
+FILLERS: dict[str, tuple[str, ...]] = {
+    "role": _lines("""
+an engineer; a chemist; a senior analyst; the finance director; a designer; head of research
+a night-shift supervisor; an accountant; a test pilot; deputy manager; a staff lawyer
+chief buyer; an archivist; a welder"""),
+    "title": _lines("""
+chief executive; chairwoman; spokesman; treasurer; lead designer; president; engineer
+general manager; vice president; director"""),
+    "day": _lines("Monday; Tuesday; Wednesday; Thursday; Friday; Saturday; Sunday"),
+    "month": _lines("January; March; April; June; July; September; November; December"),
+    "year": _lines("1931; 1948; 1956; 1963; 1979; 1984; 1990; 1997; 2003; 2008; 2012; 2019"),
+    "num": _lines("four; twelve; thirty; forty; 85; 120; 300; 1,200; 4,500"),
+    "dept": _lines("sales; safety; legal; research; design; night; export; repair"),
+    "biz": _lines("""
+a shipping firm; a maker of pumps; a family business; a research charity; a software house
+a public body; a small publisher; an old trading company"""),
+    "thing": _lines("""
+bridge; report; harvest; ferry timetable; audit; new roof; festival; tax form; water meter
+exhibition; census; school play"""),
+    "state": _lines("late; over budget; almost finished; badly planned; popular; under review"),
+    "money": _lines("$ 4 million; $ 19.5 million; 300,000 crowns; 2 billion crowns; $ 70"),
+    "who": _lines("critics; regulators; reporters; neighbours; dealers; shareholders; officials"),
+}

@@ -1,0 +1,102 @@
+"""What the data is: entities and relations as word spans in a sentence, and the schema of their types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tablert_dist.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entity:
+    """A typed span of words `start … end - 1` (half-open). `probability` plays no part in equality."""
+
+    start: int
+    end: int
+    type: str
+    probability: float | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Relation:
+    """A typed, directed pair of entities. `probability` plays no part in equality."""
+
+    head: Entity
+    tail: Entity
+    type: str
+    probability: float | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Words with their entities and relations. Raises InputError where the parts do not fit together."""
+
+    words: tuple[str, ...]
+    entities: tuple[Entity, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    id: str | None = None
+
+    def __post_init__(self) -> None:
+        for entity in self.entities:
+            where = f"entity {entity.type} [{entity.start}, {entity.end})"
+            if entity.start >= entity.end:
+                raise InputError(f"{where} has no words: 'end' is exclusive and must be above 'start'")
+            if entity.start < 0 or entity.end > len(self.words):
+                raise InputError(f"{where} lies outside the sentence of {len(self.words)} words ('end' is exclusive)")
+        known = set(self.entities)
+        for relation in self.relations:
+            for role, entity in (("head", relation.head), ("tail", relation.tail)):
+                if entity not in known:
+                    raise InputError(f"relation {relation.type}: its {role} {entity} is no entity of the sentence")
+
+    def text_of(self, entity: Entity) -> str:
+        """The entity's words, joined by spaces."""
+        return " ".join(self.words[entity.start : entity.end])
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The types, in the order that fixes the label ids, and which relation types have no direction."""
+
+    entity_types: tuple[str, ...]
+    relation_types: tuple[str, ...]
+    symmetric: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for kind, types in (("entity", self.entity_types), ("relation", self.relation_types)):
+            if len(set(types)) != len(types):
+                raise InputError(f"schema: an {kind} type is listed twice in {list(types)}")
+        if not self.entity_types:
+            raise InputError("schema: there is no entity type")
+        if unknown := self.symmetric - set(self.relation_types):
+            raise InputError(f"schema: symmetric types {sorted(unknown)} are no relation types")
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping that `from_json` reads back."""
+        return {
+            "entity_types": list(self.entity_types),
+            "relation_types": list(self.relation_types),
+            "symmetric": sorted(self.symmetric),
+        }
+
+    @staticmethod
+    def from_json(tree: Mapping[str, Any]) -> Schema:
+        """Inverse of `to_json`. Raises InputError where a key is missing."""
+        try:
+            return Schema(
+                tuple(tree["entity_types"]), tuple(tree["relation_types"]), frozenset(tree.get("symmetric", ()))
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"schema: not a schema ({error})") from None
+
+    @staticmethod
+    def infer(sentences: Iterable[Sentence]) -> Schema:
+        """The types seen, sorted; no type is symmetric."""
+        entity_types: set[str] = set()
+        relation_types: set[str] = set()
+        for sentence in sentences:
+            entity_types.update(entity.type for entity in sentence.entities)
+            relation_types.update(relation.type for relation in sentence.relations)
+        return Schema(tuple(sorted(entity_types)), tuple(sorted(relation_types)))

@@ -1,0 +1,27 @@
+"""Tracking with MLflow that training never waits for: a journal beside the run, sent by a background thread.
+
+Killed, restarted or disconnected, in the end every event of the journal is in MLflow exactly once. Importing this
+package does not import mlflow.
+"""
+
+from __future__ import annotations
+
+from tablert_dist.tracking.journal import read_uid
+from tablert_dist.tracking.registry import download, register
+from tablert_dist.tracking.sender import replay
+from tablert_dist.tracking.store import default_uri, redact
+from tablert_dist.tracking.tracker import JournalTracker, NullTracker, Status, Tracker, begin_run
+
+__all__ = [
+    "JournalTracker",
+    "NullTracker",
+    "Status",
+    "Tracker",
+    "begin_run",
+    "default_uri",
+    "download",
+    "read_uid",
+    "redact",
+    "register",
+    "replay",
+]

@@ -1,0 +1,289 @@
+"""Replays a journal to MLflow from a background thread, until every event is there exactly once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tablert_dist.errors import InputError
+from tablert_dist.tracking import journal, store
+from tablert_dist.tracking.journal import ENDED, Event
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+STATE_FILE = "journal.state.json"
+LOCK_FILE = "journal.lock"
+POLL_S = 1.0
+MAX_DELAY_S = 10.0
+BATCH = 500
+"""Metric values in one request (MLflow takes 1000)."""
+PARAM_BATCH = 100
+"""Parameters or tags in one request (MLflow's limit)."""
+
+
+@dataclass
+class State:
+    """How far the journal was sent, and to which run of which store."""
+
+    uri: str
+    run_id: str | None = None
+    sent: int = 0
+    nested: bool = False
+
+    @classmethod
+    def load(cls, folder: Path, uri: str) -> State:
+        """What the file says; a new state where it is missing, unreadable or of another store."""
+        try:
+            state = cls(**json.loads((folder / STATE_FILE).read_text("utf-8")))
+            size = (folder / journal.FILE).stat().st_size
+        except (OSError, ValueError, TypeError):
+            return cls(uri)
+        # A journal shorter than what was sent lost its end with its machine: sending all again does no harm.
+        return state if state.uri == uri and state.sent <= size else cls(uri)
+
+    def save(self, folder: Path) -> None:
+        """Write the file so that a kill leaves the old one or the new one."""
+        temporary = folder / f"{STATE_FILE}.{os.getpid()}.tmp"
+        temporary.write_text(json.dumps(asdict(self)), "utf-8")
+        temporary.replace(folder / STATE_FILE)
+
+
+class Sender:
+    """A daemon thread that sends what is in `folder`'s journal to `uri`, and what is appended later."""
+
+    def __init__(self, folder: Path, uri: str) -> None:
+        self._folder = folder
+        self._uri = uri
+        self._client: MlflowClient | None = None
+        self._start: Event | None = None
+        self._settled = -1  # size of the journal when all of it was sent
+        self._down = False
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._given_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"tablert-sender-{folder.name}", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that the journal has grown."""
+        self._wake.set()
+
+    def finish(self, timeout: float) -> bool:
+        """Send what is left for at most `timeout` seconds, and stop; whether everything was sent."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(max(timeout, 0.0))
+        self._given_up.set()
+        return not self._thread.is_alive() and self._settled >= 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still takes events."""
+        return self._thread.is_alive() and not self._closing.is_set()
+
+    def _run(self) -> None:
+        delay = 0.0
+        while not self._given_up.is_set():
+            # Read before sending: what was appended before the call to finish() is then surely seen.
+            closing = self._closing.is_set()
+            complete = False
+            try:
+                complete = self._drain()
+            except Exception as error:  # whatever is wrong with MLflow, training goes on
+                delay = min(max(2 * delay, 0.5), MAX_DELAY_S)
+                self._say_down(error)
+            else:
+                delay = 0.0
+            if closing:
+                if complete:
+                    return
+                # Someone waits for this: do not sleep through a server that is back.
+                self._given_up.wait(min(delay or 0.2, 2.0))
+            elif delay:
+                self._closing.wait(delay)
+            else:
+                self._wake.wait(POLL_S)
+                self._wake.clear()
+
+    def _say_down(self, error: Exception) -> None:
+        if not self._down:
+            self._down = True
+            text = "MLflow at %s cannot be used now (%s); nothing waits for it, and %s is sent when it can."
+            logger.warning(text, store.redact(self._uri), store.reason(error), self._folder / journal.FILE)
+
+    def _say_up(self) -> None:
+        if self._down:
+            self._down = False
+            logger.warning("MLflow at %s can be used again.", store.redact(self._uri))
+
+    def _drain(self) -> bool:
+        """Send every complete line that was not sent; False where that must be tried again."""
+        size = _size(self._folder)
+        if size == self._settled:
+            return True
+        self._settled = -1
+        with (self._folder / LOCK_FILE).open("ab") as file, journal.file_lock(file.fileno(), wait=False) as mine:
+            if not mine:  # another process sends this journal just now
+                return False
+            state = State.load(self._folder, store.without_login(self._uri))
+            groups = _groups(self._folder, state.sent)
+            first = next(groups, None)
+            complete = state.nested
+            if first is not None or not state.nested:
+                if self._client is None:
+                    self._client = store.connect(self._uri)
+                self._find_run(self._client, state)
+                complete = self._send_all(self._client, state, chain([first] if first else [], groups)) and state.nested
+                self._say_up()
+            if complete:
+                self._settled = size
+            return complete
+
+    def _send_all(self, client: MlflowClient, state: State, groups: Iterable[tuple[list[Event], int]]) -> bool:
+        """Send the groups one after another; False where that was given up."""
+        assert state.run_id is not None
+        try:
+            for events, end in groups:
+                if self._given_up.is_set():
+                    return False
+                _send(client, state.run_id, events)
+                state.sent = end
+                state.save(self._folder)
+        except Exception as error:
+            if store.code(error) == "RESOURCE_DOES_NOT_EXIST" and _is_gone(client, state.run_id):
+                State(state.uri).save(self._folder)  # the store was emptied: begin the run again there
+            raise
+        return True
+
+    def _find_run(self, client: MlflowClient, state: State) -> None:
+        """Find or make the run, and put it under its parent once that is there."""
+        if state.run_id is not None and state.nested:
+            return
+        start = self._start = self._start or journal.read_start(self._folder)
+        if start is None:
+            raise InputError(f"{self._folder / journal.FILE} has no start event")
+        experiment = store.experiment_id(client, self._uri, start["experiment"])
+        if state.run_id is None:
+            run = store.find_run(client, start["uid"], [experiment])
+            if run is None:
+                tags = {store.UID_TAG: start["uid"]}
+                run = client.create_run(experiment, start_time=start["time"], tags=tags, run_name=start["name"])
+            state.run_id = run.info.run_id
+        if not state.nested:
+            parent = store.find_run(client, start["parent"], [experiment]) if start["parent"] else None
+            if parent is not None:
+                client.set_tag(state.run_id, store.PARENT_TAG, parent.info.run_id)
+            state.nested = parent is not None or not start["parent"]
+        state.save(self._folder)
+
+
+def _size(folder: Path) -> int:
+    return (folder / journal.FILE).stat().st_size
+
+
+def _groups(folder: Path, start: int) -> Iterator[tuple[list[Event], int]]:
+    """Events that fit in one request, with the byte where they end."""
+    group: list[Event] = []
+    values, sent, end = 0, start, start
+    for event, line_end in journal.read_events(folder, start):
+        count = len(event.get("values", ())) if event else 0
+        alone = event is not None and event["kind"] in ("artifact", "status")
+        if group and (alone or values + count > BATCH):
+            yield group, end
+            group, values, sent = [], 0, end
+        end = line_end
+        values += count
+        if event is None:
+            logger.warning("%s has a line that is no event; it is passed over.", folder / journal.FILE)
+        else:
+            group.append(event)
+        if alone:
+            yield group, end
+            group, values, sent = [], 0, end
+    if end > sent:
+        yield group, end
+
+
+def _is_gone(client: MlflowClient, run_id: str) -> bool:
+    try:
+        client.get_run(run_id)
+    except Exception as error:
+        return store.code(error) == "RESOURCE_DOES_NOT_EXIST"
+    return False
+
+
+def _send(client: MlflowClient, run_id: str, events: Sequence[Event]) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    metrics: list[Any] = []
+    params: dict[str, Any] = {}
+    tags: dict[str, Any] = {}
+    for event in events:
+        values = event.get("values", {})
+        match event["kind"]:
+            case "metrics":
+                metrics += [Metric(key, value, event["time"], event["step"]) for key, value in values.items()]
+            case "params":
+                params |= {key: Param(key, value) for key, value in values.items()}
+            case "tags":
+                tags |= {key: RunTag(key, value) for key, value in values.items()}
+            case "artifact":
+                _send_artifact(client, run_id, Path(event["path"]), event["folder"])
+            case "status" if event["status"] in ENDED:
+                client.set_terminated(run_id, event["status"], end_time=event["time"])
+            case "status":
+                client.update_run(run_id, status=event["status"])
+    _log_batches(client, run_id, "metrics", metrics, BATCH)
+    _log_batches(client, run_id, "params", list(params.values()), PARAM_BATCH)
+    _log_batches(client, run_id, "tags", list(tags.values()), PARAM_BATCH)
+
+
+def _log_batches(client: MlflowClient, run_id: str, kind: str, entities: Sequence[Any], most: int) -> None:
+    for first in range(0, len(entities), most):
+        _log_batch(client, run_id, kind, entities[first : first + most])
+
+
+def _log_batch(client: MlflowClient, run_id: str, kind: str, entities: Sequence[Any]) -> None:
+    """One request; where MLflow refuses it for its content, one by one, so that only what it refuses is missing."""
+    try:
+        client.log_batch(run_id, **{kind: entities})
+    except Exception as error:
+        if store.code(error) != "INVALID_PARAMETER_VALUE":
+            raise
+        if len(entities) == 1:
+            logger.warning("MLflow refuses '%s' of run %s: %s", entities[0].key, run_id, store.reason(error))
+            return
+        for entity in entities:
+            _log_batch(client, run_id, kind, [entity])
+
+
+def _send_artifact(client: MlflowClient, run_id: str, path: Path, folder: str) -> None:
+    if path.is_dir():
+        client.log_artifacts(run_id, str(path), folder or None)
+    elif path.is_file():
+        client.log_artifact(run_id, str(path), folder or None)
+    else:
+        logger.warning("%s is no longer there; MLflow run %s goes without it.", path, run_id)
+
+
+def replay(folder: Path, timeout: float = 60.0, uri: str | None = None) -> bool:
+    """Send what `folder`'s journal holds and MLflow does not, for at most `timeout` seconds; whether all was sent.
+
+    `uri` is the store to send to; default: the one in the journal, which has no password in it (MLflow reads
+    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD). Raises InputError where there is no journal.
+    """
+    if journal.read_start(folder) is None:
+        raise InputError(f"{folder} has no {journal.FILE}: give the folder of a run")
+    target = uri or journal.Journal(folder).uri
+    assert target is not None
+    return Sender(folder, target).finish(timeout)

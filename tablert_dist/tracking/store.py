@@ -1,0 +1,133 @@
+"""MLflow as this package uses it: loaded quietly and late, runs found by their uid, no password in a log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+logger = logging.getLogger(__name__)
+
+UID_TAG = "tablert.uid"
+PARENT_TAG = "mlflow.parentRunId"
+
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # Its own retries block for minutes, and a repeated POST may make a second run; the sender tries again itself.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # Its lines on stdout would show the password in a server's address.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def default_uri(storage: Path) -> str:
+    """The SQLite store in `storage`: `sqlite:///<absolute storage>/mlflow.db`."""
+    return f"sqlite:///{storage.absolute()}/mlflow.db"
+
+
+def redact(uri: str) -> str:
+    """The text with every `user:password@` and every `password=…` or `token=…` in it masked."""
+    uri = re.sub(r"(://)[^/\s]*@", r"\1***@", uri)
+    return re.sub(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s]+", r"\1=***", uri)
+
+
+def without_login(uri: str) -> str:
+    """The uri without its `user:password@`: what may be written to a file."""
+    return re.sub(r"(://)[^/\s]*@", r"\1", uri)
+
+
+def reason(error: BaseException) -> str:
+    """The error in one short line that shows no password."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return redact(line)[:300]
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the store or server at `uri`; the first one in a process takes seconds (import, tables of SQLite).
+
+    Raises mlflow.exceptions.MlflowException where the uri cannot be used.
+    """
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    from mlflow import MlflowClient
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # It logs a traceback at each try where the database is busy; the sender says it once, in a sentence.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    file = _sqlite_file(uri)
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def code(error: BaseException) -> str:
+    """MLflow's code of an error, such as `RESOURCE_DOES_NOT_EXIST`; empty for other errors."""
+    return str(getattr(error, "error_code", ""))
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    match = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", uri)
+    return Path(match[1]) if match else None
+
+
+def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
+    """The id of the experiment, made if missing; its artifacts go beside an SQLite file, else where the server says.
+
+    Raises mlflow.exceptions.MlflowException.
+    """
+    from mlflow.exceptions import MlflowException
+
+    known = client.get_experiment_by_name(name)
+    if known is None:
+        file = _sqlite_file(uri)
+        place = (file.parent / "mlartifacts").absolute().as_uri() if file else None
+        try:
+            return str(client.create_experiment(name, artifact_location=place))
+        except MlflowException as error:
+            if code(error) != "RESOURCE_ALREADY_EXISTS":
+                raise
+            known = client.get_experiment_by_name(name)  # another process was faster
+            if known is None:
+                raise
+    return str(known.experiment_id)
+
+
+def find_run(client: MlflowClient, uid: str, experiments: Sequence[str] | None = None) -> Run | None:
+    """The run with this uid in these experiments (default: in all); None if there is none.
+
+    Raises mlflow.exceptions.MlflowException.
+    """
+    from mlflow.entities import ViewType
+
+    ids = list(experiments) if experiments is not None else [e.experiment_id for e in _all_experiments(client)]
+    if not ids:
+        return None
+    runs = client.search_runs(ids, f"tags.`{UID_TAG}` = '{uid}'", run_view_type=ViewType.ALL)
+    runs = sorted(runs, key=lambda run: (run.info.lifecycle_stage != "active", run.info.run_id))
+    for twin in runs[1:]:
+        # A creation that timed out here but went through there: every event goes to the first of them.
+        if twin.info.lifecycle_stage == "active":
+            logger.warning("MLflow had two runs for %s; the empty one, %s, is deleted.", uid, twin.info.run_id)
+            client.delete_run(twin.info.run_id)
+    return runs[0] if runs else None
+
+
+def _all_experiments(client: MlflowClient) -> list[Any]:
+    found: list[Any] = []
+    token: str | None = None
+    while True:
+        page = client.search_experiments(page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found

@@ -1,0 +1,105 @@
+"""Where runs live: names, folders, the record of a run, and which of its checkpoints is which."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tablert_dist.checkpoint import META, TRAINER
+from tablert_dist.config import Config, flatten
+from tablert_dist.errors import InputError
+
+RECORD = "run.json"
+FREE_ON_RESUME = ("train.storage", "cluster.", "tracking.", "predict.", "export.")
+"""Keys that may differ when a run goes on: they do not change what is computed."""
+
+
+def storage_root(config: Config) -> Path:
+    """`train.storage` made absolute; unset: `./runs`, or `~/tablert_runs` inside a Ray job, whose folder is a copy."""
+    if config.train.storage:
+        if "://" in config.train.storage and not config.train.storage.startswith("file://"):
+            raise InputError(f"train.storage = {config.train.storage}: give a folder that every node can reach")
+        return Path(config.train.storage.removeprefix("file://")).expanduser().resolve()
+    return (
+        Path("~/tablert_runs").expanduser() if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else Path("runs").resolve()
+    )
+
+
+def new_name(prefix: str) -> str:
+    """`prefix-20261123-0609…`: unique to the second and process."""
+    return f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid() % 1000:03d}"
+
+
+def open_run(config: Config, name: str, resume: bool, kind: str) -> tuple[Path, dict[str, Any]]:
+    """The run's folder and record, made or, with `resume`, found again.
+
+    Raises InputError for a name that exists without `resume`, one that does not with it, or a changed configuration.
+    """
+    if not re.fullmatch(r"[\w][\w.-]*", name):
+        raise InputError(f"run name '{name}': use letters, digits, '.', '_' and '-'")
+    folder = storage_root(config) / name
+    record = folder / RECORD
+    if not resume:
+        if folder.exists():
+            raise InputError(
+                f"run '{name}' exists in {folder.parent}; go on with it by --resume {name}, or choose another"
+            )
+        folder.mkdir(parents=True)
+        tree = {"name": name, "kind": kind, "config": config.model_dump(mode="json"), "status": "running"}
+        write_json(record, tree)
+        return folder, tree
+    if not record.is_file():
+        raise InputError(f"--resume {name}: there is no such run in {folder.parent}")
+    tree = json.loads(record.read_text(encoding="utf-8"))
+    if tree["kind"] != kind:
+        raise InputError(f"--resume {name}: that run is a {tree['kind']} run, not a {kind} run")
+    old, new = flatten(Config.model_validate(tree["config"], strict=False)), flatten(config)
+    changed = [k for k in new if old.get(k) != new[k] and not k.startswith(FREE_ON_RESUME)]
+    if changed:
+        told = ", ".join(f"{k} was {old.get(k)!r}, now {new[k]!r}" for k in changed)
+        raise InputError(f"--resume {name}: the configuration differs ({told}); give the same, or a new name")
+    return folder, tree
+
+
+def find_run(config: Config, name: str) -> dict[str, Any]:
+    """The record of a run by its name. Raises InputError with the names there are."""
+    root = storage_root(config)
+    record = root / name / RECORD
+    if not record.is_file():
+        known = sorted(p.parent.name for p in root.glob(f"*/{RECORD}"))
+        raise InputError(f"there is no run '{name}' in {root}; there are: {', '.join(known) or 'none'}")
+    return dict(json.loads(record.read_text(encoding="utf-8")))
+
+
+def write_json(path: Path, tree: Any) -> None:
+    """Write whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(tree, indent=1, ensure_ascii=False), encoding="utf-8")
+    part.replace(path)
+
+
+def checkpoint_name(epoch: int) -> str:
+    """Folder of the checkpoint made after `epoch` (counted from 1)."""
+    return f"epoch_{epoch:03d}"
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints, oldest first. One that was being written when its process died has another name."""
+    return sorted(p.parent for p in folder.glob(f"epoch_*/{META}"))
+
+
+def resumable(folder: Path) -> Path | None:
+    """The newest checkpoint that holds the trainer's state."""
+    found = [p for p in checkpoints(folder) if (p / TRAINER).is_file()]
+    return found[-1] if found else None
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
+    """The epoch of the highest dev RE+ F1, of equals the highest NER F1, of equals the first."""
+    best = max(history, key=lambda row: (row["dev/re_plus_f1"], row["dev/ner_f1"], -row["epoch"]))
+    return int(best["epoch"])

@@ -1,0 +1,1 @@
+"""Tuning: the search over a space, and what becomes of the winner."""

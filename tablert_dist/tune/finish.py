@@ -1,0 +1,117 @@
+"""After a search: the winner's weights, its scores, the verified bundle, and its place in the registry."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.graph import export_bundle
+from export.verify import Report
+from tablert_dist.checkpoint import load_predictor, read_card
+from tablert_dist.cluster import Shape
+from tablert_dist.config import Config
+from tablert_dist.data import Corpus
+from tablert_dist.scoring import Scores, count
+from tablert_dist.tracking import begin_run, register
+from tablert_dist.train import runs
+from tablert_dist.train.fit import FitResult, tracking_args, train_seeds
+from tablert_dist.tune.search import METRIC, SearchResult
+
+log = logging.getLogger(__name__)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a search leaves behind."""
+
+    checkpoint: Path
+    bundle: Path
+    report: Report
+    scores: Mapping[str, Scores]
+    protocol: Mapping[str, Any]
+    version: int | None
+    """In the model registry."""
+    retrained: FitResult | None
+
+
+def finish(result: SearchResult, corpus: Corpus, shape: Shape, say: Say) -> Finished:
+    """Take the best trial's checkpoint, or train its configuration again; score, export, verify, register.
+
+    Raises VerificationError where the exported graph does not compute what the model computes.
+    """
+    config = result.config
+    checkpoint, retrained = result.best.checkpoint, None
+    if config.tune.finish == "retrain":
+        say(f"training the best configuration again with seeds {list(config.train.seeds)}")
+        results = train_seeds(config, result.folder / "best", corpus, shape, parent=result.uid)
+        retrained = FitResult(result.name, result.folder / "best", results)
+        checkpoint = Path(retrained.best["checkpoint"])
+    scores = score_checkpoint(checkpoint, corpus, config)
+    bundle = result.folder / "bundle"
+    # A resumed search exports again: the winner may be another.
+    shutil.rmtree(bundle, ignore_errors=True)
+    words = [list(s.words) for s in corpus.splits.get("dev", corpus.train)]
+    report = export_bundle(checkpoint, bundle, config.export, words)
+    version = _publish(result, config, checkpoint, bundle, scores)
+    protocol = dict(read_card(checkpoint).notes["protocol"])
+    runs.write_json(
+        result.folder / "result.json",
+        {
+            "trial": result.best.name,
+            "point": dict(result.best.point),
+            "checkpoint": str(checkpoint),
+            "bundle": str(bundle),
+            "scores": {split: found.to_json() for split, found in scores.items()},
+            "protocol": protocol,
+            "report": report.to_json(),
+            "model_version": version,
+        },
+    )
+    return Finished(checkpoint, bundle, report, scores, protocol, version, retrained)
+
+
+def score_checkpoint(checkpoint: Path, corpus: Corpus, config: Config) -> dict[str, Scores]:
+    """Scores on dev and test, where there are such splits."""
+    predictor = load_predictor(checkpoint, config.predict)
+    found = {}
+    for split in ("dev", "test"):
+        gold = corpus.splits.get(split)
+        if gold:
+            predicted = predictor.annotate([s.words for s in gold])
+            found[split] = count(zip(gold, predicted, strict=True), corpus.schema).scores()
+    return found
+
+
+def _publish(
+    result: SearchResult, config: Config, checkpoint: Path, bundle: Path, scores: Mapping[str, Scores]
+) -> int | None:
+    """Log the winner to the search's run and register it; the version, or None where tracking is off or unreachable."""
+    tracking = tracking_args(config, result.name, None)
+    if tracking is None or result.uid is None:
+        return None
+    tracker = begin_run(result.folder, uri=tracking.uri, experiment=tracking.experiment, name=tracking.name)
+    for split, found in scores.items():
+        tracker.metrics({f"best_{key}": value for key, value in found.flat(split).items()}, 0)
+    tracker.artifact(bundle / "report.json", "report")
+    tracker.artifact(checkpoint, "model/checkpoint")
+    tracker.artifact(bundle, "model/bundle")
+    if not tracker.close("FINISHED", timeout=120.0):
+        log.warning("MLflow has not got everything yet, so the model is not registered")
+        return None
+    return register(
+        tracking.uri,
+        config.tracking.registered_model,
+        result.uid,
+        "model",
+        alias=config.tracking.alias,
+        tags={
+            "data.name": read_card(checkpoint).notes["protocol"]["dataset"],
+            METRIC: f"{result.best.best(METRIC):.4f}",
+        },
+        description=f"best of the search {result.name}: {dict(result.best.point)}",
+    )

@@ -1,0 +1,78 @@
+"""What a person sees of a search while it runs: a line for each epoch of each trial, and the table at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tablert_dist.tune.search import METRIC, Trial, trial_name
+
+
+def describe(point: Mapping[str, Any]) -> str:
+    """`kernel_size 3, hidden [512]`."""
+    return ", ".join(f"{key.split('.')[-1]} {list(v) if isinstance(v, tuple) else v}" for key, v in point.items())
+
+
+def progress_callback(console: Console, epochs: int) -> Any:
+    """A factory for `search`: points of the space to a Tune callback that prints to `console`."""
+
+    def make(points: int) -> Any:
+        from ray.tune import Callback
+
+        class Progress(Callback):  # type: ignore[misc]
+            def __init__(self) -> None:
+                self.done, self.best, self.started = 0, 0.0, time.monotonic()
+
+            def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+                item = json.loads(trial.config["trial"])
+                console.print(f"{self._clock()} {trial_name(item['index'])} starts: {describe(item['point'])}")
+
+            def on_trial_result(
+                self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
+            ) -> None:
+                self.best = max(self.best, result[METRIC])
+                console.print(
+                    f"{self._clock()} {trial_name(json.loads(trial.config['trial'])['index'])} "
+                    f"epoch {int(result['epoch'])}/{epochs}  NER {100 * result['dev/ner_f1']:.1f}  "
+                    f"RE {100 * result['dev/re_f1']:.1f}  RE+ {100 * result[METRIC]:.1f}  "
+                    f"{result['train/sentences_per_second']:.1f} sentences/s  (best RE+ so far {100 * self.best:.1f}, "
+                    f"{self.done} of {points} trials done)"
+                )
+
+            def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+                self.done += 1
+
+            def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+                self.done += 1
+                console.print(f"{self._clock()} {trial_name(json.loads(trial.config['trial'])['index'])} failed")
+
+            def _clock(self) -> str:
+                minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+                return f"[{minutes:02d}:{seconds:02d}]".replace("[", "\\[")
+
+        return Progress()
+
+    return make
+
+
+def trial_table(trials: Sequence[Trial], best: Trial) -> Table:
+    """Every trial with the scores of its best epoch on dev, in percent, best first."""
+    table = Table(title="trials, dev scores at each one's best epoch")
+    for column in ("trial", "setting", "epochs", "best epoch", "NER", "RE", "RE+"):
+        table.add_column(column, justify="left" if column in {"trial", "setting"} else "right")
+    for trial in sorted(trials, key=lambda t: -t.best(METRIC) if t.history else 1.0):
+        if not trial.history:
+            table.add_row(trial.name, describe(trial.point), "0", "–", "–", "–", "failed")
+            continue
+        scores = [f"{100 * trial.best(m):.1f}" for m in ("dev/ner_f1", "dev/re_f1", METRIC)]
+        epochs = f"{len(trial.history)}{'' if trial.finished else ' (stopped)'}"
+        style = "bold green" if trial is best else None
+        table.add_row(
+            trial.name, describe(trial.point).replace("[", "\\["), epochs, str(trial.best_epoch), *scores, style=style
+        )
+    return table

