@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
-from tablert_dist.encoding import SubwordTokenizer
+from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Schema
 
@@ -63,7 +61,7 @@ def open_bundle(folder: Path) -> Bundle:
         if needed not in files:
             raise InputError(f"bundle {folder}: {MANIFEST} lists no {needed}")
     schema = Schema.from_json(json.loads((folder / "schema.json").read_text(encoding="utf-8")))
-    tokenizer = SubwordTokenizer(Tokenizer.from_file(str(folder / "tokenizer.json")), limit)
+    tokenizer = read_tokenizer(folder / "tokenizer.json", limit)
     return Bundle(folder, {stage: folder / name for stage, name in graphs.items()}, tokenizer, schema, pad_id, manifest)
 
 

@@ -74,3 +74,7 @@ def _of_registry(config: Any, model: str, scratch: Path) -> Path:
 
     uri = config.tracking.uri or default_uri(storage_root(config))
     return download(uri, model, scratch / "model") / "checkpoint"
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+WASTE = 1.4
+"""Padded cells over real ones that a part of a batch may have; each part costs a pass over the weights' gradients."""
 NOISE = 0.15
 """Relative noise on the length that training batches are sorted by: enough to mix them anew every epoch."""
 
@@ -29,6 +31,20 @@ def training_batches(lengths: Sequence[int], batch_size: int, bucket: bool, seed
     rng.shuffle(sizes)
     parts = [part.tolist() for part in np.split(order, np.cumsum(sizes)[:-1])]
     return [parts[i] for i in rng.permutation(len(parts))]
+
+
+def length_groups(indices: Sequence[int], lengths: Sequence[int], waste: float = WASTE) -> list[list[int]]:
+    """A batch in parts of similar length, longest first: padded cells of each stay within `waste` × its own."""
+    groups: list[list[int]] = []
+    own = 0
+    for index in sorted(indices, key=lambda i: -lengths[i]):
+        cells = lengths[index] ** 2
+        if not groups or (len(groups[-1]) + 1) * lengths[groups[-1][0]] ** 2 > waste * (own + cells):
+            groups.append([])
+            own = 0
+        groups[-1].append(index)
+        own += cells
+    return groups
 
 
 def evaluation_batches(lengths: Sequence[int], max_cells: int) -> list[list[int]]:

@@ -12,12 +12,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 from torch import nn
 
 from tablert_dist import __version__
 from tablert_dist.config import ModelConfig, PredictConfig
-from tablert_dist.encoding import SubwordTokenizer
+from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import WordEncoder, build_encoder
@@ -101,14 +100,15 @@ def read_card(folder: Path) -> ModelCard:
     """Everything but the weights. Raises InputError where a file is missing or damaged."""
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
         return ModelCard(
             meta["config"],
             Schema.from_json(meta["schema"]),
-            SubwordTokenizer(tokenizer, meta["subword_limit"]),
+            read_tokenizer(folder / "tokenizer.json", meta["subword_limit"]),
             meta["pad_id"],
             meta["notes"],
         )
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError(f"checkpoint {folder}: {Path(error.filename).name} is missing") from None
     except (KeyError, ValueError) as error:

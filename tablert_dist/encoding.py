@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -27,6 +28,14 @@ class EncodedSentence:
     def words(self) -> int:
         """N."""
         return len(self.first)
+
+
+def read_tokenizer(path: Path, limit: int) -> SubwordTokenizer:
+    """A `tokenizer.json`. Raises InputError where it is none."""
+    try:
+        return SubwordTokenizer(Tokenizer.from_file(str(path)), limit)
+    except Exception as error:  # tokenizers raises nothing more precise
+        raise InputError(f"{path}: not a tokenizer: {error}") from None
 
 
 class SubwordTokenizer:

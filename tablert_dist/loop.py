@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from tablert_dist.batching import evaluation_batches, rank_share, training_batches
+from tablert_dist.batching import evaluation_batches, length_groups, rank_share, training_batches
 from tablert_dist.config import Config, OptimConfig
 from tablert_dist.decoding import decode
 from tablert_dist.encoding import collate_targets
@@ -145,7 +145,7 @@ def backward(
     """
     loss_sum = 0.0
     # DDP waits for every rank: one without a share passes a sentence whose loss counts nothing.
-    pieces = [list(p) for p in np.array_split(np.asarray(share, int), min(parts, len(share)))] if share else [[0]]
+    pieces = _pieces(share, examples.features.lengths, parts, place) if share else [[0]]
     for i, piece in enumerate(pieces):
         last = i == len(pieces) - 1
         with nullcontext() if last or not isinstance(module, DistributedDataParallel) else module.no_sync():
@@ -153,6 +153,15 @@ def backward(
             (loss * place.world_size).backward()
         loss_sum += float(loss.detach())
     return loss_sum
+
+
+def _pieces(share: Sequence[int], lengths: Sequence[int], parts: int, place: Place) -> list[list[int]]:
+    """The share in at least `parts` pieces; on a CPU of similar length each, which spares padding and changes nothing."""
+    ordered = sorted(share, key=lambda i: -lengths[i])
+    pieces = [p.tolist() for p in np.array_split(np.asarray(ordered, int), min(parts, len(share)))]
+    if place.device.type != "cpu":
+        return pieces
+    return [group for piece in pieces for group in length_groups(piece, lengths)]
 
 
 def summed_loss(module: nn.Module, examples: Examples, indices: Sequence[int], tags: TagSet, place: Place) -> Tensor:

@@ -42,7 +42,7 @@ def command(config: Config, space_name: str, name: str | None, resume: str | Non
         resume or name or new_name("tune"),
         bool(resume),
         click.echo,
-        progress_callback(console, config.train.epochs),
+        progress_callback(config.train.epochs),
     )
     _report(console, config, result, corpus, shape, started)
 

@@ -75,8 +75,9 @@ class TrainConfig(_Section):
     """Sentences in one optimiser step, over all workers."""
     accumulation: PositiveInt = 1
     """Parts in which a worker passes its share of a batch through the model; more parts, less memory, same gradient."""
-    bucket: bool = True
-    """Draw batches from sentences of similar length (seeded shuffle); much less padding."""
+    bucket: bool = False
+    """Draw batches from sentences of similar length (seeded shuffle): less padding on a GPU, but other batches. On a CPU
+    a random batch is passed through in parts of similar length, which spares the padding and changes nothing."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1,)
     """One run for each; scores are reported as mean ± standard deviation. A search uses the first."""
     select: Literal["best_dev", "last"] = "best_dev"

@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from tablert_dist.encoding import SubwordTokenizer
+from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError
 from tablert_dist.places import PACKAGE, locate
 
@@ -97,11 +97,11 @@ def check_encoder(source: str, layer: int | None = None) -> TextParts:
         from transformers import AutoConfig
 
         config = AutoConfig.from_pretrained(place)
-        tokenizer = _load_tokenizer(place)
+        tokenizer = _load_tokenizer(place, subword_limit(config))
     depth = getattr(config, "num_hidden_layers", None)
     if layer is not None and (depth is None or layer > depth):
         raise InputError(f"model.layer = {layer}: the encoder '{source}' has {depth} layers (0 = its embeddings)")
-    return TextParts(config, SubwordTokenizer(tokenizer, subword_limit(config)), place)
+    return TextParts(config, tokenizer, place)
 
 
 def load_encoder(source: str, layer: int | None = None) -> EncoderParts:
@@ -170,17 +170,17 @@ def _without_pooler(transformer: Any) -> nn.Module:
     return transformer
 
 
-def _load_tokenizer(place: str) -> Tokenizer:
+def _load_tokenizer(place: str, limit: int) -> SubwordTokenizer:
     file = Path(place) / "tokenizer.json"
     if file.is_file():
-        return Tokenizer.from_file(str(file))
+        return read_tokenizer(file, limit)
     from transformers import AutoTokenizer
 
     fast = AutoTokenizer.from_pretrained(place, use_fast=True)
     backend = getattr(fast, "backend_tokenizer", None)
     if backend is None:
         raise InputError(f"encoder '{place}' has no fast tokenizer (tokenizer.json)")
-    return Tokenizer.from_str(backend.to_str())
+    return SubwordTokenizer(Tokenizer.from_str(backend.to_str()), limit)
 
 
 def _check_truncation(place: str, transformer: nn.Module, layer: int, source: str) -> None:

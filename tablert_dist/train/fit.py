@@ -13,9 +13,10 @@ import numpy as np
 
 from tablert_dist import __version__
 from tablert_dist.cluster import Shape, connect, room_for, shape_of
-from tablert_dist.config import Config, public_config
+from tablert_dist.config import Config, public_config, with_overrides
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
+from tablert_dist.places import PACKAGE
 from tablert_dist.scoring import LEVELS, TITLES
 from tablert_dist.tables import TagSet
 from tablert_dist.tracking import JournalTracker, NullTracker, Tracker, begin_run, default_uri
@@ -71,6 +72,7 @@ def fit(
     Raises InputError, before anything is written, where the configuration, the data, the encoder or the cluster do
     not allow it.
     """
+    config = runs.with_storage(absolute_data(config))
     corpus = check(config, say)
     if init_from is not None:
         check_init(init_from, corpus)
@@ -116,6 +118,15 @@ def _train_one(job: Job, corpus: Corpus, shape: Shape | None, name: str, parent:
             return run_under_ray(job, shape, tracking)
         show = Printer(job.config.train.epochs)
         return run_worker(job, choose_place(job.config), tracker, show.epoch, show.step)
+
+
+def absolute_data(config: Config) -> Config:
+    """The configuration with local paths absolute, for workers in other folders."""
+    changes = {}
+    for key, value in (("data.path", config.data.path), ("model.encoder", config.model.encoder)):
+        if value and not value.startswith(PACKAGE) and Path(value).expanduser().exists():
+            changes[key] = str(Path(value).expanduser().resolve())
+    return with_overrides(config, changes)
 
 
 def check(config: Config, say: Say) -> Corpus:

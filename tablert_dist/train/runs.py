@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist.checkpoint import META, TRAINER
-from tablert_dist.config import Config, flatten
+from tablert_dist.config import Config, flatten, with_overrides
 from tablert_dist.errors import InputError
 
 RECORD = "run.json"
@@ -28,6 +28,11 @@ def storage_root(config: Config) -> Path:
     return (
         Path("~/tablert_runs").expanduser() if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else Path("runs").resolve()
     )
+
+
+def with_storage(config: Config) -> Config:
+    """The configuration with `train.storage` absolute: a worker's current folder is another."""
+    return with_overrides(config, {"train.storage": str(storage_root(config))})
 
 
 def new_name(prefix: str) -> str:

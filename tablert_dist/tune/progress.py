@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+import click
 from rich.table import Table
 
 from tablert_dist.tune.search import METRIC, Trial, trial_name
@@ -18,8 +18,8 @@ def describe(point: Mapping[str, Any]) -> str:
     return ", ".join(f"{key.split('.')[-1]} {list(v) if isinstance(v, tuple) else v}" for key, v in point.items())
 
 
-def progress_callback(console: Console, epochs: int) -> Any:
-    """A factory for `search`: points of the space to a Tune callback that prints to `console`."""
+def progress_callback(epochs: int) -> Any:
+    """A factory for `search`: points of the space to a Tune callback that prints lines."""
 
     def make(points: int) -> Any:
         from ray.tune import Callback
@@ -30,13 +30,13 @@ def progress_callback(console: Console, epochs: int) -> Any:
 
             def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
                 item = json.loads(trial.config["trial"])
-                console.print(f"{self._clock()} {trial_name(item['index'])} starts: {describe(item['point'])}")
+                click.echo(f"{self._clock()} {trial_name(item['index'])} starts: {describe(item['point'])}")
 
             def on_trial_result(
                 self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
             ) -> None:
                 self.best = max(self.best, result[METRIC])
-                console.print(
+                click.echo(
                     f"{self._clock()} {trial_name(json.loads(trial.config['trial'])['index'])} "
                     f"epoch {int(result['epoch'])}/{epochs}  NER {100 * result['dev/ner_f1']:.1f}  "
                     f"RE {100 * result['dev/re_f1']:.1f}  RE+ {100 * result[METRIC]:.1f}  "
@@ -49,11 +49,11 @@ def progress_callback(console: Console, epochs: int) -> Any:
 
             def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
                 self.done += 1
-                console.print(f"{self._clock()} {trial_name(json.loads(trial.config['trial'])['index'])} failed")
+                click.echo(f"{self._clock()} {trial_name(json.loads(trial.config['trial'])['index'])} failed")
 
             def _clock(self) -> str:
                 minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
-                return f"[{minutes:02d}:{seconds:02d}]".replace("[", "\\[")
+                return f"[{minutes:02d}:{seconds:02d}]"
 
         return Progress()
 

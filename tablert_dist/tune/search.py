@@ -16,7 +16,7 @@ from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError
 from tablert_dist.tracking import begin_run
 from tablert_dist.train import runs
-from tablert_dist.train.fit import check, open_tracker, provenance, tracking_args
+from tablert_dist.train.fit import absolute_data, check, open_tracker, provenance, tracking_args
 from tablert_dist.train.worker import Job, read_result
 from tune_spaces import Space
 
@@ -72,6 +72,7 @@ def search(
     """
     if config.train.select != "best_dev" or config.data.train_on != "train":
         raise InputError("a search scores trials on dev: data.train_on must be train and train.select best_dev")
+    config = runs.with_storage(absolute_data(config))
     points = space.points()[: config.tune.max_trials]
     corpus = check(config, say)
     if "dev" not in corpus.splits:

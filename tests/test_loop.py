@@ -1,0 +1,160 @@
+"""Training: one worker's step whatever the number of workers, schedule, resume bit for bit, learning at all."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import multiprocessing, nn
+
+from tablert_dist.config import Config, load_config
+from tablert_dist.data.formats import spert
+from tablert_dist.features import SubwordFeatures, WordFeatures
+from tablert_dist.loop import Examples, Place, backward, evaluate, make_optimizer, rate_factor, train_epochs
+from tablert_dist.model import TableModel, build_model
+from tablert_dist.model.encoder import load_encoder
+from tablert_dist.schema import Schema
+from tablert_dist.tables import TagSet
+from tests.tiny import tiny_records, write_corpus, write_tiny_encoder
+
+SCHEMA = Schema(("Loc", "Org", "Per"), ("near", "works"))
+TAGS = TagSet(SCHEMA)
+
+
+def make(encoder: str, folder: Path, **overrides: Any) -> tuple[TableModel, Examples, Config]:
+    config = load_config(
+        None,
+        {"model.encoder": encoder, "model.hidden": [8], "train.epochs": 3, "train.batch_size": 5, **overrides},
+    )
+    torch.manual_seed(0)
+    parts = load_encoder(encoder)
+    if not config.model.dropout:
+        for module in parts.transformer.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        parts.transformer.config.attention_probs_dropout_prob = 0.0
+        for name, module in parts.transformer.named_modules():
+            if name.endswith("attention.self"):
+                module.dropout_prob = 0.0
+    model = build_model(config.model, parts, TAGS)
+    path = write_corpus(folder, {"train": tiny_records(12)}) / "tiny_train.json"
+    sentences = spert.read(path)
+    subwords = SubwordFeatures(parts.tokenizer.encode([s.words for s in sentences]), parts.pad_id)
+    if config.model.frozen:
+        return model, Examples(sentences, WordFeatures(model.encoder, subwords, 1000, torch.device("cpu"))), config
+    return model, Examples(sentences, subwords), config
+
+
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in model.state_dict().items()}
+
+
+def _ddp_rank(rank: int, world: int, port: int, folder: str, out: str) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=world)
+    model, train, config = make(f"{folder}/encoder", Path(folder) / f"data{rank}", **{"model.dropout": 0.0})
+    # Batches of 5 and 2: shares of 3 and 2, then 1 and 1; the third rank of three has an empty share at the end.
+    for report in train_epochs(model, train, TAGS, config, 1, Place(rank, world)):  # noqa: B007
+        counts = evaluate(model, train, TAGS, 100, Place(rank, world))
+    if rank == 0:
+        torch.save({"weights": weights(model), "loss": report.loss_per_sentence, "counts": counts.table}, out)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_several_workers_make_the_step_of_one(tmp_path: Path, world: int) -> None:
+    (tmp_path / "encoder").mkdir()
+    encoder = str(write_tiny_encoder(tmp_path / "encoder"))
+    model, train, config = make(encoder, tmp_path / "data", **{"model.dropout": 0.0})
+    start = weights(model)
+    for report in train_epochs(model, train, TAGS, config, 1):  # noqa: B007
+        counts = evaluate(model, train, TAGS, 100)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    out = str(tmp_path / "out.pt")
+    multiprocessing.spawn(_ddp_rank, (world, port, str(tmp_path), out), nprocs=world)
+    theirs = torch.load(out, weights_only=False)
+    assert theirs["loss"] == pytest.approx(report.loss_per_sentence, rel=1e-4)
+    assert (theirs["counts"] == counts.table).all()
+    for name, ours in weights(model).items():
+        torch.testing.assert_close(theirs["weights"][name], ours, atol=2e-5, rtol=1e-3)
+    moved = max((start[k] - v).abs().max() for k, v in weights(model).items())
+    assert moved > 1e-3, "the comparison is between trained models"
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_accumulation_and_shares_give_the_same_gradient(tiny_encoder: str, tmp_path: Path, parts: int) -> None:
+    model, train, _ = make(tiny_encoder, tmp_path, **{"model.dropout": 0.0})
+    model.train()
+    backward(model, train, [0, 1, 2, 3, 4], TAGS, 1, Place())
+    whole = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    model.zero_grad()
+    for share in ([0, 2, 4], [1, 3], []):
+        backward(model, train, share, TAGS, parts, Place())
+    for ours, theirs in zip((p.grad for p in model.parameters() if p.grad is not None), whole, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_resumed_training_ends_with_the_same_bits(tiny_encoder: str, tmp_path: Path, frozen: bool) -> None:
+    through, train, config = make(tiny_encoder, tmp_path, **{"model.frozen": frozen})
+    saved = {}
+    for report in train_epochs(through, train, TAGS, config, 1):
+        if report.epoch == 0:
+            saved = {"weights": weights(through), "optimizer": torch_copy(report.optimizer_state())}
+    resumed, train, config = make(tiny_encoder, tmp_path, **{"model.frozen": frozen})
+    resumed.load_state_dict(saved["weights"])
+    torch.manual_seed(99)
+    list(train_epochs(resumed, train, TAGS, config, 1, optimizer_state=saved["optimizer"], first_epoch=1))
+    for name, value in weights(through).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def torch_copy(tree: Any) -> Any:
+    import copy
+
+    return copy.deepcopy(tree)
+
+
+def test_a_frozen_encoder_does_not_move_and_caching_changes_nothing(tiny_encoder: str, tmp_path: Path) -> None:
+    model, train, config = make(tiny_encoder, tmp_path, **{"model.frozen": True})
+    before = weights(model.encoder)
+    list(train_epochs(model, train, TAGS, config, 1))
+    assert all(torch.equal(v, before[k]) for k, v in weights(model.encoder).items())
+    parts = load_encoder(tiny_encoder)
+    subwords = SubwordFeatures(parts.tokenizer.encode([s.words for s in train.sentences]), parts.pad_id)
+    cpu = torch.device("cpu")
+    cached, mask = train.features.inputs([3, 0], cpu)
+    fresh = model.encoder.train()(*subwords.inputs([3, 0], cpu))
+    torch.testing.assert_close(cached * mask[..., None], fresh, atol=1e-6, rtol=1e-5)
+
+
+def test_it_learns_the_tiny_corpus_by_heart(tiny_encoder: str, tmp_path: Path) -> None:
+    model, train, config = make(
+        tiny_encoder, tmp_path, **{"train.epochs": 60, "optim.encoder_lr": 5e-4, "model.dropout": 0.0}
+    )
+    losses = [report.loss_per_sentence for report in train_epochs(model, train, TAGS, config, 1)]
+    assert losses[-1] < 0.1 * losses[0]
+    assert evaluate(model, train, TAGS, 1000).scores().f1("re_plus") > 0.9
+
+
+def test_schedule_and_groups(tiny_encoder: str, tmp_path: Path) -> None:
+    config = load_config("conll04")
+    factors = [rate_factor(step, 100, config.optim) for step in (0, 10, 20, 60, 100)]
+    assert factors == pytest.approx([0, 0.5, 1, 0.5, 0])
+    cosine = config.optim.model_copy(update={"schedule": "cosine"})
+    assert [rate_factor(s, 100, cosine) for s in (20, 60, 100)] == pytest.approx([1, 0.5, 0])
+    model, _, _ = make(tiny_encoder, tmp_path)
+    groups = make_optimizer(model, model, config.optim, torch.device("cpu")).param_groups
+    assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
+    encoder = {id(p) for p in model.encoder.parameters()}
+    for group in groups:
+        for p in group["params"]:
+            assert group["lr"] == (5e-5 if id(p) in encoder else 1e-3)
+            assert group["weight_decay"] == (0.01 if p.ndim > 1 else 0.0)

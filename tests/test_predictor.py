@@ -1,0 +1,213 @@
+"""From a checkpoint to a bundle and back to text: offsets, refusals, and the two engines against each other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from export.graph import VerificationError, export_bundle
+from export.verify import verify
+from tablert_dist.checkpoint import load_checkpoint, save_checkpoint
+from tablert_dist.config import ExportConfig, PredictConfig, load_config, public_config
+from tablert_dist.errors import InputError
+from tablert_dist.model import build_model
+from tablert_dist.model.encoder import load_encoder
+from tablert_dist.predictor import Predictor, split_words
+from tablert_dist.tables import TagSet
+from tests.tiny import SCHEMA, WORDS
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model whose random weights are scaled up, so that it finds many entities and relations."""
+    from tablert_dist.checkpoint import ModelCard
+
+    config = load_config(None, {"model.encoder": tiny_encoder, "model.hidden": [16, 8], "model.kernel_size": 3})
+    torch.manual_seed(4)
+    parts = load_encoder(tiny_encoder)
+    model = build_model(config.model, parts, TagSet(SCHEMA)).eval()
+    with torch.no_grad():
+        for name, weight in model.head.named_parameters():
+            weight.mul_(1.0 if name.startswith("entity") else 2.5)
+    folder = tmp_path_factory.mktemp("run") / "epoch_001"
+    save_checkpoint(
+        folder, model, ModelCard(public_config(config), SCHEMA, parts.tokenizer, parts.pad_id, {"epoch": 1})
+    )
+    return folder
+
+
+SENTENCES = [WORDS[:n] for n in (1, 2, 5, 12)] + [["at"], ["Ada", "near", "Oslo", "."] * 6]
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "bundle"
+    report = export_bundle(checkpoint, out, ExportConfig(), SENTENCES)
+    assert report.failures == [] and report.sentences == len(SENTENCES) == report.identical + report.ties
+    assert report.entities > 3 and report.relations > 3, "the comparison is about something"
+    return out
+
+
+def test_a_bundle_is_complete_and_names_its_contract(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert set(manifest["files"]) == {p.name for p in bundle.iterdir()} - {"manifest.json"}
+    graph = onnx.load(str(bundle / "table.onnx"))
+    assert [o.version for o in graph.opset_import if o.domain == ""] == [20]
+    axes = {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.graph.input}
+    assert axes["word_subwords"] == ["batch", "words", "pieces"]
+    assert "subwords" in axes["input_ids"]
+
+
+def test_torch_and_onnx_extract_the_same(checkpoint: Path, bundle: Path) -> None:
+    texts = [" ".join(words) for words in SENTENCES] + ["", "  \n", "Acme, near Tromsø!"]
+    ours = [e.to_json() for e in Predictor.load(checkpoint).predict(texts)]
+    theirs = [e.to_json() for e in Predictor.load(bundle).predict(texts)]
+    assert len(ours) == len(texts)
+    for a, b in zip(ours, theirs, strict=True):
+        assert [(e["start"], e["end"], e["type"]) for e in a["entities"]] == [
+            (e["start"], e["end"], e["type"]) for e in b["entities"]
+        ]
+        assert [(r["head"], r["tail"], r["type"]) for r in a["relations"]] == [
+            (r["head"], r["tail"], r["type"]) for r in b["relations"]
+        ]
+        for one, other in zip(a["entities"] + a["relations"], b["entities"] + b["relations"], strict=True):
+            assert one["probability"] == pytest.approx(other["probability"], abs=1e-4)
+    assert ours[-2] == {"text": "  \n", "entities": [], "relations": [], "words_read": 0}
+    assert any(r["relations"] for r in ours)
+
+
+@given(st.text(max_size=80))
+def test_word_offsets_are_the_texts_own(text: str) -> None:
+    same, words = split_words(text)
+    assert same == text
+    done = 0
+    for word, (start, end) in words:
+        assert text[start:end] == word and word.strip()
+        assert not text[done:start].strip(), "only white space lies between words"
+        done = end
+    assert not text[done:].strip()
+
+
+def test_entities_carry_their_text(bundle: Path) -> None:
+    text = "Ada\tBo  works\r\nat Acme (Oslo), near 👩‍🚀 Tromsø…"
+    (found,) = Predictor.load(bundle).predict([text])
+    for entity in found.to_json()["entities"]:
+        assert text[entity["start"] : entity["end"]] == entity["text"] != ""
+    assert found.to_json()["words_read"] == len(split_words(text)[1])
+
+
+def test_no_torch_is_loaded_to_predict_from_a_bundle(bundle: Path) -> None:
+    code = (
+        "import sys; from tablert_dist import Predictor; "
+        f"Predictor.load({str(bundle)!r}).predict(['Ada works at Acme .']); "
+        "print(*sorted({'torch', 'ray', 'transformers', 'mlflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_text_over_the_limit_is_refused(bundle: Path) -> None:
+    with pytest.raises(InputError, match="over the encoder's limit of 64"):
+        Predictor.load(bundle).predict(["at " * 70])
+
+
+@pytest.mark.parametrize("name", ["table.onnx", "tokenizer.json", "schema.json", "config.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["missing", "altered"])
+def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, name: str, damage: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    if damage == "missing":
+        (copy / name).unlink()
+    else:
+        data = bytearray((copy / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (copy / name).write_bytes(bytes(data))
+    with pytest.raises(
+        InputError, match=name if name != "manifest.json" or damage == "altered" else "neither a bundle"
+    ):
+        Predictor.load(copy)
+
+
+def test_a_bundle_cannot_name_files_outside_itself(bundle: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["../secret"] = "0"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="outside it"):
+        Predictor.load(copy)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json", "model.safetensors", "tokenizer.json"])
+def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(checkpoint, copy)
+    (copy / name).write_bytes((copy / name).read_bytes()[:-40])
+    with pytest.raises(InputError):
+        Predictor.load(copy)
+    (copy / name).unlink()
+    with pytest.raises(InputError, match=name if name != "checkpoint.json" else "neither"):
+        Predictor.load(copy)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_cuda_demanded_where_there_is_none_is_refused(bundle: Path, checkpoint: Path) -> None:
+    for folder in (bundle, checkpoint):
+        with pytest.raises(InputError, match=r"predict\.provider = cuda"):
+            Predictor.load(folder, PredictConfig(provider="cuda"))
+        assert Predictor.load(folder, PredictConfig(provider="auto")).predict(["Ada"])
+
+
+def test_an_export_that_computes_something_else_fails_and_leaves_nothing(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph of other weights is put in the place of the right one."""
+    import export.graph
+
+    honest = export.graph.export_graph
+
+    def wrong(model: torch.nn.Module, path: Path, opset: int) -> None:
+        with torch.no_grad():
+            model.head.pair.bias.add_(0.01)
+        honest(model, path, opset)
+        with torch.no_grad():
+            model.head.pair.bias.sub_(0.01)
+
+    monkeypatch.setattr(export.graph, "export_graph", wrong)
+    with pytest.raises(VerificationError, match="logits differ by"):
+        export_bundle(checkpoint, tmp_path / "out", ExportConfig(), SENTENCES)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_not_overwritten(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="exists"):
+        export_bundle(checkpoint, tmp_path, ExportConfig(), SENTENCES)
+
+
+def test_verification_sees_a_fixed_axis_and_a_missing_output(checkpoint: Path, bundle: Path, tmp_path: Path) -> None:
+    model, card = load_checkpoint(checkpoint)
+    proto = onnx.load(str(bundle / "table.onnx"))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(proto, str(tmp_path / "fixed.onnx"))
+    report = verify(model, card, tmp_path / "fixed.onnx", 1e-4, SENTENCES)
+    assert any("fixes an axis of input_ids" in failure for failure in report.failures)
+
+
+def test_a_saved_model_is_the_same_model(checkpoint: Path, tmp_path: Path) -> None:
+    model, card = load_checkpoint(checkpoint)
+    save_checkpoint(tmp_path / "again", model, card, {"epoch": 1, "optimizer": {}})
+    other, again = load_checkpoint(tmp_path / "again")
+    for (name, a), b in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert (again.schema, again.pad_id, again.tokenizer.limit) == (card.schema, card.pad_id, card.tokenizer.limit)
+    assert np.array_equal(again.tokenizer.encode([["Ada"]])[0].ids, card.tokenizer.encode([["Ada"]])[0].ids)
