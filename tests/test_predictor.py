@@ -121,7 +121,7 @@ def test_a_text_over_the_limit_is_refused(bundle: Path) -> None:
         Predictor.load(bundle).predict(["at " * 70])
 
 
-@pytest.mark.parametrize("name", ["table.onnx", "tokenizer.json", "schema.json", "config.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["table.onnx", "tokenizer.json", "schema.json", "config.json", "report.json"])
 @pytest.mark.parametrize("damage", ["missing", "altered"])
 def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, name: str, damage: str) -> None:
     copy = tmp_path / "copy"
@@ -132,9 +132,18 @@ def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, name: str, da
         data = bytearray((copy / name).read_bytes())
         data[len(data) // 2] ^= 1
         (copy / name).write_bytes(bytes(data))
-    with pytest.raises(
-        InputError, match=name if name != "manifest.json" or damage == "altered" else "neither a bundle"
-    ):
+    with pytest.raises(InputError, match=f"{name} (is missing|was altered)"):
+        Predictor.load(copy)
+
+
+def test_a_manifest_that_is_missing_or_cut_is_said(bundle: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    (copy / "manifest.json").write_text((copy / "manifest.json").read_text()[:90])
+    with pytest.raises(InputError, match=r"manifest\.json is damaged"):
+        Predictor.load(copy)
+    (copy / "manifest.json").unlink()
+    with pytest.raises(InputError, match="neither a bundle"):
         Predictor.load(copy)
 
 
