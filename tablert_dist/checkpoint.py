@@ -21,7 +21,7 @@ from tablert_dist.errors import InputError
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import WordEncoder, build_encoder
 from tablert_dist.model.engine import TorchEngine
-from tablert_dist.model.tablert_cnn import TableHead
+from tablert_dist.model.system import build_head
 from tablert_dist.predictor import Predictor
 from tablert_dist.schema import Schema
 from tablert_dist.tables import TagSet
@@ -79,10 +79,7 @@ def load_checkpoint(folder: Path, device: str = "cpu") -> tuple[TableModel, Mode
     config = ModelConfig.model_validate(card.config["model"], strict=False)
     tags = TagSet(card.schema)
     encoder = WordEncoder(build_encoder(folder / "encoder"), config.frozen)
-    head = TableHead(
-        encoder.width, len(tags.entity_tags), len(tags.relation_tags), config.hidden, config.kernel_size, config.dropout
-    )
-    model = TableModel(encoder, head)
+    model = TableModel(encoder, build_head(config, encoder.width, tags))
     load_weights(model, folder)
     return model.to(device).eval(), card
 

@@ -132,6 +132,14 @@ def test_convolutions_start_as_pytorch_starts_them() -> None:
     assert 0.8 / 11**0.5 < head.entity.weight.abs().max() <= 1 / 11**0.5
 
 
+@pytest.mark.parametrize("hidden", [[], [16]])
+def test_training_starts_from_no_relation(hidden: list[int]) -> None:
+    torch.manual_seed(0)
+    head = TableHead(WIDTH, E, R, hidden, 3, none_bias=6.0).eval()
+    _, relation = head(torch.randn(2, 9, WIDTH), torch.ones(2, 9, dtype=torch.bool))
+    assert relation.softmax(-1)[..., 0].mean() > 0.95
+
+
 def test_dropout_is_drawn_for_each_role_and_each_channel() -> None:
     torch.manual_seed(0)
     head = TableHead(WIDTH, E, R, [400], 1, dropout=0.5).train()

@@ -10,6 +10,13 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+_set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Such as model.kernel_size=5 or predict.provider=cuda.",
+)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -19,17 +26,36 @@ def config_options(function: Callable[..., R]) -> Callable[..., R]:
 
     @click.option("--config", "config_name", default="sample", show_default=True, help="A preset or a TOML file.")
     @click.option("--data", default=None, help="Folder with *train.json, *dev.json, *test.json, *types.json.")
-    @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="For example model.kernel_size=5.")
+    @_set_option
     @wraps(function)
     def wrapper(config_name: str, data: str | None, assignments: tuple[str, ...], **rest: Any) -> R:
-        from tablert_dist.config import load_config, parse_assignment
+        from tablert_dist.config import load_config
 
-        overrides: dict[str, Any] = dict(parse_assignment(text) for text in assignments)
+        overrides = _parsed(assignments)
         if data is not None:
             overrides["data.path"] = data
         return function(config=load_config(config_name, overrides), **rest)
 
     return wrapper
+
+
+def set_option(function: Callable[..., R]) -> Callable[..., R]:
+    """`--set` alone, for the verbs that read a finished model; the verb receives `config`."""
+
+    @_set_option
+    @wraps(function)
+    def wrapper(assignments: tuple[str, ...], **rest: Any) -> R:
+        from tablert_dist.config import load_config
+
+        return function(config=load_config(None, _parsed(assignments)), **rest)
+
+    return wrapper
+
+
+def _parsed(assignments: tuple[str, ...]) -> dict[str, Any]:
+    from tablert_dist.config import parse_assignment
+
+    return dict(parse_assignment(text) for text in assignments)
 
 
 def plain_errors(function: Callable[P, R]) -> Callable[P, R]:

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_up_logging
+from tablert_dist.cli.common import plain_errors, set_option, set_up_logging
+
+if TYPE_CHECKING:
+    from tablert_dist.config import Config
 
 
 @click.command(help="Score a model on annotated sentences.")
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="A bundle or a checkpoint.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="A JSON file (SpERT's or BILOU tags).")
-@click.option("--overlap", default="error", show_default=True, help="error, keep-gold, drop-pair or keep-longest.")
-@click.option("--provider", default="cpu", show_default=True, help="cpu, cuda or auto.")
 @click.option("--out", default=None, type=click.Path(path_type=Path), help="Also write the scores as JSON.")
 @plain_errors
-def command(model: Path, data: Path, overlap: str, provider: str, out: Path | None) -> None:
+@set_option
+def command(config: Config, model: Path, data: Path, out: Path | None) -> None:
     """Print NER, RE and RE+ by type with both averages."""
     set_up_logging()
-    from tablert_dist.config import load_config
     from tablert_dist.data.splits import read_file
     from tablert_dist.predictor import Predictor
     from tablert_dist.scoring import LEVELS, TITLES, count
 
-    config = load_config(None, {"data.overlap": overlap, "predict.provider": provider})
     predictor = Predictor.load(model, config.predict)
     gold = read_file(data, predictor.tags.schema, config.data.overlap)
     scores = count(zip(gold, predictor.annotate([s.words for s in gold]), strict=True), predictor.tags.schema).scores()
-    click.echo(f"{data.name}: {len(gold)} sentences, overlap {overlap}")
+    click.echo(f"{data.name}: {len(gold)} sentences, overlap {config.data.overlap}")
     click.echo(f"{'':24}{'P':>8}{'R':>8}{'F1':>8}{'support':>9}")
     for level in LEVELS:
         found = scores.levels[level]

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_up_logging
+from tablert_dist.cli.common import plain_errors, set_option, set_up_logging
+
+if TYPE_CHECKING:
+    from tablert_dist.config import Config
 
 CHUNK = 256
 
@@ -21,16 +24,13 @@ CHUNK = 256
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="A bundle or a checkpoint.")
 @click.option("--in", "source", default="-", show_default=True, help="Text or JSON lines; - is standard input.")
 @click.option("--out", default="-", show_default=True, help="JSON lines; - is standard output.")
-@click.option("--provider", default="cpu", show_default=True, help="cpu, cuda or auto.")
-@click.option("--threads", default=0, show_default=True, help="0 = one for each core.")
 @plain_errors
-def command(model: Path, source: str, out: str, provider: str, threads: int) -> None:
+@set_option
+def command(config: Config, model: Path, source: str, out: str) -> None:
     """One line of output for each line of input; a line that starts with { is JSON with `text` or `words`."""
     set_up_logging()
-    from tablert_dist.config import load_config
     from tablert_dist.predictor import Predictor
 
-    config = load_config(None, {"predict.provider": provider, "predict.threads": threads})
     predictor = Predictor.load(model, config.predict)
     with _reading(source) as lines, _writing(out) as sink:
         numbered = enumerate(lines, 1)

@@ -46,6 +46,9 @@ class ModelConfig(_Section):
     """No gradient and no dropout inside the encoder."""
     kernel_size: Annotated[PositiveInt, AfterValidator(_odd)] = 3
     """Side K of the square kernel, in words; odd."""
+    none_bias: Annotated[float, Field(ge=0.0, le=20.0)] = 6.0
+    """Bias of the relation tag `none` at the start of training, the others' being 0; 0 = as PyTorch starts a bias.
+    Nearly every cell is `none`: starting from that, the first epoch learns relations and not the prior."""
     hidden: tuple[PositiveInt, ...] = (512,)
     """Channels of each hidden convolution; the number of layers is one more."""
     dropout: Probability = 0.3

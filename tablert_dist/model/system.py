@@ -28,7 +28,17 @@ class TableModel(nn.Module):
 def build_model(config: ModelConfig, parts: EncoderParts, tags: TagSet) -> TableModel:
     """The model of a configuration on a loaded encoder. Head weights are drawn from torch's current random state."""
     encoder = WordEncoder(parts.transformer, config.frozen)
-    head = TableHead(
-        encoder.width, len(tags.entity_tags), len(tags.relation_tags), config.hidden, config.kernel_size, config.dropout
+    return TableModel(encoder, build_head(config, encoder.width, tags))
+
+
+def build_head(config: ModelConfig, width: int, tags: TagSet) -> TableHead:
+    """The head of a configuration, its weights drawn from torch's current random state."""
+    return TableHead(
+        width,
+        len(tags.entity_tags),
+        len(tags.relation_tags),
+        config.hidden,
+        config.kernel_size,
+        config.dropout,
+        config.none_bias,
     )
-    return TableModel(encoder, head)

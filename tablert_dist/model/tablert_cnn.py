@@ -30,6 +30,7 @@ class TableHead(nn.Module):
         hidden: Sequence[int] = (512,),
         kernel_size: int = 3,
         dropout: float = 0.3,
+        none_bias: float = 0.0,
     ) -> None:
         super().__init__()
         channels = [*hidden, relation_tags]
@@ -44,6 +45,10 @@ class TableHead(nn.Module):
         # costs 3 points of dev NER and RE+ after 5 epochs of CoNLL04 (BENCHMARKS.md, "Initialisation").
         self.entity = nn.Linear(relation_tags, entity_tags)
         nn.init.zeros_(self.entity.bias)
+        if none_bias:
+            bias = self.pair.bias if self.last is None else self.last.bias
+            nn.init.zeros_(bias)
+            nn.init.constant_(bias[0], none_bias)
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Entity logits [B, N, E] and relation logits [B, N, N, R]; `mask` is 1 at words. Padding is unspecified."""

@@ -21,8 +21,10 @@ from tablert_dist.scoring import LEVELS, TITLES
 from tablert_dist.tables import TagSet
 from tablert_dist.tracking import JournalTracker, NullTracker, Tracker, begin_run, default_uri
 from tablert_dist.train import runs
+from tablert_dist.train.checks import drop_overflow, table_report
 from tablert_dist.train.ray_train import Printer, TrackingArgs, run_under_ray
-from tablert_dist.train.worker import Job, choose_place, drop_overflow, effective, read_result, run_worker, table_report
+from tablert_dist.train.session import Job, read_result
+from tablert_dist.train.worker import choose_place, effective, run_worker
 
 Say = Callable[[str], None]
 

@@ -11,7 +11,8 @@ from typing import Any
 from tablert_dist.cluster import Shape
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
-from tablert_dist.train.worker import Job, choose_place, read_result, run_worker
+from tablert_dist.train.session import Job, read_result
+from tablert_dist.train.worker import choose_place, run_worker
 
 log = logging.getLogger(__name__)
 

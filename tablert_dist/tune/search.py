@@ -17,7 +17,7 @@ from tablert_dist.errors import InputError
 from tablert_dist.tracking import begin_run
 from tablert_dist.train import runs
 from tablert_dist.train.fit import absolute_data, check, open_tracker, provenance, tracking_args
-from tablert_dist.train.worker import Job, read_result
+from tablert_dist.train.session import Job, read_result
 from tune_spaces import Space
 
 METRIC = "dev/re_plus_f1"

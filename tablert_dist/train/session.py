@@ -1,0 +1,143 @@
+"""Rank 0's side of a training: its checkpoints, which are kept, the protocol of its scores, and its result."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tablert_dist import checkpoint as ckpt
+from tablert_dist.config import Config, public_config
+from tablert_dist.data import Corpus
+from tablert_dist.loop import Examples, Place, evaluate
+from tablert_dist.model import TableModel
+from tablert_dist.model.encoder import EncoderParts
+from tablert_dist.scoring import Protocol
+from tablert_dist.tables import TagSet
+from tablert_dist.tracking import Tracker
+from tablert_dist.train import runs
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of one seed, complete: it can be sent to any worker."""
+
+    config: Config
+    folder: Path
+    seed: int
+    init_from: Path | None = None
+    score_test: bool = True
+
+
+class Session:
+    """Rank 0's files; the other ranks only pass through."""
+
+    def __init__(
+        self,
+        job: Job,
+        config: Config,
+        corpus: Corpus,
+        model: TableModel,
+        parts: EncoderParts,
+        place: Place,
+        tracker: Tracker,
+    ) -> None:
+        self.job, self.config, self.corpus, self.model = job, config, corpus, model
+        self.parts, self.place, self.tracker = parts, place, tracker
+
+    def save(self, history: list[dict[str, float]], optimizer: Mapping[str, Any]) -> None:
+        """Write this epoch's checkpoint, then thin out the older ones."""
+        if self.place.rank:
+            return
+        row = history[-1]
+        epoch = int(row["epoch"])
+        newest = self.job.folder / runs.checkpoint_name(epoch)
+        ckpt.save_checkpoint(newest, self.model, self.card(history), {"epoch": epoch, "optimizer": dict(optimizer)})
+        keep = {newest.name, runs.checkpoint_name(self.selected(history))}
+        for older in runs.checkpoints(self.job.folder):
+            if older.name not in keep:
+                _remove(older)
+            elif older != newest:
+                ckpt.drop_trainer(older)
+        self.tracker.metrics({k: v for k, v in row.items() if k != "epoch"}, epoch)
+
+    def card(self, history: list[dict[str, float]]) -> ckpt.ModelCard:
+        """What is saved beside the weights."""
+        notes = {
+            "epoch": int(history[-1]["epoch"]),
+            "seed": self.job.seed,
+            "history": history,
+            "protocol": asdict(self.protocol("dev")),
+        }
+        return ckpt.ModelCard(
+            public_config(self.config), self.corpus.schema, self.parts.tokenizer, self.parts.pad_id, notes
+        )
+
+    def selected(self, history: list[dict[str, float]]) -> int:
+        """The epoch whose weights are the result."""
+        by_dev = self.config.train.select == "best_dev" and "dev/re_plus_f1" in history[0]
+        return runs.best_epoch(history) if by_dev else int(history[-1]["epoch"])
+
+    def protocol(self, split: str) -> Protocol:
+        """The protocol of a score on `split`."""
+        config = self.config
+        by_dev = config.train.select == "best_dev" and "dev" in self.corpus.splits
+        return Protocol(
+            self.corpus.name,
+            self.corpus.hash,
+            config.data.train_on,
+            split,
+            config.data.overlap,
+            config.model.encoder,
+            config.train.epochs,
+            "best dev epoch by RE+" if by_dev else "last epoch",
+            (self.job.seed,),
+        )
+
+    def finish(self, history: list[dict[str, float]], splits: Mapping[str, Examples], tags: TagSet) -> dict[str, Any]:
+        """Score the selected weights on dev and, where the job says so, on test; write `result.json`."""
+        chosen = self.selected(history)
+        folder = self.job.folder / runs.checkpoint_name(chosen)
+        if chosen != int(history[-1]["epoch"]):
+            # Rank 0 wrote it before the last epoch began, so every rank on this storage can read it.
+            ckpt.load_weights(self.model, folder)
+        scores = {}
+        for split in ("dev", "test"):
+            if split in splits and (split == "dev" or self.job.score_test):
+                found = evaluate(self.model, splits[split], tags, self.config.train.eval_cells, self.place).scores()
+                scores[split] = {"protocol": asdict(self.protocol(split)), "scores": found.to_json()}
+                if not self.place.rank:
+                    self.tracker.metrics({f"final_{k}": v for k, v in found.flat(split).items()}, chosen)
+        result = {
+            "seed": self.job.seed,
+            "epoch": chosen,
+            "epochs": int(history[-1]["epoch"]),
+            "checkpoint": str(folder),
+            "history": history,
+            "scores": scores,
+        }
+        if not self.place.rank:
+            runs.write_json(self.job.folder / "result.json", result)
+            # Finished: nothing goes on from the optimiser's state, which is two thirds of a checkpoint.
+            ckpt.drop_trainer(self.job.folder / runs.checkpoint_name(int(history[-1]["epoch"])))
+            self.tracker.artifact(self.job.folder / "result.json", "scores")
+            if self.job.score_test:
+                self.tracker.artifact(folder, "checkpoint")
+        return result
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The result of a finished training, or None."""
+    path = folder / "result.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def _remove(folder: Path) -> None:
+    """Delete a checkpoint so that a crash in the middle leaves none that looks whole."""
+
+    gone = folder.with_name(f".{folder.name}.gone")
+    folder.rename(gone)
+    shutil.rmtree(gone)

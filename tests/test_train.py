@@ -1,0 +1,125 @@
+"""One worker in this process: checkpoints, early stopping, selection, interruption, half precision, MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tablert_dist import checkpoint as ckpt
+from tablert_dist.cluster import Shape, room_for, shape_of
+from tablert_dist.config import Config, load_config
+from tablert_dist.errors import InputError
+from tablert_dist.train import runs
+from tablert_dist.train.fit import FitResult
+from tablert_dist.train.session import Job, read_result
+from tablert_dist.train.worker import choose_place, run_worker
+from tests.tiny import tiny_records, write_corpus
+
+
+@pytest.fixture
+def config(tiny_encoder: str, tmp_path: Path) -> Config:
+    records = tiny_records(12)
+    folder = write_corpus(tmp_path / "tiny", {"train": records, "dev": records[:4], "test": records[4:8]})
+    return load_config(
+        None,
+        {"data.path": str(folder), "model.encoder": tiny_encoder, "model.hidden": [8], "train.epochs": 4,
+         "optim.encoder_lr": 1e-3},
+    )  # fmt: skip
+
+
+def changed(config: Config, **values: Any) -> Config:
+    return config.model_copy(update={"train": config.train.model_copy(update=values)})
+
+
+def test_the_optimiser_state_is_in_the_newest_checkpoint_only(config: Config, tmp_path: Path) -> None:
+    seen = []
+
+    def report(row: dict[str, float]) -> None:
+        seen.append(
+            ([p.parent.name for p in tmp_path.glob("run/epoch_*/trainer.pt")], len(runs.checkpoints(tmp_path / "run")))
+        )
+
+    run_worker(Job(config, tmp_path / "run", 1), choose_place(config), report=report)
+    assert [s[0] for s in seen] == [[f"epoch_00{e}"] for e in (1, 2, 3, 4)]
+    assert max(s[1] for s in seen) <= 2, "the best and the newest"
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(config: Config, tmp_path: Path) -> None:
+    class InterruptedRunError(Exception):
+        pass
+
+    def stop(row: dict[str, float]) -> None:
+        if row["epoch"] == 2:
+            raise InterruptedRunError
+
+    calm = run_worker(Job(config, tmp_path / "calm", 1), choose_place(config))
+    with pytest.raises(InterruptedRunError):
+        run_worker(Job(config, tmp_path / "cut", 1), choose_place(config), report=stop)
+    # What a process leaves that died while writing the next checkpoint.
+    (tmp_path / "cut" / ".epoch_003.part").mkdir()
+    (tmp_path / "cut" / ".epoch_003.part" / "checkpoint.json").write_text("{")
+    cut = run_worker(Job(config, tmp_path / "cut", 1), choose_place(config))
+    one, other = (ckpt.load_checkpoint(Path(r["checkpoint"]))[0].state_dict() for r in (calm, cut))
+    assert all(torch.equal(one[k], other[k]) for k in one)
+    keys = ("epoch", "train/loss", "dev/re_plus_f1")
+    assert [[h[k] for k in keys] for h in calm["history"]] == [[h[k] for k in keys] for h in cut["history"]]
+
+
+def test_early_stopping_and_selection(config: Config, tmp_path: Path) -> None:
+    still = config.model_copy(update={"optim": config.optim.model_copy(update={"lr": 1e-12, "encoder_lr": 1e-12})})
+    result = run_worker(Job(changed(still, early_stop=2, epochs=9), tmp_path / "a", 1), choose_place(config))
+    assert result["epochs"] == 3 and result["epoch"] == 1, "two epochs without a better one"
+    last = run_worker(Job(changed(config, select="last"), tmp_path / "b", 1), choose_place(config))
+    assert last["epoch"] == 4
+    both = config.model_copy(update={"data": config.data.model_copy(update={"train_on": "train+dev"})})
+    result = run_worker(Job(both, tmp_path / "c", 1), choose_place(config))
+    assert result["epoch"] == 4 and set(result["scores"]) == {"test"}
+    assert result["scores"]["test"]["protocol"]["selection"] == "last epoch"
+    assert result["scores"]["test"]["protocol"]["trained_on"] == "train+dev"
+
+
+def test_half_precision_trains_to_a_similar_loss(config: Config, tmp_path: Path) -> None:
+    losses = []
+    for precision in ("fp32", "bf16"):
+        job = Job(changed(config, precision=precision), tmp_path / precision, 1)
+        losses.append(run_worker(job, choose_place(job.config))["history"][-1]["train/loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+
+
+def test_best_epoch_breaks_ties_by_ner_then_takes_the_first() -> None:
+    rows = [(0.5, 0.7), (0.6, 0.7), (0.6, 0.8), (0.6, 0.8)]
+    history = [{"epoch": i + 1.0, "dev/re_plus_f1": r, "dev/ner_f1": n} for i, (r, n) in enumerate(rows)]
+    assert runs.best_epoch(history) == 3
+
+
+def test_the_summary_is_mean_and_sample_deviation() -> None:
+    def result(f1: float) -> dict[str, Any]:
+        level = {"micro": {"f1": f1}}
+        return {"seed": 1, "scores": {"dev": {"scores": {"ner": level, "re": level, "re_plus": level}}}}
+
+    fit = FitResult("x", Path(), [result(0.5), result(0.6)])
+    assert fit.summary() == ["dev: NER 55.0 ± 7.1  RE 55.0 ± 7.1  RE+ 55.0 ± 7.1"]
+    assert fit.best == result(0.6)
+
+
+def test_read_result_of_an_unfinished_run_is_none(tmp_path: Path) -> None:
+    assert read_result(tmp_path) is None
+
+
+def test_room_is_computed_from_the_cluster_or_its_autoscalers_limit() -> None:
+    there = {"CPU": 8.0, "GPU": 2.0}
+    assert room_for(Shape(2, 1.0, 0.0), there, None) == 4
+    assert room_for(Shape(1, 1.0, 1.0), there, None) == 2
+    assert room_for(Shape(1, 1.0, 0.5), there, None) == 4
+    assert room_for(Shape(4, 1.0, 1.0), {"CPU": 2.0}, 8) == 2
+    with pytest.raises(InputError, match=r"one training needs 3 × 1 CPU and 1 GPU, the cluster has 8 CPU and 2 GPU"):
+        room_for(Shape(3, 1.0, 1.0), there, None)
+    with pytest.raises(InputError, match=r"cluster\.max_workers = 2 is below it"):
+        room_for(Shape(4, 1.0, 0.0), {"CPU": 2.0}, 2)
+    config = load_config(None, {"cluster.num_workers": 2})
+    assert shape_of(config, {"CPU": 8.0}, trials=False) == Shape(2, 4.0, 0.0)
+    assert shape_of(config, {"CPU": 8.0}, trials=True) == Shape(2, 1.0, 0.0)
+    assert shape_of(config, there, trials=False) == Shape(2, 1.0, 1.0)
