@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake: its message is a sentence, and the command line prints nothing else."""
+"""The exceptions whose message is all that a user needs: a mistake in the input, a run that failed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Iterable
 
 class InputError(ValueError):
     """Input that cannot be used: names the file or key, the record, the reason and, where there is one, the right call."""
+
+
+class RunError(RuntimeError):
+    """A run that failed though its input was good: says what happened and where to look."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -153,6 +153,17 @@ def test_a_search_killed_in_the_middle_is_resumed(options: list[str], tmp_path: 
     after = json.loads(newest.read_text())["notes"]["history"]
     assert after[: len(before)] == before, "epochs that were done are not done again"
     assert_in_mlflow(tmp_path / "runs", children=2, epochs={"trial-00": len(after)})
+    for words in (["--model", "models:/tablert@champion"], ["--run", "s"]):
+        out = tmp_path / words[0].strip("-")
+        done = subprocess.run(
+            [sys.executable, "-m", "export.cli", "--onnx", *words, "--out", str(out)],
+            cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert (out / "manifest.json").is_file()
+    wrong = [sys.executable, "-m", "export.cli", "--onnx", "--model", "models:/tablert@nobody", "--out", "x"]
+    refused = subprocess.run(wrong, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
 
 
 def assert_in_mlflow(storage: Path, children: int, epochs: dict[str, int]) -> None:
@@ -175,6 +186,17 @@ def assert_in_mlflow(storage: Path, children: int, epochs: dict[str, int]) -> No
             assert sorted(steps) == list(range(1, epochs[one.info.run_name] + 1))
     version = client.get_model_version_by_alias("tablert", "champion")
     assert version.run_id == parent.info.run_id
+
+
+def test_the_cluster_file_is_one() -> None:
+    """Ray's own validation of the launcher file, and its refusal of a misspelt key."""
+    import yaml
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    tree = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    validate_config(prepare_config(tree))
+    with pytest.raises(Exception, match="max_wrokers"):
+        validate_config(prepare_config({**tree, "max_wrokers": 3}))
 
 
 @pytest.fixture

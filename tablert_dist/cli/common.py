@@ -63,13 +63,16 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        from tablert_dist.errors import InputError
+        from tablert_dist.errors import InputError, RunError
 
         try:
             return function(*args, **kwargs)
         except InputError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(2)
+        except RunError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(130)

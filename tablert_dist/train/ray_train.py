@@ -10,7 +10,7 @@ from typing import Any
 
 from tablert_dist.cluster import Shape
 from tablert_dist.config import Config
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, RunError
 from tablert_dist.train.session import Job, read_result
 from tablert_dist.train.worker import choose_place, run_worker
 
@@ -33,7 +33,7 @@ def run_under_ray(
     """Train under `TorchTrainer` on a connected cluster; the result as in `result.json`.
 
     Workers that die are started again, `cluster.max_failures` times, and go on from the newest checkpoint.
-    Raises InputError where the workers refuse their input, RuntimeError where they fail for another reason.
+    Raises InputError where the workers refuse their input, RunError where they fail for another reason.
     """
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -66,10 +66,15 @@ def run_under_ray(
         cause = _root_of(error)
         if isinstance(cause, InputError):
             raise cause from None
-        raise
+        log.debug("the training failed", exc_info=error)
+        told = f"{type(cause).__name__}: {cause}".strip().splitlines()[0]
+        raise RunError(
+            f"the training in {job.folder} failed more than cluster.max_failures = "
+            f"{job.config.cluster.max_failures} times; the last error: {told}"
+        ) from error
     result = read_result(job.folder)
     if result is None:
-        raise RuntimeError(f"the workers ended without {job.folder / 'result.json'}; is the folder on shared storage?")
+        raise RunError(f"the workers ended without {job.folder / 'result.json'}; is the folder on shared storage?")
     return result
 
 

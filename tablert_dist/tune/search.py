@@ -13,7 +13,7 @@ from tablert_dist.checkpoint import read_card
 from tablert_dist.cluster import Shape, connect, room_for, shape_of
 from tablert_dist.config import Config, with_overrides
 from tablert_dist.data import Corpus
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, RunError
 from tablert_dist.tracking import begin_run
 from tablert_dist.train import runs
 from tablert_dist.train.fit import absolute_data, check, open_tracker, provenance, tracking_args
@@ -104,7 +104,7 @@ def search(
     _close_trials(config, trials, uid, corpus)
     scored = [t for t in trials if t.history]
     if not scored:
-        raise RuntimeError(f"no trial came to the end of an epoch; see the logs under {folder}")
+        raise RunError(f"no trial came to the end of an epoch; see the logs under {folder}")
     best = max(scored, key=lambda t: (t.best(METRIC), t.best("dev/ner_f1")))
     if parent:
         parent.params({f"best.{key}": value for key, value in best.point.items()})
@@ -161,7 +161,7 @@ def _run_trials(
         )
     errors = [result.error for result in tuner.fit() if result.error]
     if len(errors) == len(points):
-        raise RuntimeError(f"every trial failed; the first: {str(errors[0]).strip().splitlines()[-1]}")
+        raise RunError(f"every trial failed; the first: {str(errors[0]).strip().splitlines()[-1]}")
 
 
 def _scheduler(config: Config) -> Any:

@@ -1,0 +1,28 @@
+"""Interleaved timing: two things in turn, medians of several, so that a busy machine slows both alike."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def interleaved(slow: Callable[[], Any], fast: Callable[[], Any], repeats: int) -> dict[str, float]:
+    """Seconds of each (median) and their ratio; each is warmed up once."""
+    slow()
+    fast()
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats):
+        for work, found in zip((slow, fast), times, strict=True):
+            started = time.perf_counter()
+            work()
+            found.append(time.perf_counter() - started)
+    first, second = (statistics.median(found) for found in times)
+    return {"ratio": round(first / second, 2), "slow_s": round(first, 5), "fast_s": round(second, 5)}
+
+
+def report(name: str, result: dict[str, Any]) -> None:
+    """The JSON line."""
+    print(json.dumps({"bench": name, **result}))
