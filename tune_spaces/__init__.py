@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from tablert_dist.config import Config, with_overrides
-from tablert_dist.errors import InputError, nearest
+from tablert_dist.config.toml_files import read_toml, shipped
+from tablert_dist.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Space:
 
 def spaces() -> list[str]:
     """Names of the shipped spaces."""
-    return sorted(f.name[:-5] for f in resources.files("tune_spaces").iterdir() if f.name.endswith(".toml"))
+    return shipped("tune_spaces")
 
 
 def load_space(name: str, config: Config) -> Space:
@@ -37,18 +36,7 @@ def load_space(name: str, config: Config) -> Space:
 
     Raises InputError for an unknown space, key or value.
     """
-    if name in spaces():
-        text = resources.files("tune_spaces").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
-    else:
-        raise InputError(
-            f"space '{name}' is neither a file nor shipped ({', '.join(spaces())}){nearest(name, spaces())}"
-        )
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"space {name}: not TOML: {error}") from None
+    tree = read_toml(name, "tune_spaces", "space")
     grid = tree.get("grid")
     if set(tree) != {"grid"} or not isinstance(grid, dict) or not grid:
         raise InputError(f'space {name}: expected one table [grid] with lines like "model.kernel_size" = [3, 5]')

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from tablert_dist.config.toml_files import read_toml, shipped
 from tablert_dist.config.tree import Config
 from tablert_dist.errors import InputError, nearest
 
+PRESETS = "tablert_dist.configs"
 PUBLIC_SECTIONS = ("data", "model", "optim", "train")
 """Sections that leave the machine with a model, less the keys in PRIVATE_KEYS."""
 PRIVATE_KEYS = frozenset({"data.path", "train.storage"})
@@ -20,7 +21,7 @@ PRIVATE_KEYS = frozenset({"data.path", "train.storage"})
 
 def presets() -> list[str]:
     """Names of the shipped configurations."""
-    return sorted(f.name[:-5] for f in resources.files("tablert_dist.configs").iterdir() if f.name.endswith(".toml"))
+    return shipped(PRESETS)
 
 
 def load_config(name: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -31,19 +32,7 @@ def load_config(name: str | Path | None = None, overrides: Mapping[str, Any] | N
     if name is None:
         return with_overrides(Config(), overrides or {})
     source = str(name)
-    if source in presets():
-        text = resources.files("tablert_dist.configs").joinpath(f"{source}.toml").read_text(encoding="utf-8")
-    elif Path(source).is_file():
-        text = Path(source).read_text(encoding="utf-8")
-    else:
-        raise InputError(
-            f"configuration '{source}' is neither a file nor a preset ({', '.join(presets())}){nearest(source, presets())}"
-        )
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source}: not TOML: {error}") from None
-    flat = _flatten(tree)
+    flat = _flatten(read_toml(source, PRESETS, "configuration"))
     for key in flat:
         _check_key(key, source)
     return with_overrides(Config(), {**flat, **dict(overrides or {})})
