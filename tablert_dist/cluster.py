@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tablert_dist.config import Config
@@ -52,22 +55,39 @@ def connect(config: Config, show_workers: bool) -> Any:
     import ray
 
     if not ray.is_initialized():
+        address = config.cluster.address or ("local" if _no_cluster_here() else None)
         variables = {name: os.environ[name] for name in WORKER_SETTINGS if name in os.environ}
         try:
             # Never without the dashboard: an ASHA-stopped trial's placement group is freed through its State API.
             ray.init(
-                address=config.cluster.address,
+                address=address,
                 log_to_driver=show_workers,
                 logging_level=logging.ERROR,
                 configure_logging=True,
                 runtime_env={"env_vars": variables},
-                **({} if config.cluster.address or "RAY_ADDRESS" in os.environ else {"include_dashboard": True}),
+                **({"include_dashboard": True} if address == "local" else {}),
             )
         except ConnectionError as error:
             raise InputError(
                 f"cluster.address = {config.cluster.address}: no Ray cluster answers there ({error})"
             ) from None
     return ray
+
+
+def _no_cluster_here() -> bool:
+    """Whether no cluster is named by the environment and none runs on this machine.
+
+    A cluster that was killed leaves its address behind, and Ray would wait for it for minutes.
+    """
+    if "RAY_ADDRESS" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return False
+    left = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())) / "ray" / "ray_current_cluster"
+    try:
+        host, _, port = left.read_text(encoding="utf-8").strip().rpartition(":")
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=2.0):
+            return False
+    except (OSError, ValueError):
+        return True
 
 
 def shape_of(config: Config, resources: dict[str, float], trials: bool) -> Shape:

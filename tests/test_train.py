@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from tablert_dist import checkpoint as ckpt
+from tablert_dist import cluster
 from tablert_dist.cluster import Shape, room_for, shape_of
 from tablert_dist.config import Config, load_config
 from tablert_dist.errors import InputError
@@ -123,3 +125,20 @@ def test_room_is_computed_from_the_cluster_or_its_autoscalers_limit() -> None:
     assert shape_of(config, {"CPU": 8.0}, trials=False) == Shape(2, 4.0, 0.0)
     assert shape_of(config, {"CPU": 8.0}, trials=True) == Shape(2, 1.0, 0.0)
     assert shape_of(config, there, trials=False) == Shape(2, 1.0, 1.0)
+
+
+def test_a_dead_clusters_address_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert cluster._no_cluster_here(), "no cluster was ever started"
+    left = tmp_path / "ray" / "ray_current_cluster"
+    left.parent.mkdir()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        left.write_text(f"127.0.0.1:{server.getsockname()[1]}")
+        assert cluster._no_cluster_here(), "nothing listens there"
+        server.listen()
+        assert not cluster._no_cluster_here()
+    monkeypatch.setenv("RAY_ADDRESS", "somewhere:1")
+    assert not cluster._no_cluster_here()
