@@ -85,6 +85,7 @@ def _report(console: object, config: Config, result: object, corpus: object, sha
     click.echo(f"bundle: {done.bundle}")
     extraction = _example(Predictor.load(done.bundle, config.predict), corpus)
     click.echo(f"example: {extraction}")
+    click.echo(f"next: echo 'Some text .' | tablert predict --model {done.bundle}")
     uri = config.tracking.uri or default_uri(storage_root(config))
     if config.tracking.enabled:
         version = f"models:/{config.tracking.registered_model}@{config.tracking.alias} (version {done.version})"

@@ -41,8 +41,8 @@ class TableHead(nn.Module):
             for before, after in zip(hidden, list(hidden)[1:], strict=False)
         )
         self.last = TapConv(hidden[-1], relation_tags, kernel_size) if hidden else None
-        # PyTorch's own U(−1/√R, 1/√R) and not N(0, 0.02): the diagonal learns through this layer alone, and at 0.02 it
-        # costs 3 points of dev NER and RE+ after 5 epochs of CoNLL04 (BENCHMARKS.md, "Initialisation").
+        # PyTorch's own U(−1/√R, 1/√R) and not N(0, 0.02): the diagonal learns through this layer alone, and at 0.02 the
+        # first epoch of CoNLL04 finds hardly an entity (BENCHMARKS.md, "Initialisation").
         self.entity = nn.Linear(relation_tags, entity_tags)
         nn.init.zeros_(self.entity.bias)
         if none_bias:
