@@ -127,11 +127,14 @@ def test_init_from_goes_on_from_the_weights(trained: Path, options: list[str], c
     start = str(trained / "runs" / "a" / "seed-1" / "epoch_003")
     done = train(trained, *options, "--name", "more", "--init-from", start)
     assert done.returncode == 0, done.stderr
-    first, again = (
-        json.loads((trained / "runs" / name / "seed-1" / "result.json").read_text())["history"][0]["train/loss"]
-        for name in ("a", "more")
+    old, new = (
+        [
+            row["train/loss"]
+            for row in json.loads((trained / "runs" / n / "seed-1" / "result.json").read_text())["history"]
+        ]
+        for n in ("a", "more")
     )
-    assert again < 0.8 * first, "it starts where the other ended"
+    assert new[0] < (old[0] + old[-1]) / 2, "it starts where the other ended"
     records = [{**r, "entities": [{**e, "type": f"X{e['type']}"} for e in r["entities"]]} for r in tiny_records(4)]
     other = write_corpus(tmp_path / "other", {"train": records})
     refused = train(trained, *options, "--data", str(other), "--name", "c", "--init-from", start)

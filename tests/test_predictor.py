@@ -32,7 +32,7 @@ def checkpoint(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> P
     """A tiny model whose random weights are scaled up, so that it finds many entities and relations."""
     from tablert_dist.checkpoint import ModelCard
 
-    config = load_config(None, {"model.encoder": tiny_encoder, "model.hidden": [16, 8], "model.kernel_size": 3})
+    config = load_config(None, {"model.encoder": tiny_encoder, "model.hidden": [16, 8], "model.none_bias": 0.0})
     torch.manual_seed(4)
     parts = load_encoder(tiny_encoder)
     model = build_model(config.model, parts, TagSet(SCHEMA)).eval()
