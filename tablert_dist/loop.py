@@ -101,6 +101,7 @@ def train_epochs(
     optimizer = make_optimizer(trainable, model, config.optim, place.device)
     if optimizer_state is not None:
         optimizer.load_state_dict(dict(optimizer_state))
+    grouped = place.device.type == "cpu" and not (model.encoder.frozen or model.encoder.packs)
     steps = math.ceil(len(train.sentences) / config.train.batch_size)
     rates = [group["initial_lr"] for group in optimizer.param_groups]
     for epoch in range(first_epoch, config.train.epochs):
@@ -115,12 +116,12 @@ def train_epochs(
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             share = rank_share(batch, place.rank, place.world_size)
-            loss = backward(parallel, train, share, tags, config.train.accumulation, place)
+            loss = backward(parallel, train, share, tags, config.train.accumulation, place, grouped)
             norm = float(nn.utils.clip_grad_norm_(trainable.parameters(), config.optim.clip_norm))
             if not math.isfinite(norm):
                 raise FloatingPointError(f"the gradient is not finite at epoch {epoch}, step {step}; lower optim.lr")
             optimizer.step()
-            optimizer.zero_grad(set_to_none=False)
+            optimizer.zero_grad(set_to_none=True)
             total += torch.tensor([loss, len(share)], dtype=torch.float64)
             if progress:
                 progress(epoch, step + 1, steps, loss / max(1, len(share)))
@@ -137,15 +138,23 @@ def train_epochs(
 
 
 def backward(
-    module: nn.Module, examples: Examples, share: Sequence[int], tags: TagSet, parts: int, place: Place
+    module: nn.Module,
+    examples: Examples,
+    share: Sequence[int],
+    tags: TagSet,
+    parts: int = 1,
+    place: Place = Place(),
+    grouped: bool = False,
 ) -> float:
     """Add one worker's share of a batch to the gradients, in `parts`; the summed loss of the share.
+
+    `grouped` passes sentences of similar length together, for a module that pads: less padding, the same gradients.
 
     DDP averages over workers; times their number, the step is that of one worker with the whole batch.
     """
     loss_sum = 0.0
     # DDP waits for every rank: one without a share passes a sentence whose loss counts nothing.
-    pieces = _pieces(share, examples.features.lengths, parts, place) if share else [[0]]
+    pieces = _pieces(share, examples.features.lengths, parts, grouped) if share else [[0]]
     for i, piece in enumerate(pieces):
         last = i == len(pieces) - 1
         with nullcontext() if last or not isinstance(module, DistributedDataParallel) else module.no_sync():
@@ -155,13 +164,10 @@ def backward(
     return loss_sum
 
 
-def _pieces(share: Sequence[int], lengths: Sequence[int], parts: int, place: Place) -> list[list[int]]:
-    """The share in at least `parts` pieces; on a CPU of similar length each, which spares padding and changes nothing."""
+def _pieces(share: Sequence[int], lengths: Sequence[int], parts: int, grouped: bool) -> list[list[int]]:
     ordered = sorted(share, key=lambda i: -lengths[i])
     pieces = [p.tolist() for p in np.array_split(np.asarray(ordered, int), min(parts, len(share)))]
-    if place.device.type != "cpu":
-        return pieces
-    return [group for piece in pieces for group in length_groups(piece, lengths)]
+    return [group for piece in pieces for group in length_groups(piece, lengths)] if grouped else pieces
 
 
 def summed_loss(module: nn.Module, examples: Examples, indices: Sequence[int], tags: TagSet, place: Place) -> Tensor:

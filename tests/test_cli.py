@@ -186,3 +186,11 @@ def test_help_lists_the_verbs(tmp_path: Path) -> None:
     done = run("tablert_dist.cli", "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert {"train", "tune", "evaluate", "predict", "sync"} <= set(done.stdout.split())
+
+
+def test_profile_names_the_stages(options: list[str], tmp_path: Path) -> None:
+    done = run("tablert_dist.cli", "profile", *options, "--steps", "2", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["stages_ms"].keys() >= {"encode", "encoder forward", "head forward", "head backward", "optimiser"}
+    assert found["training_sentences_per_s"] > 0 and not list(tmp_path.iterdir()), "nothing is written"

@@ -21,6 +21,7 @@ LAYERS = [
     {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features"},
     {"tablert_dist.checkpoint"},
     {"tablert_dist.loop"},
+    {"tablert_dist.stages"},
     {"export.bundle", "export.runtime", "export.verify", "export.graph"},
     {"tablert_dist.cluster"},
     {"tablert_dist.train"},
@@ -39,7 +40,7 @@ HEAVY = {
     "onnxruntime": {"export.runtime"},
     "torch": {
         "tablert_dist.model", "tablert_dist.loss", "tablert_dist.features", "tablert_dist.checkpoint",
-        "tablert_dist.loop", "tablert_dist.train", "export.graph",
+        "tablert_dist.loop", "tablert_dist.stages", "tablert_dist.train", "export.graph",
     },
 }  # fmt: skip
 

@@ -63,6 +63,8 @@ def _ddp_rank(rank: int, world: int, port: int, folder: str, out: str) -> None:
         counts = evaluate(model, train, TAGS, 100, Place(rank, world))
     if rank == 0:
         torch.save({"weights": weights(model), "loss": report.loss_per_sentence, "counts": counts.table}, out)
+    # One that leaves while another still talks to it aborts.
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
 

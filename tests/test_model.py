@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.model.encoder import load_encoder, pool_words
+from tablert_dist.model import strips
+from tablert_dist.model.encoder import WordEncoder, load_encoder, pool_words
 from tablert_dist.model.tablert_cnn import TableHead
 
 WIDTH, E, R = 6, 5, 3
@@ -58,19 +59,27 @@ def upper(table: Tensor) -> Tensor:
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
+@pytest.mark.parametrize("way", ["batched", "by_sentence", "small strips"])
 def test_equals_dense_convolutions_on_each_sentence_alone(
-    kernel: int, layers: int, dtype: torch.dtype, tolerance: float
+    kernel: int, layers: int, dtype: torch.dtype, tolerance: float, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = make_head(kernel, layers, dtype)
+    if way == "small strips":
+        monkeypatch.setattr(strips, "STRIP_CELLS", 20)
+        monkeypatch.setattr(strips, "SLAB_CELLS", 20)
+    head.by_sentence = head.batched if way == "batched" else head.by_sentence
     oracle = DenseHead(head)
     lengths = [9, 1, 5, 2]
     words = torch.randn(4, 9, WIDTH, dtype=dtype, requires_grad=True)
     mask = torch.arange(9)[None] < torch.tensor(lengths)[:, None]
     entity, relation = head(words, mask)
+    with torch.no_grad():
+        without_gradient = head(words, mask)[1]
     found, expected = [], []
     for b, n in enumerate(lengths):
         ours = (entity[b, :n], upper(relation[b, :n, :n]))
         theirs_entity, theirs = oracle(words[b, :n])
+        torch.testing.assert_close(upper(without_gradient[b, :n, :n]), upper(theirs), atol=tolerance, rtol=tolerance)
         for a, e in zip(ours, (theirs_entity, upper(theirs)), strict=True):
             torch.testing.assert_close(a, e, atol=tolerance, rtol=tolerance)
             found.append(a)
@@ -147,12 +156,64 @@ def test_dropout_is_drawn_for_each_role_and_each_channel() -> None:
     head.last.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     with torch.no_grad():
         head.pair.bias.fill_(100.0)
-    head(torch.randn(2, 5, WIDTH), torch.ones(2, 5, dtype=torch.bool))
+    head.batched(torch.randn(2, 5, WIDTH), torch.ones(2, 5, dtype=torch.bool))
     zero = seen[0] == 0
     by_channel = zero.flatten(1, 2)
     assert (by_channel.all(1) | (~by_channel).all(1)).all(), "a channel is dropped in all cells or in none"
     assert 0.4 < by_channel.all(1).float().mean() < 0.6
     assert not torch.equal(by_channel.all(1)[0], by_channel.all(1)[1]), "drawn for each sentence"
+
+
+@pytest.mark.parametrize("hidden", [[16], [16, 12]])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_the_two_ways_agree_under_channel_dropout(
+    hidden: list[int], kernel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strips, "STRIP_CELLS", 20)
+    torch.manual_seed(0)
+    head = TableHead(WIDTH, E, R, hidden, kernel, dropout=0.5).double().train()
+    # The words' own dropout is drawn over other shapes; only the channels' is under test here.
+    monkeypatch.setattr("tablert_dist.model.tablert_cnn.F.dropout", lambda x, *_: x)
+    keeps = [(torch.rand(3, c) >= 0.5).double() / 0.5 for c in hidden]
+    words = torch.randn(3, 8, WIDTH, dtype=torch.float64)
+    mask = torch.arange(8)[None] < torch.tensor([8, 1, 5])[:, None]
+    found = []
+    for way in (head.batched, head.by_sentence):
+        drawn = iter(keeps)
+        monkeypatch.setattr(head, "_keep", lambda *_, drawn=drawn: next(drawn))
+        head.zero_grad()
+        table = way(words, mask)
+        logits = torch.cat([upper(table[b, :n, :n]) for b, n in enumerate((8, 1, 5))])
+        (logits * torch.linspace(-1, 1, len(logits))[:, None]).sum().backward()
+        found.append([logits, *(p.grad.clone() for p in head.parameters() if p.grad is not None)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
+
+
+def test_packed_sentences_are_encoded_as_each_alone(tiny_encoder: str) -> None:
+    encoder = WordEncoder(load_encoder(tiny_encoder).transformer, frozen=True)
+    assert encoder.packs
+    torch.manual_seed(0)
+    ids = torch.randint(5, 40, (3, 9))
+    there = torch.arange(9)[None] < torch.tensor([9, 2, 6])[:, None]
+    words = torch.where(there, torch.arange(9), -1)[..., None]
+    packed = encoder(ids * there, there.long(), words)
+    encoder.packs = False
+    padded = encoder(ids * there, there.long(), words)
+    torch.testing.assert_close(packed, padded, atol=1e-5, rtol=1e-5)
+    for b, n in enumerate((9, 2, 6)):
+        alone = encoder.transformer(input_ids=ids[b : b + 1, :n]).last_hidden_state[0]
+        torch.testing.assert_close(packed[b, :n], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_an_encoder_with_relative_positions_is_not_packed() -> None:
+    from transformers import DebertaV2Config, DebertaV2Model, RobertaConfig, RobertaModel
+
+    size = {"vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    deberta = DebertaV2Model(DebertaV2Config(**size, intermediate_size=8, relative_attention=True))
+    assert not WordEncoder(deberta, frozen=True).packs
+    roberta = RobertaModel(RobertaConfig(**size, intermediate_size=8, max_position_embeddings=20, pad_token_id=1))
+    assert WordEncoder(roberta, frozen=True).packs, "its positions start behind the padding id"
 
 
 def test_words_are_pooled_over_their_own_subwords() -> None:

@@ -11,6 +11,7 @@ VERBS = {
     "tune": "Search the head's settings, export and register the best model.",
     "evaluate": "Score a model on annotated sentences.",
     "predict": "Extract entities and relations from text.",
+    "profile": "Measure where the time of a training step goes.",
     "sync": "Send a run's journal to MLflow.",
 }
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError
+from tablert_dist.model.packing import enable_packing, packed_states
 from tablert_dist.places import PACKAGE, locate
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class WordEncoder(nn.Module):
         super().__init__()
         self.transformer = transformer
         self.frozen = frozen
+        self.positions_from = _first_position(transformer.config)
+        self.packs = enable_packing(transformer, self.positions_from)
         if frozen:
             self.transformer.requires_grad_(False)
             self.transformer.eval()
@@ -52,10 +55,23 @@ class WordEncoder(nn.Module):
         return self
 
     def forward(self, input_ids_BS: Tensor, attention_mask_BS: Tensor, word_subwords_BNP: Tensor) -> Tensor:
-        """[B, N, H]."""
+        """[B, N, H]. On a CPU without padding, as one row, where the encoder can (model/packing.py)."""
+        one_graph = torch.compiler.is_exporting() or torch.compiler.is_compiling()
+        packed = self.packs and input_ids_BS.device.type == "cpu" and not one_graph
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            if packed:
+                return self._packed(input_ids_BS, attention_mask_BS, word_subwords_BNP)
             states = self.transformer(input_ids=input_ids_BS, attention_mask=attention_mask_BS).last_hidden_state
         return pool_words(states, word_subwords_BNP)
+
+    def _packed(self, input_ids_BS: Tensor, attention_mask_BS: Tensor, word_subwords_BNP: Tensor) -> Tensor:
+        lengths: list[int] = attention_mask_BS.sum(1).tolist()
+        ids = input_ids_BS[attention_mask_BS.bool()]
+        states = packed_states(self.transformer, ids, lengths, self.positions_from)
+        starts = torch.tensor([0, *lengths[:-1]]).cumsum(0)[:, None, None]
+        in_the_row = torch.where(word_subwords_BNP >= 0, word_subwords_BNP + starts, -1)
+        B, N, P = word_subwords_BNP.shape
+        return pool_words(states[None], in_the_row.view(1, B * N, P)).view(B, N, -1)
 
 
 def pool_words(states_BSH: Tensor, word_subwords_BNP: Tensor) -> Tensor:
@@ -151,9 +167,13 @@ def build_encoder(config_folder: Path) -> nn.Module:
 def subword_limit(config: Any) -> int:
     """The longest input that the position embeddings allow, special tokens included."""
     positions = int(getattr(config, "max_position_embeddings", 0) or 512)
-    # RoBERTa's positions start behind the padding id.
-    offset = pad_id(config) + 1 if config.model_type in {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"} else 0
-    return positions - offset
+    return positions - _first_position(config)
+
+
+def _first_position(config: Any) -> int:
+    """The position of a sentence's first subword: RoBERTa's start behind the padding id."""
+    after_padding = {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text"}
+    return pad_id(config) + 1 if config.model_type in after_padding else 0
 
 
 def pad_id(config: Any) -> int:

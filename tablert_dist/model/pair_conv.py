@@ -6,6 +6,7 @@ Axes: B batch, N words, H width of a word vector, C output channels, K side of t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -36,13 +37,15 @@ class PairConv(nn.Module):
         B, N, _ = row_BNH.shape
         K, C = self.kernel_size, self.channels
         mask = mask_BN.to(row_BNH.dtype)
-        inside_BNK = shifts(mask[..., None], K)[..., 0]
         row = F.linear(shifts(row_BNH * mask[..., None], K).flatten(2), self.row_weight)
         column = F.linear(shifts(column_BNH * mask[..., None], K).flatten(2), self.column_weight)
-        column = column.view(B, N, K, C).transpose(1, 2).reshape(B, K, N * C)
-        column_part = torch.bmm(inside_BNK, column).view(B * N, N, C) + self.bias
-        inside_of_j = inside_BNK[:, None].expand(B, N, N, K).reshape(B * N, N, K)
-        return torch.baddbmm(column_part, inside_of_j, row.view(B * N, K, C)).view(B, N, N, C)
+        return spread(row.view(B, N, K, C), column.view(B, N, K, C), mask, self.bias)
+
+    def taps(self, row_TH: Tensor, column_TH: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The inner sums alone, row and column part, [T, K, C] each, of sentences laid end to end; without the bias."""
+        K, C = self.kernel_size, self.channels
+        row = F.linear(_windows(row_TH, lengths, K), self.row_weight).view(-1, K, C)
+        return row, F.linear(_windows(column_TH, lengths, K), self.column_weight).view(-1, K, C)
 
     def dense_weight(self) -> Tensor:
         """The same kernel as `nn.Conv2d` stores it, [C, 2H, K, K]."""
@@ -52,9 +55,33 @@ class PairConv(nn.Module):
         return torch.cat([row, column], 1)
 
 
+def spread(row_BNKC: Tensor, column_BNKC: Tensor, mask_BN: Tensor, bias_C: Tensor) -> Tensor:
+    """The outer sums over the table, [B, N, N, C]: each inner sum counts where its shifted word is inside."""
+    B, N, K, C = row_BNKC.shape
+    inside_BNK = shifts(mask_BN[..., None], K)[..., 0]
+    column = column_BNKC.transpose(1, 2).reshape(B, K, N * C)
+    column_part = torch.bmm(inside_BNK, column).view(B * N, N, C) + bias_C
+    inside_of_j = inside_BNK[:, None].expand(B, N, N, K).reshape(B * N, N, K)
+    return torch.baddbmm(column_part, inside_of_j, row_BNKC.reshape(B * N, K, C)).view(B, N, N, C)
+
+
 def shifts(x_BND: Tensor, kernel_size: int) -> Tensor:
     """[B, N, K, D]: at n the rows n − K//2 … n + K//2, zeros beyond the ends."""
     # Slices and not .unfold(): the exporter fixes N at an unfold.
     N = x_BND.shape[1]
     padded = F.pad(x_BND, (0, 0, kernel_size // 2, kernel_size // 2))
     return torch.stack([padded[:, h : h + N] for h in range(kernel_size)], 2)
+
+
+def _windows(x_TH: Tensor, lengths: Sequence[int], kernel_size: int) -> Tensor:
+    """[T, K · H]: at t the rows t − K//2 … t + K//2 of t's own sentence, zeros beyond its ends."""
+    p = kernel_size // 2
+    if not p:
+        return x_TH
+    positions = torch.cat([torch.arange(n, device=x_TH.device) for n in lengths])
+    ends = torch.cat([torch.full((n,), n, device=x_TH.device) for n in lengths])
+    around = positions[:, None] + torch.arange(-p, p + 1, device=x_TH.device)
+    inside = ((around >= 0) & (around < ends[:, None])).to(x_TH.dtype)
+    # Slices of one padded copy: their gradients add up by slices too, which an index over windows would scatter.
+    padded = F.pad(x_TH, (0, 0, p, p))
+    return torch.cat([padded[h : h + len(x_TH)] * inside[:, h, None] for h in range(kernel_size)], 1)

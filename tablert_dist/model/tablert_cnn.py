@@ -1,6 +1,7 @@
 """TablERT-CNN's head: word vectors to entity and relation logits by convolutions over the word-pair table.
 
-Axes: B batch, N words, H width of a word vector, C channels, K side of the kernel, E entity tags, R relation tags.
+Axes: B batch, N words, T words of all sentences, H width of a word vector, C channels, K side of the kernel, E entity
+tags, R relation tags.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.model.pair_conv import PairConv
+from tablert_dist.model.pair_conv import PairConv, spread
+from tablert_dist.model.strips import hidden_rows, table_logits
 from tablert_dist.model.tap_conv import TapConv
 
 
@@ -19,7 +21,8 @@ class TableHead(nn.Module):
     """Paper §3.2, equations 2 to 6. `hidden` are the channels of the hidden layers; [] is a single layer.
 
     The first layer is factorised, the last is a product to taps; those between are `nn.Conv2d`. Every layer sees zeros
-    outside each sentence's own table, so that a sentence's logits do not depend on its batch.
+    outside each sentence's own table, so that a sentence's logits do not depend on its batch. On a CPU sentences are
+    computed one by one, without padding; on a GPU and in the exported graph the whole batch goes through each operation.
     """
 
     def __init__(
@@ -34,7 +37,7 @@ class TableHead(nn.Module):
     ) -> None:
         super().__init__()
         channels = [*hidden, relation_tags]
-        self.dropout = dropout
+        self.hidden, self.dropout = list(hidden), dropout
         self.pair = PairConv(width, channels[0], kernel_size)
         self.middle = nn.ModuleList(
             nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2)
@@ -52,23 +55,78 @@ class TableHead(nn.Module):
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Entity logits [B, N, E] and relation logits [B, N, N, R]; `mask` is 1 at words. Padding is unspecified."""
-        # Drawn separately for the two roles of a word, so that training factorises too.
-        row = F.dropout(words_BNH, self.dropout, self.training)
-        column = F.dropout(words_BNH, self.dropout, self.training)
-        table = self.pair(row, column, mask_BN)
-        if self.last is not None:
-            cells = (mask_BN[:, :, None] & mask_BN[:, None, :])[..., None]
-            table = self._activate(table, cells)
-            for layer in self.middle:
-                table = self._activate(layer(table.permute(0, 3, 1, 2)).permute(0, 2, 3, 1), cells)
-            table = self.last(table)
+        one_graph = torch.compiler.is_exporting() or torch.compiler.is_compiling()
+        if words_BNH.device.type == "cpu" and not one_graph:
+            table = self.by_sentence(words_BNH, mask_BN)
+        else:
+            table = self.batched(words_BNH, mask_BN)
         diagonal = torch.diagonal(table, dim1=1, dim2=2).transpose(1, 2)
         return self.entity(diagonal), table
 
-    def _activate(self, table_BNNC: Tensor, cells_BNN1: Tensor) -> Tensor:
-        """ReLU, channel dropout, zeros outside the sentence."""
-        keep = cells_BNN1.to(table_BNNC.dtype)
-        if self.training and self.dropout:
-            kept = torch.rand(table_BNNC.shape[0], 1, 1, table_BNNC.shape[3], device=table_BNNC.device) >= self.dropout
-            keep = keep * kept.to(table_BNNC.dtype) / (1 - self.dropout)
-        return F.relu(table_BNNC) * keep
+    def batched(self, words_BNH: Tensor, mask_BN: Tensor) -> Tensor:
+        """Relation logits, the whole batch in every operation."""
+        # .shape[0] and not len(): the exporter would take the latter for a constant.
+        # Drawn separately for the two roles of a word, so that training factorises too.
+        row = F.dropout(words_BNH, self.dropout, self.training)
+        column = F.dropout(words_BNH, self.dropout, self.training)
+        table: Tensor = self.pair(row, column, mask_BN)
+        if self.last is None:
+            return table
+        cells = (mask_BN[:, :, None] & mask_BN[:, None, :])[..., None].to(table.dtype)
+        keep = self._keep(words_BNH.shape[0], self.pair.channels, words_BNH)
+        table = F.relu(table) * (cells if keep is None else cells * keep[:, None, None])
+        for layer in self.middle:
+            table = layer(table.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+            keep = self._keep(words_BNH.shape[0], table.shape[3], words_BNH)
+            table = F.relu(table) * (cells if keep is None else cells * keep[:, None, None])
+        logits: Tensor = self.last(table)
+        return logits
+
+    def by_sentence(self, words_BNH: Tensor, mask_BN: Tensor) -> Tensor:
+        """Relation logits, each sentence's own table alone; zeros beyond."""
+        B, N, H = words_BNH.shape
+        lengths: list[int] = mask_BN.sum(1).tolist()
+        words = words_BNH.reshape(B * N, H).index_select(0, mask_BN.flatten().nonzero()[:, 0])
+        row = F.dropout(words, self.dropout, self.training)
+        column = F.dropout(words, self.dropout, self.training)
+        row_taps, column_taps = self.pair.taps(row, column, lengths)
+        keeps = [self._keep(B, channels, words) for channels in self.hidden]
+        if self.last is not None and not self.middle:
+            parts = table_logits(row_taps, column_taps, self.pair.bias, self.last.weight, keeps[0], lengths)
+            parts = [part + self.last.bias for part in parts]
+        else:
+            pairs = zip(row_taps.split(lengths), column_taps.split(lengths), strict=True)
+            parts = [self._one(r, c, [k if k is None else k[b] for k in keeps]) for b, (r, c) in enumerate(pairs)]
+        return torch.stack([F.pad(part, (0, 0, 0, N - n, 0, N - n)) for part, n in zip(parts, lengths, strict=True)])
+
+    def _one(self, row_NKC: Tensor, column_NKC: Tensor, keeps: Sequence[Tensor | None]) -> Tensor:
+        """[N, N, R] of one sentence, for heads with one layer or more than two."""
+        if self.last is None or torch.is_grad_enabled():
+            table = spread(row_NKC[None], column_NKC[None], row_NKC.new_ones(1, len(row_NKC)), self.pair.bias)
+            if self.last is None:
+                return table[0]
+            return self._upper_layers(F.relu(table) * (1.0 if keeps[0] is None else keeps[0]), keeps[1:])[0]
+        # Without gradients in slabs of rows, so that memory grows with N and not with N².
+        halo = (len(self.middle) + 1) * (self.pair.kernel_size // 2)
+        logits = row_NKC.new_zeros(len(row_NKC), len(row_NKC), self.last.outputs)
+        for start, end, above, first, cells in hidden_rows(row_NKC, column_NKC, self.pair.bias, halo):
+            found = self._upper_layers(cells[None], [None] * len(self.middle))[0]
+            logits[start:end, first:] = found[above : above + end - start]
+        return logits
+
+    def _upper_layers(self, table_BNNC: Tensor, keeps: Sequence[Tensor | None]) -> Tensor:
+        """The layers above the first, on tables without cells outside the sentence."""
+        assert self.last is not None
+        table = table_BNNC
+        for layer, keep in zip(self.middle, keeps, strict=True):
+            table = layer(table.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+            table = F.relu(table) * (1.0 if keep is None else keep)
+        logits: Tensor = self.last(table)
+        return logits
+
+    def _keep(self, batch: int, channels: int, like: Tensor) -> Tensor | None:
+        """Channel dropout's factor, [B, C]: 0 for a dropped channel; None where nothing is dropped."""
+        if not (self.training and self.dropout):
+            return None
+        kept = torch.rand(batch, channels, device=like.device) >= self.dropout
+        return kept.to(like.dtype) / (1 - self.dropout)

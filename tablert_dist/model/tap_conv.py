@@ -25,7 +25,7 @@ class TapConv(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, table_BNNC: Tensor) -> Tensor:
-        """[B, N, N, R]; cells outside a sentence's table must be zero in the input."""
+        """[B, U, V, R] of a table with U rows and V columns; cells outside a sentence's table must be zero in the input."""
         return self.bias + gather_taps(F.linear(table_BNNC, self.weight), self.kernel_size)
 
     def dense_weight(self) -> Tensor:
@@ -37,7 +37,7 @@ class TapConv(nn.Module):
 def gather_taps(taps_BNNT: Tensor, kernel_size: int) -> Tensor:
     """Sum over (h, w) of tap (h, w) of the cell shifted by (h − K//2, w − K//2); zeros beyond the border."""
     K, p = kernel_size, kernel_size // 2
-    N = taps_BNNT.shape[1]
+    U, V = taps_BNNT.shape[1:3]
     padded = F.pad(taps_BNNT, (0, 0, p, p, p, p)).unflatten(3, (K, K, -1))
-    parts = [padded[:, h : h + N, w : w + N, h, w] for h in range(K) for w in range(K)]
+    parts = [padded[:, h : h + U, w : w + V, h, w] for h in range(K) for w in range(K)]
     return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]

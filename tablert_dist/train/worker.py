@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from tablert_dist import checkpoint as ckpt
 from tablert_dist.allocator import keep_pages
 from tablert_dist.config import Config
-from tablert_dist.data import load_corpus
+from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.features import Features, SubwordFeatures, WordFeatures
 from tablert_dist.loop import Examples, Place, Progress, evaluate, train_epochs
@@ -50,19 +51,18 @@ def run_worker(
     """Train `job` from its newest checkpoint, if it has one, to its end; the result as in `result.json`."""
     tracker = tracker or NullTracker()
     config = effective(job.config)
-    keep_pages()
-    corpus = load_corpus(config.data)
-    tags = TagSet(corpus.schema)
-    torch.manual_seed(job.seed)
-    parts = load_encoder(config.model.encoder, config.model.layer)
-    corpus = drop_overflow(corpus, parts, config)
-    model = build_model(config.model, parts, tags)
-    if job.init_from:
-        start_from(model, job.init_from, tags)
-    history, state = _resume(job.folder, model)
-    model.to(place.device)
-    splits = {name: _examples(sentences, model, parts, config, place) for name, sentences in corpus.splits.items()}
-    session = Session(job, config, corpus, model, parts, place, tracker)
+    history: list[dict[str, float]] = []
+    state: dict[str, Any] | None = None
+
+    def load(model: TableModel, tags: TagSet) -> None:
+        nonlocal history, state
+        if job.init_from:
+            start_from(model, job.init_from, tags)
+        history, state = _resume(job.folder, model)
+
+    prepared = prepare(config, job.seed, place, load)
+    model, tags, splits = prepared.model, prepared.tags, prepared.splits
+    session = Session(job, config, prepared.corpus, model, prepared.parts, place, tracker)
     for epoch in train_epochs(
         model,
         splits["train"],
@@ -88,6 +88,35 @@ def run_worker(
         if _stops_early(history, config):
             break
     return session.finish(history, splits, tags)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a training starts from."""
+
+    corpus: Corpus
+    tags: TagSet
+    parts: EncoderParts
+    model: TableModel
+    splits: dict[str, Examples]
+
+
+def prepare(
+    config: Config, seed: int, place: Place, load: Callable[[TableModel, TagSet], None] | None = None
+) -> Prepared:
+    """Data, encoder and model, its head drawn from `seed`; `load` may put other weights in before features are kept."""
+    keep_pages()
+    corpus = load_corpus(config.data)
+    tags = TagSet(corpus.schema)
+    torch.manual_seed(seed)
+    parts = load_encoder(config.model.encoder, config.model.layer)
+    corpus = drop_overflow(corpus, parts, config)
+    model = build_model(config.model, parts, tags)
+    if load:
+        load(model, tags)
+    model.to(place.device)
+    splits = {name: _examples(sentences, model, parts, config, place) for name, sentences in corpus.splits.items()}
+    return Prepared(corpus, tags, parts, model, splits)
 
 
 def effective(config: Config) -> Config:

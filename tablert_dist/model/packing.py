@@ -1,0 +1,83 @@
+"""Several sentences through an encoder as one row without padding: attention runs on each sentence alone.
+
+Every other layer of an encoder works on single subwords, so a row of T subwords costs what its subwords cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+RUNS = "tablert_runs"
+"""The name under which transformers finds `_attention`."""
+MODEL_TYPES = {"bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "electra", "ernie", "data2vec-text"}
+"""Absolute positions and full attention. Elsewhere a window or a bias of positions may act on long sentences only."""
+_runs: ContextVar[list[int] | None] = ContextVar("tablert_runs", default=None)
+
+
+def enable_packing(transformer: nn.Module, positions_from: int) -> bool:
+    """Let the encoder take packed rows; False, and nothing changed, where it cannot (tried on two short sentences)."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+    config: Any = transformer.config
+    before = getattr(config, "_attn_implementation", None)
+    if before != "sdpa" or config.model_type not in MODEL_TYPES:
+        return False
+    AttentionInterface.register(RUNS, _attention)
+    AttentionMaskInterface.register(RUNS, sdpa_mask)
+    ids = torch.arange(3, 17) % int(config.vocab_size)
+    was_training = transformer.training
+    transformer.eval()
+    device = next(transformer.parameters()).device
+    ids = ids.to(device)
+    with torch.no_grad():
+        expected = torch.cat([transformer(input_ids=part[None]).last_hidden_state[0] for part in (ids[:9], ids[9:])])
+        try:
+            transformer.set_attn_implementation(RUNS)  # type: ignore[operator]
+            found = packed_states(transformer, ids, [9, 5], positions_from)
+            same = torch.allclose(expected, found, atol=1e-4, rtol=1e-4)
+        except (TypeError, ValueError, RuntimeError, IndexError):
+            same = False
+    if not same:
+        transformer.set_attn_implementation(before)  # type: ignore[operator]
+    transformer.train(was_training)
+    return same
+
+
+def packed_states(transformer: nn.Module, ids_T: Tensor, lengths: Sequence[int], positions_from: int) -> Tensor:
+    """Hidden states [T, H] of sentences laid end to end; positions start anew at `positions_from` for each."""
+    positions = torch.cat([torch.arange(positions_from, positions_from + n) for n in lengths]).to(ids_T.device)
+    with _splitting(list(lengths)):
+        states: Tensor = transformer(input_ids=ids_T[None], position_ids=positions[None]).last_hidden_state[0]
+    return states
+
+
+@contextmanager
+def _splitting(lengths: list[int]) -> Iterator[None]:
+    token = _runs.set(lengths)
+    try:
+        yield
+    finally:
+        _runs.reset(token)
+
+
+def _attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """transformers' own SDPA, for each run of a packed row by itself. Axes: [1, heads, T, width of a head]."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    lengths = _runs.get()
+    if lengths is None:
+        whole: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        return whole
+    if attention_mask is not None:
+        raise ValueError("this encoder builds a mask of its own; it cannot take packed rows")
+    parts = zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
+    return torch.cat([sdpa_attention_forward(module, q, k, v, None, **kwargs)[0] for q, k, v in parts], 1), None

@@ -1,0 +1,87 @@
+"""Where a training step's time goes, stage by stage: what `tablert profile` prints and `bench.train_step` compares."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from tablert_dist.encoding import collate_targets
+from tablert_dist.features import to_device
+from tablert_dist.loop import Examples, Place
+from tablert_dist.loss import table_loss
+from tablert_dist.model import TableModel
+from tablert_dist.tables import TagSet
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by stage, added up. On a GPU every stage waits for its kernels, which costs a little of the total."""
+
+    place: Place
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def start(self) -> None:
+        """Forget the time since the last stage."""
+        self._wait()
+        self._since = time.perf_counter()
+
+    def stage(self, name: str) -> None:
+        """The time since the last call belongs to `name`."""
+        self._wait()
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
+        self._since = now
+
+    def _wait(self) -> None:
+        if self.place.device.type == "cuda":
+            torch.cuda.synchronize(self.place.device)
+
+
+def timed_step(
+    model: TableModel,
+    examples: Examples,
+    batch: Sequence[int],
+    tags: TagSet,
+    optimizer: torch.optim.Optimizer,
+    clip_norm: float,
+    watch: Stopwatch,
+) -> None:
+    """One training step, cut at the word vectors so that encoder and head are timed apart; the result is a step's."""
+    place = watch.place
+    trainable: nn.Module = model.head if model.encoder.frozen else model
+    trainable.train()
+    watch.start()
+    targets = collate_targets([examples.sentences[i] for i in batch], tags)
+    entity_tags = to_device(torch.from_numpy(targets.entity_tags), place.device)
+    relation_tags = to_device(torch.from_numpy(targets.relation_tags), place.device)
+    inputs = examples.features.inputs(batch, place.device)
+    watch.stage("encode")
+    with place.precision():
+        if model.encoder.frozen:
+            words, mask = inputs
+            cut = words
+        else:
+            words = model.encoder(*inputs)
+            mask = (inputs[2] >= 0).any(-1)
+            cut = words.detach().requires_grad_()
+        watch.stage("encoder forward")
+        entity, relation = model.head(cut, mask)
+        watch.stage("head forward")
+    loss = table_loss(entity, relation, entity_tags, relation_tags)
+    watch.stage("loss")
+    loss.backward()
+    watch.stage("head backward")
+    if not model.encoder.frozen:
+        words.backward(cut.grad)
+    watch.stage("encoder backward")
+    nn.utils.clip_grad_norm_(trainable.parameters(), clip_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    watch.stage("optimiser")
