@@ -95,9 +95,7 @@ def train_epochs(
     Same seed, machine and number of workers: same weights, also when resumed with `optimizer_state` at `first_epoch`.
     """
     trainable: nn.Module = model.head if model.encoder.frozen else model
-    parallel: nn.Module = trainable
-    if place.world_size > 1:
-        parallel = DistributedDataParallel(trainable, gradient_as_bucket_view=True)
+    parallel = parallel_module(trainable, place)
     optimizer = make_optimizer(trainable, model, config.optim, place.device)
     if optimizer_state is not None:
         optimizer.load_state_dict(dict(optimizer_state))
@@ -135,6 +133,13 @@ def train_epochs(
             int(total[1]),
             optimizer.state_dict,
         )
+
+
+def parallel_module(module: nn.Module, place: Place) -> nn.Module:
+    """The module behind DDP where there are other workers."""
+    if place.world_size == 1:
+        return module
+    return DistributedDataParallel(module, gradient_as_bucket_view=True)
 
 
 def backward(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError
+from tablert_dist.model.gemm import speed_up
 from tablert_dist.model.packing import enable_packing, packed_states
 from tablert_dist.places import PACKAGE, locate
 
@@ -37,6 +38,7 @@ class WordEncoder(nn.Module):
         self.transformer = transformer
         self.frozen = frozen
         self.positions_from = _first_position(transformer.config)
+        speed_up(transformer)
         self.packs = enable_packing(transformer, self.positions_from)
         if frozen:
             self.transformer.requires_grad_(False)

@@ -12,6 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from tablert_dist.model.gemm import spare_rows
 
 RUNS = "tablert_runs"
 """The name under which transformers finds `_attention`."""
@@ -52,10 +55,14 @@ def enable_packing(transformer: nn.Module, positions_from: int) -> bool:
 
 def packed_states(transformer: nn.Module, ids_T: Tensor, lengths: Sequence[int], positions_from: int) -> Tensor:
     """Hidden states [T, H] of sentences laid end to end; positions start anew at `positions_from` for each."""
-    positions = torch.cat([torch.arange(positions_from, positions_from + n) for n in lengths]).to(ids_T.device)
-    with _splitting(list(lengths)):
-        states: Tensor = transformer(input_ids=ids_T[None], position_ids=positions[None]).last_hidden_state[0]
-    return states
+    spare = spare_rows(len(ids_T))
+    # Spare subwords are a sentence of their own at the end, which nobody reads.
+    runs = [*lengths, spare] if spare else list(lengths)
+    positions = torch.cat([torch.arange(positions_from, positions_from + n) for n in runs]).to(ids_T.device)
+    with _splitting(runs):
+        row = F.pad(ids_T, (0, spare))[None]
+        states: Tensor = transformer(input_ids=row, position_ids=positions[None]).last_hidden_state[0]
+    return states[: len(ids_T)]
 
 
 @contextmanager

