@@ -23,6 +23,7 @@ COMMANDS = [
     "bench.long",
     "bench.frozen",
     "bench.ddp",
+    "bench.ddp --batch 32 --batches 6",
     "bench.growth",
     "bench.startup",
 ]

@@ -18,12 +18,13 @@ from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.allocator import keep_pages
 from tablert_dist.batching import rank_share, training_batches
-from tablert_dist.loop import Place, backward, make_optimizer, parallel_module
+from tablert_dist.loop import Place, backward, make_optimizer
+from tablert_dist.parallel import Parallel
 
 WARM_UP = 2
 
 
-def _worker(rank: int, world: int, port: int, batches: int, out: str) -> None:
+def _worker(rank: int, world: int, port: int, batches: int, size: int, out: str) -> None:
     torch.set_num_threads(1)
     keep_pages()
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
@@ -33,14 +34,15 @@ def _worker(rank: int, world: int, port: int, batches: int, out: str) -> None:
     config = bench_config()
     model, train, tags = model_and_examples(config, "packaged")
     model.train()
-    module = parallel_module(model, place)
+    parallel = Parallel(model, model, world)
     optimizer = make_optimizer(model, model, config.optim, place.device)
-    drawn = training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[: batches + WARM_UP]
+    drawn = training_batches(train.features.lengths, size, False, 1, 0)[: batches + WARM_UP]
     started = time.perf_counter()
     for i, batch in enumerate(drawn):
         if i == WARM_UP:
             started = time.perf_counter()
-        backward(module, train, rank_share(batch, rank, world), tags, 1, place)
+        backward(parallel.module, train, rank_share(batch, train.features.lengths, rank, world), tags, 1, place)
+        parallel.reduce_rows(train.features, batch)
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
@@ -50,29 +52,40 @@ def _worker(rank: int, world: int, port: int, batches: int, out: str) -> None:
         Path(out).write_text(str(time.perf_counter() - started), encoding="utf-8")
     if world > 1:
         dist.destroy_process_group()
+        os._exit(0)  # gloo's threads abort the interpreter's exit now and then
 
 
-def _seconds(world: int, batches: int, folder: str) -> float:
+def _seconds(world: int, batches: int, size: int, folder: str) -> float:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     out = f"{folder}/{world}.txt"
-    multiprocessing.spawn(_worker, (world, port, batches, out), nprocs=world)  # type: ignore[no-untyped-call]
+    multiprocessing.spawn(_worker, (world, port, batches, size, out), nprocs=world)  # type: ignore[no-untyped-call]
     return float(Path(out).read_text(encoding="utf-8"))
 
 
 @click.command()
 @click.option("--batches", default=15, show_default=True)
+@click.option("--batch", "size", default=8, show_default=True, help="Sentences in a global batch.")
 @click.option("--repeats", default=3, show_default=True)
-def main(batches: int, repeats: int) -> None:
+def main(batches: int, size: int, repeats: int) -> None:
     """In turn, each in processes of its own; starting them is not counted."""
     times: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(repeats):
             for world, found in times.items():
-                found.append(_seconds(world, batches, folder))
+                found.append(_seconds(world, batches, size, folder))
     one, two = statistics.median(times[1]), statistics.median(times[2])
-    report("ddp", {"ratio": round(one / two, 2), "slow_s": round(one, 2), "fast_s": round(two, 2), "batches": batches})
+    report(
+        "ddp",
+        {
+            "ratio": round(one / two, 2),
+            "slow_s": round(one, 2),
+            "fast_s": round(two, 2),
+            "batches": batches,
+            "batch": size,
+        },
+    )
 
 
 if __name__ == "__main__":

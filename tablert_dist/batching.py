@@ -60,6 +60,15 @@ def evaluation_batches(lengths: Sequence[int], max_cells: int) -> list[list[int]
     return batches
 
 
-def rank_share(batch: Sequence[int], rank: int, world_size: int) -> list[int]:
-    """The part of a global batch that one of `world_size` workers takes; shares may be uneven or empty."""
-    return list(batch[rank::world_size])
+def rank_share(batch: Sequence[int], lengths: Sequence[int], rank: int, world_size: int) -> list[int]:
+    """The part of a global batch that one of `world_size` workers takes: about as many words as each other one's.
+
+    Shares may be uneven in sentences, and empty. Every worker finds the same parts.
+    """
+    shares: list[list[int]] = [[] for _ in range(world_size)]
+    words = [0] * world_size
+    for index in sorted(batch, key=lambda i: (-lengths[i], i)):
+        least = words.index(min(words))
+        shares[least].append(index)
+        words[least] += lengths[index]
+    return shares[rank]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import Protocol
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tablert_dist.batching import evaluation_batches
@@ -22,6 +28,10 @@ class Features(Protocol):
         """The module's positional inputs for one batch of them."""
         ...
 
+    def subword_ids(self, indices: Sequence[int]) -> NDArray[np.int64]:
+        """The ids that the encoder looks up for them, each once, sorted; with the padding's."""
+        ...
+
 
 class SubwordFeatures:
     """For `TableModel`: input_ids, attention_mask, word_subwords."""
@@ -35,18 +45,42 @@ class SubwordFeatures:
         arrays = collate([self._encoded[i] for i in indices], self._pad_id).arrays()
         return tuple(to_device(torch.from_numpy(array), device) for array in arrays.values())
 
+    def update(self, digest: Any) -> None:
+        """Add all sentences' ids to a hash."""
+        for encoded in self._encoded:
+            digest.update(encoded.ids.tobytes())
+            digest.update(encoded.count.tobytes())
+
+    def subword_ids(self, indices: Sequence[int]) -> NDArray[np.int64]:
+        """As `Features.subword_ids`."""
+        # 0 fills up packed rows (model/packing.py).
+        return np.unique(np.concatenate([np.asarray([0, self._pad_id]), *(self._encoded[i].ids for i in indices)]))
+
 
 class WordFeatures:
-    """For `TableHead`: word vectors computed once, and the mask of words. Frozen encoders only."""
+    """For `TableHead`: word vectors computed once, and the mask of words. Frozen encoders only.
 
-    def __init__(self, encoder: WordEncoder, source: SubwordFeatures, max_cells: int, device: torch.device) -> None:
+    With a `folder`, the vectors are kept in a file there, named after the encoder's weights and the sentences, where
+    the other trials of a search find them.
+    """
+
+    def __init__(
+        self,
+        encoder: WordEncoder,
+        source: SubwordFeatures,
+        max_cells: int,
+        device: torch.device,
+        folder: Path | None = None,
+    ) -> None:
         self.lengths = source.lengths
-        self._vectors: list[Tensor] = [torch.empty(0)] * len(self.lengths)
-        with torch.no_grad():
-            for batch in evaluation_batches(self.lengths, max_cells):
-                words = encoder(*source.inputs(batch, device)).cpu()
-                for row, index in enumerate(batch):
-                    self._vectors[index] = words[row, : self.lengths[index]].clone()
+        path = folder / f"{_key(encoder, source)}.safetensors" if folder else None
+        if path is None or not path.is_file():
+            vectors = torch.cat(_encode(encoder, source, max_cells, device))
+            if path is not None:
+                _write_whole(path, vectors)
+        if path is not None:
+            vectors = load_file(path)["words"]
+        self._vectors = vectors.split(self.lengths)
 
     def inputs(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, ...]:
         """[B, N, H], [B, N]."""
@@ -55,6 +89,37 @@ class WordFeatures:
         lengths = torch.tensor([len(v) for v in vectors])
         mask = torch.arange(words.shape[1])[None] < lengths[:, None]
         return to_device(words, device), to_device(mask, device)
+
+    def subword_ids(self, indices: Sequence[int]) -> NDArray[np.int64]:
+        """None: the encoder is not called any more."""
+        return np.empty(0, np.int64)
+
+
+def _encode(encoder: WordEncoder, source: SubwordFeatures, max_cells: int, device: torch.device) -> list[Tensor]:
+    """[N, H] of each sentence."""
+    found: list[Tensor] = [torch.empty(0)] * len(source.lengths)
+    with torch.no_grad():
+        for batch in evaluation_batches(source.lengths, max_cells):
+            words = encoder(*source.inputs(batch, device)).cpu()
+            for row, index in enumerate(batch):
+                found[index] = words[row, : source.lengths[index]]
+    return found
+
+
+def _key(encoder: WordEncoder, source: SubwordFeatures) -> str:
+    digest = sha256(str(encoder.transformer.config.to_json_string()).encode())  # type: ignore[operator, union-attr]
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    source.update(digest)
+    return digest.hexdigest()[:32]
+
+
+def _write_whole(path: Path, vectors: Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    save_file({"words": vectors.contiguous()}, part)
+    part.rename(path)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -22,6 +22,7 @@ from tablert_dist.encoding import collate_targets
 from tablert_dist.features import Features, to_device
 from tablert_dist.loss import table_loss
 from tablert_dist.model import TableModel
+from tablert_dist.parallel import Parallel
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count
 from tablert_dist.tables import TableLogits, TagSet
@@ -95,7 +96,7 @@ def train_epochs(
     Same seed, machine and number of workers: same weights, also when resumed with `optimizer_state` at `first_epoch`.
     """
     trainable: nn.Module = model.head if model.encoder.frozen else model
-    parallel = parallel_module(trainable, place)
+    parallel = Parallel(trainable, model, place.world_size)
     optimizer = make_optimizer(trainable, model, config.optim, place.device)
     if optimizer_state is not None:
         optimizer.load_state_dict(dict(optimizer_state))
@@ -105,7 +106,7 @@ def train_epochs(
     for epoch in range(first_epoch, config.train.epochs):
         started = time.perf_counter()
         seed_everything(seed, epoch, place.rank)
-        parallel.train()
+        parallel.module.train()
         total = torch.zeros(2, dtype=torch.float64)
         norm = 0.0
         batches = training_batches(train.features.lengths, config.train.batch_size, config.train.bucket, seed, epoch)
@@ -113,8 +114,9 @@ def train_epochs(
             factor = rate_factor(epoch * steps + step, steps * config.train.epochs, config.optim)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-            share = rank_share(batch, place.rank, place.world_size)
-            loss = backward(parallel, train, share, tags, config.train.accumulation, place, grouped)
+            share = rank_share(batch, train.features.lengths, place.rank, place.world_size)
+            loss = backward(parallel.module, train, share, tags, config.train.accumulation, place, grouped)
+            parallel.reduce_rows(train.features, batch)
             norm = float(nn.utils.clip_grad_norm_(trainable.parameters(), config.optim.clip_norm))
             if not math.isfinite(norm):
                 raise FloatingPointError(f"the gradient is not finite at epoch {epoch}, step {step}; lower optim.lr")
@@ -133,13 +135,6 @@ def train_epochs(
             int(total[1]),
             optimizer.state_dict,
         )
-
-
-def parallel_module(module: nn.Module, place: Place) -> nn.Module:
-    """The module behind DDP where there are other workers."""
-    if place.world_size == 1:
-        return module
-    return DistributedDataParallel(module, gradient_as_bucket_view=True)
 
 
 def backward(

@@ -19,7 +19,7 @@ LAYERS = [
     {"tablert_dist.encoding", "tablert_dist.decoding", "tablert_dist.scoring"},
     {"tablert_dist.predictor", "tablert_dist.tracking", "tablert_dist.allocator"},
     {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features"},
-    {"tablert_dist.checkpoint"},
+    {"tablert_dist.checkpoint", "tablert_dist.parallel"},
     {"tablert_dist.loop"},
     {"tablert_dist.stages"},
     {"export.bundle", "export.runtime", "export.verify", "export.graph"},
@@ -40,7 +40,7 @@ HEAVY = {
     "onnxruntime": {"export.runtime"},
     "torch": {
         "tablert_dist.model", "tablert_dist.loss", "tablert_dist.features", "tablert_dist.checkpoint",
-        "tablert_dist.loop", "tablert_dist.stages", "tablert_dist.train", "export.graph",
+        "tablert_dist.loop", "tablert_dist.stages", "tablert_dist.parallel", "tablert_dist.train", "export.graph",
     },
 }  # fmt: skip
 

@@ -88,6 +88,7 @@ def fit(
     say(f"run {name} in {folder}")
     results = train_seeds(config, folder, corpus, ray_shape, init_from, parent)
     runs.write_json(folder / runs.RECORD, {**record, "results": results, "status": "finished"})
+    runs.drop_features(folder)
     return FitResult(name, folder, results)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from tablert_dist.config import Config, flatten, with_overrides
 from tablert_dist.errors import InputError
 
 RECORD = "run.json"
+FEATURES = "features"
+"""In a run's folder: word vectors of a frozen encoder, for its trials or seeds; gone when the run has finished."""
 FREE_ON_RESUME = ("train.storage", "cluster.", "tracking.", "predict.", "export.")
 """Keys that may differ when a run goes on: they do not change what is computed."""
 
@@ -33,6 +36,11 @@ def storage_root(config: Config) -> Path:
 def with_storage(config: Config) -> Config:
     """The configuration with `train.storage` absolute: a worker's current folder is another."""
     return with_overrides(config, {"train.storage": str(storage_root(config))})
+
+
+def drop_features(folder: Path) -> None:
+    """Remove what frozen encoders' features take once nothing goes on from them."""
+    shutil.rmtree(folder / FEATURES, ignore_errors=True)
 
 
 def new_name(prefix: str) -> str:

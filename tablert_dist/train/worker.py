@@ -60,7 +60,8 @@ def run_worker(
             start_from(model, job.init_from, tags)
         history, state = _resume(job.folder, model)
 
-    prepared = prepare(config, job.seed, place, load)
+    # Beside the trials of a search, or the seeds of a training: what one of them has computed serves the others.
+    prepared = prepare(config, job.seed, place, load, job.folder.parent / runs.FEATURES)
     model, tags, splits = prepared.model, prepared.tags, prepared.splits
     session = Session(job, config, prepared.corpus, model, prepared.parts, place, tracker)
     for epoch in train_epochs(
@@ -102,7 +103,11 @@ class Prepared:
 
 
 def prepare(
-    config: Config, seed: int, place: Place, load: Callable[[TableModel, TagSet], None] | None = None
+    config: Config,
+    seed: int,
+    place: Place,
+    load: Callable[[TableModel, TagSet], None] | None = None,
+    cache: Path | None = None,
 ) -> Prepared:
     """Data, encoder and model, its head drawn from `seed`; `load` may put other weights in before features are kept."""
     keep_pages()
@@ -115,7 +120,9 @@ def prepare(
     if load:
         load(model, tags)
     model.to(place.device)
-    splits = {name: _examples(sentences, model, parts, config, place) for name, sentences in corpus.splits.items()}
+    splits = {
+        name: _examples(sentences, model, parts, config, place, cache) for name, sentences in corpus.splits.items()
+    }
     return Prepared(corpus, tags, parts, model, splits)
 
 
@@ -136,11 +143,13 @@ def start_from(model: TableModel, folder: Path, tags: TagSet) -> None:
     ckpt.load_weights(model, folder)
 
 
-def _examples(sentences: Any, model: TableModel, parts: EncoderParts, config: Config, place: Place) -> Examples:
+def _examples(
+    sentences: Any, model: TableModel, parts: EncoderParts, config: Config, place: Place, cache: Path | None
+) -> Examples:
     subwords = SubwordFeatures(parts.tokenizer.encode([s.words for s in sentences]), parts.pad_id)
     features: Features = subwords
     if model.encoder.frozen:
-        features = WordFeatures(model.encoder, subwords, config.train.eval_cells, place.device)
+        features = WordFeatures(model.encoder, subwords, config.train.eval_cells, place.device, cache)
     return Examples(sentences, features)
 
 

@@ -72,6 +72,8 @@ def finish(result: SearchResult, corpus: Corpus, shape: Shape, say: Say) -> Fini
             "model_version": version,
         },
     )
+    for folder in (result.folder, result.folder / "best"):
+        runs.drop_features(folder)
     return Finished(checkpoint, bundle, report, scores, protocol, version, retrained)
 
 
