@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,11 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from tablert_dist.batching import evaluation_batches
 from tablert_dist.config import PredictConfig
-from tablert_dist.decoding import decode, triple_probability
+from tablert_dist.decoding import decode, softmax, triple_probability
 from tablert_dist.encoding import SubwordTokenizer, collate
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Sentence
-from tablert_dist.tables import TableLogits, TagSet
+from tablert_dist.tables import Floats, TableLogits, TagSet
 
 Arrays = Mapping[str, NDArray[Any]]
 TABLE = "table"
@@ -113,6 +114,20 @@ class Predictor:
             Extraction(text, sentence, tuple(span for _, span in words))
             for (text, words), sentence in zip(split, predicted, strict=True)
         ]
+
+    def predict_words(self, sentences: Sequence[Sequence[str]]) -> list[Extraction]:
+        """Extract from sentences given as words, in their order; the text of each is its words joined by spaces."""
+        found = []
+        for sentence in self.annotate(sentences):
+            ends = list(itertools.accumulate(len(w) + 1 for w in sentence.words))
+            spans = tuple((end - 1 - len(w), end - 1) for end, w in zip(ends, sentence.words, strict=True))
+            found.append(Extraction(" ".join(sentence.words), sentence, spans))
+        return found
+
+    def probabilities(self, words: Sequence[str]) -> tuple[Floats, Floats]:
+        """Softmax of every cell of one sentence's table: entity tags [N, E], relation tags [N, N, R] (cells i < j)."""
+        logits = self._logits(self.tokenizer.encode([words]))
+        return softmax(logits.entity[0]), softmax(logits.relation[0])
 
     def annotate(self, sentences: Sequence[Sequence[str]]) -> list[Sentence]:
         """Entities and relations of sentences given as words, in their order; one without words comes back empty."""

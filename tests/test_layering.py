@@ -18,6 +18,7 @@ LAYERS = [
     {"tablert_dist.data", "tablert_dist.tables", "tablert_dist.batching"},
     {"tablert_dist.encoding", "tablert_dist.decoding", "tablert_dist.scoring"},
     {"tablert_dist.predictor", "tablert_dist.tracking", "tablert_dist.allocator"},
+    {"tablert_dist.render"},
     {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features"},
     {"tablert_dist.checkpoint", "tablert_dist.parallel"},
     {"tablert_dist.loop"},
@@ -26,6 +27,7 @@ LAYERS = [
     {"tablert_dist.cluster"},
     {"tablert_dist.train"},
     {"tablert_dist.tune"},
+    {"export.pyfunc", "export.serve"},
     {"tablert_dist.cli", "export.cli", "tablert_dist.train.__main__", "tablert_dist.tune.__main__"},
 ]
 EXCEPTIONS = {
@@ -34,8 +36,8 @@ EXCEPTIONS = {
     ("tablert_dist.predictor", "tablert_dist.checkpoint"),
 }
 HEAVY = {
-    "ray": {"tablert_dist.cluster", "tablert_dist.train", "tablert_dist.tune"},
-    "mlflow": {"tablert_dist.tracking"},
+    "ray": {"tablert_dist.cluster", "tablert_dist.train", "tablert_dist.tune", "export.serve"},
+    "mlflow": {"tablert_dist.tracking", "export.pyfunc"},
     "transformers": {"tablert_dist.model"},
     "onnxruntime": {"export.runtime"},
     "torch": {

@@ -11,6 +11,8 @@ VERBS = {
     "tune": "Search the head's settings, export and register the best model.",
     "evaluate": "Score a model on annotated sentences.",
     "predict": "Extract entities and relations from text.",
+    "serve": "Answer requests over HTTP.",
+    "render": "Show results as a page.",
     "profile": "Measure where the time of a training step goes.",
     "sync": "Send a run's journal to MLflow.",
 }

@@ -158,6 +158,31 @@ class PredictConfig(_Section):
     """Table cells in one batch."""
 
 
+class ServeConfig(_Section):
+    """The server of `tablert serve`."""
+
+    host: str = "127.0.0.1"
+    """Loopback by default: whoever reaches the port may use the model."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """0 = a free one, printed."""
+    max_wait_ms: Annotated[float, Field(ge=0.0)] = 5.0
+    """How long the first text of a batch waits for others."""
+    queue: PositiveInt = 256
+    """Texts waiting; a request beyond gets 503 with Retry-After."""
+    max_texts: PositiveInt = 64
+    """Texts in one request."""
+    max_characters: PositiveInt = 200_000
+    """Characters of one text."""
+    max_body: PositiveInt = 4_000_000
+    """Bytes of a request's body."""
+    replicas: PositiveInt = 1
+    """Least replicas under Ray Serve."""
+    max_replicas: PositiveInt = 4
+    """Most replicas that its autoscaler starts."""
+    gpus_per_replica: Annotated[float, Field(ge=0.0)] = 0.0
+    """A share is allowed, say 0.25."""
+
+
 class Config(_Section):
     """The whole tree. See each section."""
 
@@ -170,3 +195,4 @@ class Config(_Section):
     tracking: TrackingConfig = TrackingConfig()
     export: ExportConfig = ExportConfig()
     predict: PredictConfig = PredictConfig()
+    serve: ServeConfig = ServeConfig()

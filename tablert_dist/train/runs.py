@@ -18,7 +18,7 @@ from tablert_dist.errors import InputError
 RECORD = "run.json"
 FEATURES = "features"
 """In a run's folder: word vectors of a frozen encoder, for its trials or seeds; gone when the run has finished."""
-FREE_ON_RESUME = ("train.storage", "cluster.", "tracking.", "predict.", "export.")
+FREE_ON_RESUME = ("train.storage", "cluster.", "tracking.", "predict.", "export.", "serve.")
 """Keys that may differ when a run goes on: they do not change what is computed."""
 
 
