@@ -17,9 +17,29 @@ from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
 @click.option("--checkpoint", type=click.Path(path_type=Path), default=None, help="A checkpoint folder.")
 @click.option("--model", default=None, metavar="models:/NAME@ALIAS", help="A model in the registry.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; must not exist.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default=None, help="fp16: GPUs; int8: CPUs.")
+@click.option(
+    "--verify-data",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Annotated sentences (JSON) on which F1 is compared as well; int8 needs them.",
+)
+@click.option("--allow", default=None, metavar="REASON", help="Let missed gates pass; the reason goes on record.")
+@click.option("--zip", "zipped", is_flag=True, help="Also write OUT.zip.")
 @plain_errors
 @config_options
-def main(config: Any, onnx: bool, run_name: str | None, checkpoint: Path | None, model: str | None, out: Path) -> None:
+def main(
+    config: Any,
+    onnx: bool,
+    run_name: str | None,
+    checkpoint: Path | None,
+    model: str | None,
+    out: Path,
+    precision: str | None,
+    verify_data: Path | None,
+    allow: str | None,
+    zipped: bool,
+) -> None:
     """Export a model and verify it against torch; a failed verification is exit code 1 and leaves nothing."""
     set_up_logging()
     from tablert_dist.errors import InputError
@@ -28,23 +48,38 @@ def main(config: Any, onnx: bool, run_name: str | None, checkpoint: Path | None,
         raise InputError("say --onnx: tablert-export --onnx --checkpoint DIR --out DIR")
     if sum(choice is not None for choice in (run_name, checkpoint, model)) != 1:
         raise InputError("give one of --run NAME, --checkpoint DIR, --model models:/NAME@ALIAS")
+    if allow is not None and not allow.strip():
+        raise InputError("--allow wants a reason, for example --allow 'two rare types are not used'")
+    packed = out.with_name(f"{out.name}.zip")
+    if zipped and packed.exists():
+        raise InputError(f"{packed} exists; give another --out")
     from export.graph import VerificationError, export_bundle
+    from export.hub import pack
+    from tablert_dist.checkpoint import read_card
+    from tablert_dist.config import with_overrides
+    from tablert_dist.data.splits import read_file
 
+    if precision:
+        config = with_overrides(config, {"export.precision": precision})
     with tempfile.TemporaryDirectory() as scratch:
         source = checkpoint or (
             _of_run(config, run_name) if run_name else _of_registry(config, str(model), Path(scratch))
         )
         try:
-            report = export_bundle(source, out, config.export)
+            gold = read_file(verify_data, read_card(source).schema, config.data.overlap) if verify_data else None
+            named = verify_data.name if verify_data else ""
+            report = export_bundle(source, out, config.export, gold=gold, verified_on=named, allow=allow)
         except VerificationError as error:
             for line in error.report.lines():
                 click.echo(line)
             raise click.ClickException(
-                "the graph does not compute what the model computes; nothing was written"
+                "the graph does not compute what the model computes; nothing was written (--allow REASON lets it pass)"
             ) from None
     for line in report.lines():
         click.echo(line)
     click.echo(f"bundle: {out}")
+    if zipped:
+        click.echo(f"zip: {pack(out, packed)}")
     click.echo(f"next: echo 'Some text .' | tablert predict --model {out}")
 
 

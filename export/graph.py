@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tempfile
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 
 from export.bundle import seal
-from export.verify import Report, verify
+from export.card import model_card
+from export.quantize import PARTS, to_fp16, to_int8
+from export.report import Report
+from export.verify import verify
 from tablert_dist import __version__
 from tablert_dist.checkpoint import ModelCard, load_checkpoint
 from tablert_dist.config import ExportConfig
 from tablert_dist.errors import InputError
 from tablert_dist.model import TableModel
 from tablert_dist.predictor import TABLE
+from tablert_dist.schema import Sentence
 
 GRAPH = "table.onnx"
 OUTPUTS = ["entity_logits", "relation_logits"]
@@ -35,21 +41,37 @@ class VerificationError(RuntimeError):
 
 
 def export_bundle(
-    checkpoint: Path, out: Path, config: ExportConfig, sentences: Sequence[Sequence[str]] | None = None
+    checkpoint: Path,
+    out: Path,
+    config: ExportConfig,
+    sentences: Sequence[Sequence[str]] | None = None,
+    gold: Sequence[Sentence] | None = None,
+    verified_on: str = "",
+    allow: str | None = None,
 ) -> Report:
-    """Write the bundle `out` of a checkpoint, verified against torch on odd shapes and on `sentences` (lists of words).
+    """Write the bundle `out` of a checkpoint, verified against torch on odd shapes and on real sentences.
 
-    Raises InputError where `out` exists, VerificationError where the graph differs; then nothing is left in `out`.
+    These are `gold` (annotated: F1 is compared too), else `sentences` (lists of words), else the packaged sample's.
+    `allow` is a reason for which missed gates pass; it goes on record. Raises InputError where `out` exists or int8 is
+    asked for without `gold`, VerificationError where a gate is missed; then nothing is left in `out`.
     """
     if out.exists():
         raise InputError(f"{out} exists; give a folder that does not")
+    if config.precision == "int8" and gold is None:
+        raise InputError("int8 is judged by its F1: give annotated sentences with --verify-data FILE")
     model, card = load_checkpoint(checkpoint)
+    words = [s.words for s in gold] if gold is not None else sentences or sample_sentences(card)
     part = out.parent / f".{out.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        export_graph(model, part / GRAPH, config.opset)
-        report = verify(model, card, part / GRAPH, config.tolerance, sentences or sample_sentences(card))
+        with tempfile.TemporaryDirectory() as scratch:
+            full = Path(scratch) / GRAPH
+            export_graph(model, full, config.opset)
+            report = _convert(model, card, full, part / GRAPH, config, words, gold)
+        report.verified_on = verified_on or ("given sentences" if sentences or gold else "the packaged sample")
+        if allow:
+            report.allow(allow)
         if report.failures:
             raise VerificationError(report)
         (part / "tokenizer.json").write_text(card.tokenizer.to_json(), encoding="utf-8")
@@ -57,11 +79,12 @@ def export_bundle(
         _write(part / "config.json", card.config)
         _write(part / "training.json", {k: v for k, v in card.notes.items() if k != "history"})
         _write(part / "report.json", report.to_json())
+        (part / "README.md").write_text(model_card(card, report, config.opset), encoding="utf-8")
         facts = {
             "subword_limit": card.tokenizer.limit,
             "pad_id": card.pad_id,
             "opset": config.opset,
-            "precision": "fp32",
+            "precision": config.precision,
             "versions": {"tablert_dist": __version__} | {p: version(p) for p in ("torch", "onnx", "onnxscript")},
         }
         seal(part, {TABLE: GRAPH}, facts)
@@ -69,6 +92,40 @@ def export_bundle(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return report
+
+
+def _convert(
+    model: TableModel,
+    card: ModelCard,
+    full: Path,
+    out: Path,
+    config: ExportConfig,
+    words: Sequence[Sequence[str]],
+    gold: Sequence[Sentence] | None,
+) -> Report:
+    """The graph in its precision, and its verification. int8 leaves out one part more until F1 is kept."""
+    if config.precision != "int8":
+        shutil.copyfile(full, out) if config.precision == "fp32" else to_fp16(full, out)
+        report = verify(model, card, out, config.tolerance, words, config.precision, gold)
+    else:
+        for left in range(len(PARTS)):
+            to_int8(full, out, PARTS[:left])
+            report = verify(model, card, out, config.tolerance, words, config.precision, gold)
+            report.left_in_fp32 = list(PARTS[:left])
+            if not report.failures:
+                break
+    strip_metadata(out)
+    return report
+
+
+def strip_metadata(path: Path) -> None:
+    """Remove what the exporter notes of the source: its stack traces name folders of this machine."""
+    proto = onnx.load(str(path))
+    for part in (proto, proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.functions):
+        del part.metadata_props[:]
+    for node in proto.graph.node:
+        node.doc_string = ""
+    onnx.save(proto, str(path))
 
 
 def export_graph(model: TableModel, path: Path, opset: int) -> None:

@@ -20,13 +20,15 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 class OnnxEngine:
     """Runs the graphs of a bundle. Raises InputError where onnxruntime or the demanded provider is not to be had."""
 
-    def __init__(self, graphs: Mapping[str, Path], provider: str = "cpu", threads: int = 0) -> None:
+    def __init__(
+        self, graphs: Mapping[str, Path], provider: str = "cpu", threads: int = 0, spinning: bool = False
+    ) -> None:
         ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        # Waiting threads must not spin: they would take the cores from whatever else runs beside.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # By default waiting threads do not spin: they would take the cores from whatever else runs beside.
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
         self._sessions = {stage: _session(ort, path, options, provider) for stage, path in graphs.items()}
         self.provider = next(iter(self._sessions.values())).get_providers()[0]
 
@@ -40,8 +42,8 @@ class OnnxEngine:
 def load_bundle(folder: Path, config: PredictConfig) -> Predictor:
     """An exported bundle as a predictor, its files checked against their hashes."""
     bundle = open_bundle(folder)
-    engine = OnnxEngine(bundle.graphs, config.provider, config.threads)
-    return Predictor(engine, bundle.tokenizer, TagSet(bundle.schema), bundle.pad_id, config.max_cells)
+    engine = OnnxEngine(bundle.graphs, config.provider, config.threads, config.spinning)
+    return Predictor(engine, bundle.tokenizer, TagSet(bundle.schema), bundle.pad_id, config)
 
 
 def import_onnxruntime() -> Any:

@@ -130,7 +130,7 @@ def load_predictor(folder: Path, config: PredictConfig) -> Predictor:
     if config.threads:
         torch.set_num_threads(config.threads)
     model, card = load_checkpoint(folder, device)
-    return Predictor(TorchEngine(model), card.tokenizer, TagSet(card.schema), card.pad_id, config.max_cells)
+    return Predictor(TorchEngine(model), card.tokenizer, TagSet(card.schema), card.pad_id, config)
 
 
 def _sync(path: Path) -> None:

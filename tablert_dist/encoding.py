@@ -61,19 +61,27 @@ class SubwordTokenizer:
         """The tokenizer as a `tokenizer.json`."""
         return str(self.tokenizer.to_str())
 
-    def encode(self, sentences: Sequence[Sequence[str]]) -> list[EncodedSentence]:
-        """Encode lists of words. Raises InputError for one over `limit`, naming its length, and for an empty one."""
+    def encode(self, sentences: Sequence[Sequence[str]], within_limit: bool = True) -> list[EncodedSentence]:
+        """Encode lists of words. Raises InputError for an empty one and, unless told otherwise, one over `limit`."""
         found = self.tokenizer.encode_batch([list(words) for words in sentences], is_pretokenized=True)
-        return [
-            self._checked(index, words, encoding)
+        encoded = [
+            self._encoded(index, words, encoding)
             for index, (words, encoding) in enumerate(zip(sentences, found, strict=True))
         ]
+        for index, result in enumerate(encoded):
+            if within_limit and len(result.ids) > self.limit:
+                words = sentences[index]
+                raise InputError(
+                    f"sentence {index}: {len(words)} words are {len(result.ids)} subwords, over the encoder's limit of "
+                    f"{self.limit}: '{' '.join(words)[:60]} …'; split it into shorter sentences"
+                )
+        return encoded
 
     def overflows(self, sentence: Sequence[str]) -> bool:
         """Whether the sentence is over `limit`."""
         return len(self.tokenizer.encode(list(sentence), is_pretokenized=True).ids) > self.limit
 
-    def _checked(self, index: int, words: Sequence[str], encoding: object) -> EncodedSentence:
+    def _encoded(self, index: int, words: Sequence[str], encoding: object) -> EncodedSentence:
         if not words:
             raise InputError(f"sentence {index} has no words")
         result = _runs(encoding, len(words))
@@ -84,11 +92,6 @@ class SubwordTokenizer:
                 raise InputError(f"sentence {index}: the tokenizer gives no subword for the word {missing!r}")
             filled = [w if c else self._unknown for w, c in zip(words, result.count, strict=True)]
             result = _runs(self.tokenizer.encode(filled, is_pretokenized=True), len(words))
-        if len(result.ids) > self.limit:
-            raise InputError(
-                f"sentence {index}: {len(words)} words are {len(result.ids)} subwords, over the encoder's limit of "
-                f"{self.limit}: '{' '.join(words)[:60]} …'; split it into shorter sentences"
-            )
         return result
 
 

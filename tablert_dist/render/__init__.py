@@ -1,1 +1,16 @@
 """Results as one self-contained HTML page."""
+
+from tablert_dist.render.build import annotated_page, results_page, texts_page
+from tablert_dist.render.page import Page, to_html, write_page
+from tablert_dist.render.results import DEFAULT_LIMIT, read_results
+
+__all__ = [
+    "DEFAULT_LIMIT",
+    "Page",
+    "annotated_page",
+    "read_results",
+    "results_page",
+    "texts_page",
+    "to_html",
+    "write_page",
+]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from export.graph import export_bundle
-from export.verify import Report
+from export.pyfunc import save_pyfunc
+from export.report import Report
 from tablert_dist.checkpoint import load_predictor, read_card
 from tablert_dist.cluster import Shape
 from tablert_dist.config import Config
@@ -55,8 +56,10 @@ def finish(result: SearchResult, corpus: Corpus, shape: Shape, say: Say) -> Fini
     bundle = result.folder / "bundle"
     # A resumed search exports again: the winner may be another.
     shutil.rmtree(bundle, ignore_errors=True)
-    words = [list(s.words) for s in corpus.splits.get("dev", corpus.train)]
-    report = export_bundle(checkpoint, bundle, config.export, words)
+    split = "dev" if "dev" in corpus.splits else "train"
+    report = export_bundle(
+        checkpoint, bundle, config.export, gold=corpus.splits[split], verified_on=f"{corpus.name} {split}"
+    )
     version = _publish(result, config, checkpoint, bundle, scores)
     protocol = dict(read_card(checkpoint).notes["protocol"])
     runs.write_json(
@@ -100,8 +103,9 @@ def _publish(
     for split, found in scores.items():
         tracker.metrics({f"best_{key}": value for key, value in found.flat(split).items()}, 0)
     tracker.artifact(bundle / "report.json", "report")
+    shutil.rmtree(result.folder / "model", ignore_errors=True)
+    tracker.artifact(save_pyfunc(bundle, result.folder / "model"), "model")
     tracker.artifact(checkpoint, "model/checkpoint")
-    tracker.artifact(bundle, "model/bundle")
     if not tracker.close("FINISHED", timeout=120.0):
         log.warning("MLflow has not got everything yet, so the model is not registered")
         return None

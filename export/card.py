@@ -1,0 +1,89 @@
+"""The model card of a bundle, in the Hugging Face form: what it is, what it was trained and verified on, how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub import ModelCardData
+
+from export.report import Report
+from tablert_dist import __version__
+from tablert_dist.checkpoint import ModelCard
+from tablert_dist.scoring import LEVELS, TITLES
+
+
+def model_card(card: ModelCard, report: Report, opset: int) -> str:
+    """Markdown with a YAML head."""
+    protocol: Mapping[str, Any] = card.notes.get("protocol", {})
+    head = ModelCardData(
+        library_name="tablert_dist",
+        pipeline_tag="token-classification",
+        tags=["relation-extraction", "named-entity-recognition", "onnx", "table-labelling"],
+    )
+    schema = card.schema
+    symmetric = ", ".join(sorted(schema.symmetric)) or "none"
+    return "\n".join(
+        [
+            "---",
+            head.to_yaml(),
+            "---",
+            f"# {protocol.get('dataset', 'unnamed data')}: entities and relations (TablERT-CNN)",
+            "",
+            f"Reads a sentence as a table of word pairs and labels every cell. ONNX, {report.precision}, opset {opset}, "
+            f"written by tablert_dist {__version__}.",
+            "",
+            f"- Entity types: {', '.join(schema.entity_types)}",
+            f"- Relation types: {', '.join(schema.relation_types)} (symmetric: {symmetric})",
+            f"- Longest input: {card.tokenizer.limit} subwords a window",
+            "",
+            "## Training",
+            *_training(card, protocol),
+            "",
+            "## Scores",
+            *_scores(card, report),
+            "",
+            "## Verification of the export",
+            *(f"- {line}" for line in report.lines()),
+            "",
+            "## Limits",
+            "- One entity a word and one relation a pair of entities: nested or overlapping entities are not found.",
+            "- Relations are read inside a sentence only.",
+            "- Probabilities are softmax values of the network, not calibrated.",
+            "",
+            "## Use",
+            "```python",
+            "from tablert_dist import Predictor",
+            "",
+            'predictor = Predictor.from_pretrained("this folder or its hub id")',
+            'print(predictor.predict(["Some text."])[0].triples())',
+            "```",
+            "",
+        ]
+    )
+
+
+def _training(card: ModelCard, protocol: Mapping[str, Any]) -> list[str]:
+    if not protocol:
+        return ["Not recorded."]
+    facts = {
+        "data": f"{protocol['dataset']} (sha256 {protocol['data_hash'][:12]}), trained on {protocol['trained_on']}",
+        "encoder": protocol["encoder"],
+        "epochs": f"{card.notes.get('epoch')} of {protocol['epochs']}, {protocol['selection']}",
+        "overlapping entities": protocol["overlap"],
+        "seed": card.notes.get("seed"),
+    }
+    return [f"- {name}: {value}" for name, value in facts.items()]
+
+
+def _scores(card: ModelCard, report: Report) -> list[str]:
+    """Dev's at the epoch of these weights, and those that the verification found."""
+    lines = []
+    history = card.notes.get("history") or [{}]
+    if "dev/ner_f1" in history[-1]:
+        found = "  ".join(f"{TITLES[level]} {100 * history[-1][f'dev/{level}_f1']:.1f}" for level in LEVELS)
+        lines.append(f"- dev, micro F1 in percent, while training: {found}")
+    if report.f1:
+        found = "  ".join(f"{TITLES[level]} {100 * report.f1['onnx'][level]:.1f}" for level in LEVELS)
+        lines.append(f"- {report.verified_on}, micro F1 in percent, this graph: {found}")
+    return lines or ["Not recorded."]

@@ -1,0 +1,74 @@
+"""The fp32 graph in fewer bits: fp16 for GPUs, dynamic int8 for CPUs. Inputs and outputs stay as they are."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+PARTS = ("taps", "first layer", "embeddings", "encoder")
+"""What int8 may be left out of, in this order, where F1 suffers. Each was measured (BENCHMARKS.md, "int8")."""
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""Where the exporter writes the modules that a node came from."""
+SMALL = 16_384
+"""Weights below this are left alone: there is nothing to gain, and the NER layer's 187 numbers decide everything."""
+
+
+def to_fp16(graph: Path, out: Path) -> None:
+    """Weights and arithmetic in half precision; operators that have none are left in fp32 behind casts."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with warnings.catch_warnings():
+        # Weights under fp16's smallest number become that; the verification is what judges it.
+        warnings.simplefilter("ignore")
+        half = convert_float_to_float16(onnx.load(str(graph)), keep_io_types=True)
+    onnx.save(half, str(out))
+
+
+def to_int8(graph: Path, out: Path, leave: Collection[str] = ()) -> None:
+    """Weights in int8 by column, activations quantised as they come; the `PARTS` named in `leave` stay fp32."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    parts = parts_of(onnx.load(str(graph)))
+    nodes = [name for part, names in parts.items() if part not in leave for name in names]
+    quiet = logging.getLogger()
+    level = quiet.level
+    # It advises, through the root logger, on preparing the graph for static quantisation.
+    quiet.setLevel(logging.ERROR)
+    try:
+        quantize_dynamic(
+            str(graph),
+            str(out),
+            op_types_to_quantize=["MatMul", "Gather"],
+            nodes_to_quantize=nodes,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            extra_options={"MatMulConstBOnly": True},
+        )
+    finally:
+        quiet.setLevel(level)
+
+
+def parts_of(model: Any) -> dict[str, list[str]]:
+    """Names of the nodes with a large constant weight, by part of the model."""
+    sizes = {i.name: int(np.prod(i.dims)) for i in model.graph.initializer}
+    found: dict[str, list[str]] = {part: [] for part in PARTS}
+    for node in model.graph.node:
+        weight = {"MatMul": 1, "Gather": 0}.get(node.op_type)
+        if weight is None or sizes.get(node.input[weight], 0) < SMALL:
+            continue
+        scope = next((p.value for p in node.metadata_props if p.key == SCOPES), "")
+        if node.op_type == "Gather":
+            found["embeddings"].append(node.name)
+        elif "'head.pair'" in scope:
+            found["first layer"].append(node.name)
+        elif "'head.last'" in scope:
+            found["taps"].append(node.name)
+        elif "'encoder'" in scope:
+            found["encoder"].append(node.name)
+    return found

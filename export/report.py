@@ -1,0 +1,92 @@
+"""What an export was compared on, what came of it, and which of its gates it missed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tablert_dist.scoring import LEVELS, TITLES
+
+IDENTICAL_SHARE = 0.995
+"""Of the sentences that fp16 must decode as torch does."""
+LOST_F1 = 0.005
+"""What int8 may lose of each F1, in 0–1."""
+
+
+@dataclass
+class Report:
+    """What was compared; `failures` are sentences, none when the export is good.
+
+    Differences of logits are relative to max(1, |logit|). `f1` is in 0–1, by engine and level, where annotated
+    sentences were given.
+    """
+
+    tolerance: float
+    precision: str = "fp32"
+    max_difference: float = 0.0
+    mean_difference: float = 0.0
+    shapes: list[str] = field(default_factory=list)
+    sentences: int = 0
+    identical: int = 0
+    ties: int = 0
+    entities: int = 0
+    relations: int = 0
+    f1: dict[str, dict[str, float]] = field(default_factory=dict)
+    verified_on: str = ""
+    left_in_fp32: list[str] = field(default_factory=list)
+    """Parts of the graph that int8 lost too much in."""
+    failures: list[str] = field(default_factory=list)
+    allowed: dict[str, Any] = field(default_factory=dict)
+    """`reason` and `failures` where somebody let a missed gate pass."""
+
+    @property
+    def identical_share(self) -> float:
+        """Of the sentences, those decoded exactly as torch decodes them."""
+        return self.identical / self.sentences if self.sentences else 1.0
+
+    def close(self) -> None:
+        """Judge by the gates of the precision; what else failed (shapes, names) is there already."""
+        if self.precision == "fp32":
+            if not self.max_difference <= self.tolerance:
+                self.failures.append(f"logits differ by {self.max_difference:.2e}, more than {self.tolerance:.0e}")
+            different = self.sentences - self.identical - self.ties
+            if different:
+                self.failures.append(f"{different} of {self.sentences} sentences are decoded differently, not at a tie")
+        elif self.precision == "fp16":
+            if not self.identical_share >= IDENTICAL_SHARE:
+                self.failures.append(
+                    f"{100 * self.identical_share:.2f} % of {self.sentences} sentences are decoded as torch does, "
+                    f"fewer than {100 * IDENTICAL_SHARE:.1f} %"
+                )
+        else:
+            for level in LEVELS:
+                lost = self.f1["torch"][level] - self.f1["onnx"][level]
+                if not lost <= LOST_F1:
+                    self.failures.append(f"{TITLES[level]} F1 loses {100 * lost:.2f} points, more than {100 * LOST_F1}")
+
+    def allow(self, reason: str) -> None:
+        """Put on record that the missed gates were let pass."""
+        if self.failures:
+            self.allowed = {"reason": reason, "failures": list(self.failures)}
+            self.failures.clear()
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field."""
+        return {**asdict(self), "identical_share": self.identical_share}
+
+    def lines(self) -> list[str]:
+        """For people."""
+        allowed = f" (allowed {self.tolerance:.0e})" if self.precision == "fp32" else ""
+        lines = [
+            f"precision: {self.precision}, verified on {self.verified_on}",
+            f"logits: largest difference {self.max_difference:.1e}{allowed}, "
+            f"mean {self.mean_difference:.1e}, on {len(self.shapes)} odd shapes and {self.sentences} sentences",
+            f"decoding: {self.identical} of {self.sentences} sentences identical ({self.entities} entities, "
+            f"{self.relations} relations), {self.ties} differ at a tie",
+        ]
+        for engine, scores in self.f1.items():
+            lines.append(f"F1 {engine}: " + "  ".join(f"{TITLES[level]} {100 * scores[level]:.2f}" for level in LEVELS))
+        if self.left_in_fp32:
+            lines.append(f"left in fp32: {', '.join(self.left_in_fp32)}")
+        lines += [f"ALLOWED ({self.allowed['reason']}): {failure}" for failure in self.allowed.get("failures", [])]
+        return [*lines, *(f"FAILED: {failure}" for failure in self.failures)]

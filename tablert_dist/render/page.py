@@ -1,0 +1,118 @@
+"""The page itself: template, styles and scripts in one file that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from tablert_dist.errors import InputError
+from tablert_dist.render import palette
+from tablert_dist.render.heat import tag_names
+from tablert_dist.render.rows import Arc, Card, Row, visible
+from tablert_dist.tables import TagSet
+
+SCRIPTS = ("arcs.js", "heat.js")
+FORMATS = {"entity": "entities", "relation": "relations"}
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One level's micro scores in 0–1, and the counts they come from."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    hits: int
+    missed: int
+    spurious: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is shown. `scores` where there is gold, `tags` where there are tables; `note` is a line in the head."""
+
+    title: str
+    cards: tuple[Card, ...]
+    entity_types: tuple[str, ...]
+    relation_types: tuple[str, ...]
+    scores: tuple[ScoreRow, ...] = ()
+    tags: TagSet | None = None
+    note: str = ""
+
+
+def to_html(page: Page) -> str:
+    """The page as text: the same bytes for the same content."""
+    colours = palette.assign(page.entity_types, page.relation_types)
+    script = "\n".join(_asset(name) for name in SCRIPTS)
+    symmetric = page.tags.schema.symmetric if page.tags else frozenset()
+    return _environment().get_template("page.html.jinja").render(
+        page=page,
+        colour=lambda kind, name: _classes(colours[kind, name]),
+        legend=[(title, kind, getattr(page, f"{kind}_types")) for kind, title in FORMATS.items()],
+        symmetric=symmetric,
+        tags=_json(tag_names(page.tags, colours)) if page.tags else None,
+        css=Markup(palette.css() + "\n" + _asset("page.css")),
+        script=Markup(script),
+        # The one script that may run is this one: a text that got past the escaping could still not run.
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )  # fmt: skip
+
+
+def write_page(page: Page, out: Path) -> None:
+    """Write the file whole or not at all. Raises InputError where it cannot be written."""
+    part = out.with_name(f".{out.name}.part")
+    try:
+        part.write_text(to_html(page), encoding="utf-8", newline="\n")
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from None
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"shown": visible, "probability": _probability, "json_block": _json, "says": _says}
+    return environment
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("tablert_dist.render").joinpath(name).read_text(encoding="utf-8")
+
+
+def _classes(number: int) -> str:
+    """Colour and, from the second round of colours on, another line style."""
+    return f"c{number % palette.SIZE} round{number // palette.SIZE % 3}"
+
+
+def _probability(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _says(arc: Arc, row: Row) -> str:
+    """An arc in words, for those who do not see it."""
+    parts = [f"{row.words(arc.head)} – {visible(arc.type)} – {row.words(arc.tail)}"]
+    parts += [f"probability {arc.probability:.2f}"] if arc.probability is not None else []
+    parts += [str(arc.status)] if arc.status else []
+    return ", ".join(parts)
+
+
+def _json(value: Any) -> Markup:
+    """JSON inside a script element: nothing in it can end the element or open a comment."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return Markup(text)

@@ -1,0 +1,74 @@
+"""Sentences, words and windows: nothing of a text is lost or moved."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tablert_dist.errors import InputError
+from tablert_dist.schema import Entity, Relation, Sentence
+from tablert_dist.text import merge, split_sentences, split_words, windows
+
+TEXTS = st.text(st.one_of(st.characters(), st.sampled_from(" .!?\r\n\tDr👩‍🚀é\u0301\u200f")), max_size=120)
+
+
+@given(TEXTS)
+def test_sentences_are_the_whole_text(text: str) -> None:
+    spans = split_sentences(text, "en")
+    assert "".join(text[start:end] for start, end in spans) == text
+    assert all(start < end for start, end in spans)
+    inside = [(s + a, s + b) for s, e in spans for a, b in split_words(text[s:e])]
+    assert all(text[a:b].strip() for a, b in inside)
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(inside))
+
+
+def test_an_abbreviation_ends_no_sentence() -> None:
+    text = "Dr. Holt met Mr. Verdan on Jan. 5.  He left."
+    assert [text[a:b].strip() for a, b in split_sentences(text, "en")] == [
+        "Dr. Holt met Mr. Verdan on Jan. 5.",
+        "He left.",
+    ]
+
+
+def test_windows_overlap_by_half() -> None:
+    assert windows(np.ones(25, int), 10) == [(0, 10), (5, 15), (10, 20), (15, 25)]
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=200), st.integers(9, 60))
+def test_windows_are_whole_words_within_the_room(counts: list[int], room: int) -> None:
+    spans = windows(np.asarray(counts), room)
+    assert spans[0][0] == 0 and spans[-1][1] == len(counts)
+    for (start, end), following in zip(spans, [*spans[1:], None], strict=True):
+        assert sum(counts[start:end]) <= room
+        if following:
+            assert start < following[0] <= end < following[1], "forward, without a gap"
+
+
+def test_a_word_longer_than_the_room_is_refused() -> None:
+    with pytest.raises(InputError, match="word 1 alone has 70 subwords"):
+        windows(np.asarray([1, 70]), 62)
+
+
+def test_things_are_taken_from_the_window_where_the_edge_is_far() -> None:
+    words = [str(i) for i in range(12)]
+    spans = [(0, 8), (4, 12)]
+    a, b, c = Entity(1, 2, "Per"), Entity(6, 7, "Org"), Entity(10, 11, "Loc")
+    wrong = Entity(5, 8, "Loc")  # touches the first window's edge; the second reads Org there
+    first = Sentence(tuple(words[:8]), (a, wrong), (Relation(a, wrong, "near"),))
+    moved = [Entity(e.start - 4, e.end - 4, e.type) for e in (b, c)]
+    second = Sentence(tuple(words[4:]), tuple(moved), (Relation(moved[0], moved[1], "near"),))
+    merged = merge(words, spans, [first, second])
+    assert merged.sentence.entities == (a, b, c)
+    assert merged.sentence.relations == (Relation(b, c, "near"),)
+    assert not merged.all_pairs, "words 1 and 10 shared no window"
+
+
+def test_one_window_gives_what_it_found() -> None:
+    a, b = Entity(0, 1, "Per"), Entity(2, 3, "Org")
+    sentence = Sentence(("x", "y", "z"), (a, b), (Relation(a, b, "works"),))
+    merged = merge(sentence.words, [(0, 3)], [sentence])
+    assert merged.sentence == sentence and merged.all_pairs
