@@ -120,6 +120,7 @@ def test_modules_import_downwards_only(module: str) -> None:
         ("import tablert_dist.cli", {"torch", "ray", "transformers", "mlflow", "onnxruntime", "numpy", "pydantic"}),
         ("import tablert_dist.scoring, tablert_dist.encoding, tablert_dist.decoding", {"torch", "ray", "transformers"}),
         ("import tablert_dist.predictor, export.runtime", {"torch", "ray", "transformers", "mlflow"}),
+        ("import export.serve.local, export.serve.on_ray", {"torch", "ray", "transformers", "mlflow"}),
         ("import tablert_dist.tracking", {"torch", "ray", "mlflow"}),
         ("import tablert_dist.loop, tablert_dist.checkpoint, export.graph", {"ray", "mlflow"}),
         ("import tablert_dist.train.worker, tablert_dist.train.fit", {"ray", "mlflow"}),

@@ -1,0 +1,160 @@
+"""The HTTP interface: routes, statuses, and the page with a text box. The same under uvicorn and under Ray Serve."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from export.serve.batcher import ClosingError, Item, QueueFullError, RefusedError
+from export.serve.body import ExtractRequest, RefusalError, parse, place, read_body
+from export.serve.metrics import Watched
+from export.serve.service import Service
+from tablert_dist import __version__
+from tablert_dist.config import Config
+
+log = logging.getLogger(__name__)
+PATHS = frozenset({"/", "/v1/extract", "/v1/schema", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
+_GONE = 499
+"""Nobody reads this status: the client went away."""
+_REQUEST_BODY = {"required": True, "content": {"application/json": {"schema": ExtractRequest.model_json_schema()}}}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "The body is not JSON or not UTF-8."},
+    413: {"description": "The body is over serve.max_body."},
+    422: {"description": "The JSON is not a request, or the model cannot read a text."},
+    503: {"description": "The queue is full, or the server is starting or ending; see Retry-After."},
+}
+
+
+def make_app(bundle: Path, config: Config, batching: bool = True) -> FastAPI:
+    """The service of a bundle. It loads in the background once the app starts: `/readyz` says when it is there."""
+    return app_of(Service(bundle, config, batching))
+
+
+def app_of(service: Service) -> FastAPI:
+    """The app of a service whose model may be loaded already."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(
+        title="TablERT-CNN", version=__version__, lifespan=lifespan, redoc_url=None,
+        description="Entities and relations of a text. Every error is {\"error\": \"one sentence\"}.",
+    )  # fmt: skip
+    app.state.service = service
+    app.add_middleware(Watched, metrics=service.metrics, paths=PATHS)
+    app.add_exception_handler(HTTPException, _plain)
+    _add_extract(app, service)
+    _add_states(app, service)
+    return app
+
+
+def _add_extract(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/extract", openapi_extra={"requestBody": _REQUEST_BODY}, responses=_ERRORS)
+    async def extract(request: Request) -> Response:
+        """Entities and relations of `text`, `texts` or `words`: `{"results": [...]}`, one for each text."""
+        held = 0
+        try:
+            body = await read_body(request, service.config.serve.max_body, service.held)
+            held = len(body)
+            name, items = parse(body, service.config.serve)
+            return answer(200, {"results": await _predict(service, request, name, items)})
+        except RefusalError as refusal:
+            return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)
+        except ClientDisconnect:
+            return Response(status_code=_GONE)
+        finally:
+            service.held.bytes -= held
+
+    @app.get("/v1/schema")
+    async def schema() -> Response:
+        """Entity and relation types, which of them have no direction, and facts about the model."""
+        if service.model is None:
+            return _not_ready(service)
+        return answer(200, service.model.facts)
+
+
+def _add_states(app: FastAPI, service: Service) -> None:
+    page = files("export.serve").joinpath("page.html").read_text(encoding="utf-8")
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        """200 while the process answers."""
+        return answer(200, {"status": "alive"})
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        """200 when requests are taken; 503 before the model is loaded and while the server ends."""
+        return answer(200, {"status": "ready"}) if service.ready else _not_ready(service)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Prometheus' text."""
+        return Response(service.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def root() -> Response:
+        return HTMLResponse(page)
+
+
+async def _predict(service: Service, request: Request, name: str, items: Sequence[Item]) -> list[Any]:
+    """The results, unless the client leaves first: then its texts leave the queue."""
+    batcher = service.batcher
+    if not service.ready or batcher is None:
+        raise RefusalError(503, _state(service), {"Retry-After": "1"})
+    work = asyncio.ensure_future(batcher.submit(items))
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ClientDisconnect
+        return work.result()
+    except QueueFullError as full:
+        raise RefusalError(503, str(full), {"Retry-After": str(full.retry_after)}) from None
+    except ClosingError:
+        raise RefusalError(503, "the server is ending; try again", {"Retry-After": "1"}) from None
+    except RefusedError as error:
+        raise RefusalError(422, f"{place(name, error.index)}: {error}") from None
+    finally:
+        gone.cancel()
+        work.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    # The body has been read: what can still come is the end of the connection.
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def answer(status: int, tree: Any, headers: dict[str, str] | None = None) -> Response:
+    """A tree as JSON."""
+    text = json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
+    return Response(text.encode(), status, headers, media_type="application/json")
+
+
+async def _plain(request: Request, error: Exception) -> Response:
+    """No such path, or not with this method."""
+    assert isinstance(error, HTTPException)
+    sentence = f"{request.method} {request.url.path[:100]}: {error.detail}; see /docs for what there is"
+    return answer(error.status_code, {"error": sentence}, dict(error.headers or {}))
+
+
+def _not_ready(service: Service) -> Response:
+    return answer(503, {"error": _state(service)}, {"Retry-After": "1"})
+
+
+def _state(service: Service) -> str:
+    return "the server is ending; try again" if service.draining else "the model is being loaded; try again"

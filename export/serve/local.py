@@ -1,0 +1,100 @@
+"""The service on one machine: uvicorn on a socket that is bound first, and signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from export.serve.app import make_app
+from export.serve.service import Service
+from tablert_dist.config import Config, ServeConfig
+from tablert_dist.errors import InputError
+
+DRAIN_SECONDS = 30
+"""How long requests in flight may take after SIGTERM."""
+_KEEP_ALIVE_SECONDS = 30
+_BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ours are set below: uvicorn's would end a drained process by the signal instead of with exit code 0."""
+        yield
+
+
+def serve(bundle: Path, config: Config, echo: Callable[[str], None], batching: bool = True) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP loads the bundle anew. Raises InputError where it cannot start."""
+    listener = bind(config.serve)
+    with listener:
+        asyncio.run(_serve(bundle, config, echo, batching, listener))
+
+
+def bind(config: ServeConfig) -> socket.socket:
+    """The socket, so that the port is known and ours before anything is loaded. Raises InputError where it is taken."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        raise InputError(f"serve.host = {config.host} is no address of this machine ({error.strerror})") from None
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"serve.port = {config.port} cannot be had on {config.host} ({error.strerror}); choose another, or 0 for a "
+            "free one: --set serve.port=0"
+        ) from None
+    return listener
+
+
+def url_of(host: str, port: int) -> str:
+    """The address to print."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _serve(
+    bundle: Path, config: Config, echo: Callable[[str], None], batching: bool, listener: socket.socket
+) -> None:
+    app = make_app(bundle, config, batching)
+    service: Service = app.state.service
+    server = _Server(
+        uvicorn.Config(
+            app, log_config=None, log_level="warning", access_log=False, lifespan="on", backlog=_BACKLOG,
+            server_header=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+    )  # fmt: skip
+    _handle_signals(server, service)
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started and not running.done():
+            await asyncio.sleep(0.01)
+        if service.loading:
+            await service.loading
+        if not server.should_exit:
+            echo(f"serving {url_of(config.serve.host, listener.getsockname()[1])}")
+    except BaseException:
+        server.should_exit = True
+        raise
+    finally:
+        await running
+
+
+def _handle_signals(server: uvicorn.Server, service: Service) -> None:
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        # A second signal does not wait for the requests in flight.
+        server.force_exit = server.should_exit
+        server.should_exit = service.draining = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(signal.SIGHUP, service.reload_soon)

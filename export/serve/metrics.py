@@ -1,0 +1,90 @@
+"""What `/metrics` says, and the ASGI layer that counts, times and catches whatever went wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+log = logging.getLogger(__name__)
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """Counters of one server, in a registry of their own: two servers may live in one process."""
+
+    def __init__(self, waiting: Callable[[], int]) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "tablert_requests", "Answers by path and status", ["path", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "tablert_request_seconds", "From the head of a request to the end of its answer", ["path"],
+            buckets=SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.batch = Histogram("tablert_batch_texts", "Texts in one batch", buckets=SIZES, registry=self.registry)
+        self.texts = Counter("tablert_texts", "Texts read by the model", registry=self.registry)
+        self.reloads = Counter(
+            "tablert_reloads", "Bundles loaded anew, by outcome", ["outcome"], registry=self.registry
+        )
+        queue = Gauge("tablert_queue_texts", "Texts waiting for the model", registry=self.registry)
+        queue.set_function(waiting)
+        ProcessCollector(registry=self.registry)
+
+    def on_batch(self, size: int) -> None:
+        """A batch of so many texts was run."""
+        self.batch.observe(size)
+        self.texts.inc(size)
+
+    def page(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)
+
+
+class Watched:
+    """ASGI middleware: counts and times each answer; an exception becomes a logged 500 with one sentence."""
+
+    def __init__(self, app: App, metrics: Metrics, paths: frozenset[str]) -> None:
+        self.app, self.metrics, self.paths = app, metrics, paths
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """As ASGI says."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def watched_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched_send)
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if status:
+                raise
+            await _send_500(watched_send)
+        finally:
+            # Only known paths: a label for whatever a client types would grow without end.
+            path = scope["path"] if scope["path"] in self.paths else "other"
+            self.metrics.requests.labels(path, str(status)).inc()
+            self.metrics.seconds.labels(path).observe(time.perf_counter() - started)
+
+
+async def _send_500(send: Send) -> None:
+    body = json.dumps({"error": "the server failed on this request; its log says why"}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,122 @@
+"""The service as Ray Serve replicas: each is a process with its own model and queue behind Ray's proxy."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from export.serve.app import app_of
+from export.serve.local import bind, url_of
+from export.serve.service import Service
+from tablert_dist.config import Config, load_config, parse_assignment, with_overrides
+from tablert_dist.errors import InputError, RunError
+
+NAME = "tablert"
+TARGET_REQUESTS = 16
+"""Requests in flight at one replica above which the autoscaler starts another."""
+_ROOM_BEYOND_QUEUE = 64
+_QUIET = {"enable_access_log": False, "log_level": "WARNING"}
+
+
+class Replica:
+    """One process's service; Ray Serve calls the second method for the app that it runs."""
+
+    def __init__(self, bundle: str, config: Config) -> None:
+        # Loaded here and not in the background: a replica gets no requests before its constructor is through.
+        self.service = Service(Path(bundle), config)
+        self.service.load()
+
+    def __serve_build_asgi_app__(self) -> Any:
+        return app_of(self.service)
+
+
+def application(args: Mapping[str, Any]) -> Any:
+    """Builder for `import_path: export.serve.on_ray:application`.
+
+    `args` has `bundle`, a folder that every node sees, and optionally `set`, a list of KEY=VALUE.
+    """
+    unknown = sorted(set(args) - {"bundle", "set"})
+    if unknown or not args.get("bundle"):
+        raise InputError(
+            f"args: expected bundle: FOLDER and optionally set: [KEY=VALUE, …], found {', '.join(args) or 'nothing'}"
+        )
+    assignments = args.get("set") or []
+    return deployment(
+        Path(args["bundle"]), load_config(None, dict(parse_assignment(str(text)) for text in assignments))
+    )
+
+
+def deployment(bundle: Path, config: Config) -> Any:
+    """The bound Ray Serve application. Raises InputError where replicas would reserve GPUs and not use them."""
+    from ray import serve
+    from ray.serve.config import AutoscalingConfig, BackpressureConfig
+
+    ours = config.serve
+    if ours.max_replicas < ours.replicas:
+        raise InputError(f"serve.max_replicas = {ours.max_replicas} is below serve.replicas = {ours.replicas}")
+    if ours.gpus_per_replica and config.predict.provider == "cpu":
+        raise InputError(
+            f"serve.gpus_per_replica = {ours.gpus_per_replica:g} would leave GPUs idle: predict.provider is cpu; "
+            "add --set predict.provider=cuda"
+        )
+    # Replicas share a machine: one that took a thread for each core would slow the others.
+    threads = config.predict.threads or 1
+    config = with_overrides(config, {"predict.threads": threads})
+    made = serve.deployment(
+        serve.ingress()(Replica),
+        name=NAME,
+        ray_actor_options={"num_cpus": threads, "num_gpus": ours.gpus_per_replica},
+        # Ray's default of 5 would cap the batches. The replica's own queue is to be the one that says 503.
+        max_ongoing_requests=ours.queue + _ROOM_BEYOND_QUEUE,
+        max_queued_requests=ours.queue,
+        backpressure_config=BackpressureConfig(status_code=503, retry_after_s=1),
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=ours.replicas, max_replicas=ours.max_replicas, target_ongoing_requests=TARGET_REQUESTS
+        ),
+        health_check_period_s=2,
+        health_check_timeout_s=10,
+        graceful_shutdown_timeout_s=30,
+        logging_config=_QUIET,
+    )
+    # Absolute, but a link stays a link: the replicas watch where it points.
+    return made.bind(str(bundle.absolute()), config)
+
+
+def serve_on_ray(bundle: Path, config: Config, echo: Callable[[str], None]) -> None:
+    """Serve on a Ray cluster until SIGTERM or SIGINT, then take the application down.
+
+    Raises InputError where the bundle or the port cannot be used, RunError where the replicas do not start.
+    """
+    from export.bundle import open_bundle
+    from tablert_dist.cluster import connect
+
+    open_bundle(bundle)
+    # Bound and let go: Ray's proxy binds it in another process, and says nothing readable where it cannot.
+    with bind(config.serve) as probe:
+        port = probe.getsockname()[1]
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise InputError(f"Ray Serve is not whole ({error}): pip install 'tablert-dist[serve]'") from None
+    ray = connect(config, show_workers=False)
+    ended = threading.Event()
+    # After connecting: Ray sets a handler of its own, which would leave the application up.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    try:
+        serve.start(http_options={"host": config.serve.host, "port": port}, logging_config=_QUIET)
+        try:
+            serve.run(deployment(bundle, config), name=NAME, route_prefix="/", logging_config=_QUIET)
+        except RuntimeError as error:
+            raise RunError(f"the replicas did not start: {str(error).splitlines()[-1]}") from None
+        echo(f"serving {url_of(config.serve.host, port)}")
+        ended.wait()
+        serve.delete(NAME)
+    finally:
+        serve.shutdown()
+        ray.shutdown()
