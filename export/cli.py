@@ -25,6 +25,7 @@ from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
     help="Annotated sentences (JSON) on which F1 is compared as well; int8 needs them.",
 )
 @click.option("--allow", default=None, metavar="REASON", help="Let missed gates pass; the reason goes on record.")
+@click.option("--triton", type=click.Path(path_type=Path), default=None, help="Also write a Triton model repository.")
 @click.option("--zip", "zipped", is_flag=True, help="Also write OUT.zip.")
 @plain_errors
 @config_options
@@ -38,6 +39,7 @@ def main(
     precision: str | None,
     verify_data: Path | None,
     allow: str | None,
+    triton: Path | None,
     zipped: bool,
 ) -> None:
     """Export a model and verify it against torch; a failed verification is exit code 1 and leaves nothing."""
@@ -78,6 +80,10 @@ def main(
     for line in report.lines():
         click.echo(line)
     click.echo(f"bundle: {out}")
+    if triton:
+        from export.triton import write_repository
+
+        click.echo(f"triton: {write_repository(out, triton)}")
     if zipped:
         click.echo(f"zip: {pack(out, packed)}")
     click.echo(f"next: echo 'Some text .' | tablert predict --model {out}")

@@ -124,6 +124,8 @@ def drop_trainer(folder: Path) -> None:
 
 def load_predictor(folder: Path, config: PredictConfig) -> Predictor:
     """A checkpoint as a predictor."""
+    if config.provider == "tensorrt":
+        raise InputError("predict.provider = tensorrt: a checkpoint runs in torch; export it, or use cpu or cuda")
     if config.provider == "cuda" and not torch.cuda.is_available():
         raise InputError("predict.provider = cuda: torch finds no usable CUDA device here; use cpu or auto")
     device = "cuda" if config.provider != "cpu" and torch.cuda.is_available() else "cpu"

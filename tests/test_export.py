@@ -10,8 +10,12 @@ import pytest
 from export.hub import unpack
 from export.pyfunc import texts_of
 from export.report import Report
+from export.triton import write_repository
+from export.verify import CONTRACT
+from tablert_dist.config import PredictConfig
 from tablert_dist.errors import InputError
 from tablert_dist.predictor import Predictor
+from tests.serving import make_bundle
 
 
 def report(precision: str, **values: object) -> Report:
@@ -93,3 +97,30 @@ def test_texts_of_what_mlflow_passes() -> None:
         texts_of(pd.DataFrame({"a": ["x"], "b": ["y"]}))
     with pytest.raises(ValueError, match="strings"):
         texts_of([1])
+
+
+def test_a_triton_repository_is_what_triton_publishes(tiny_encoder: str, tmp_path: Path) -> None:
+    from google.protobuf import text_format
+
+    model_config = pytest.importorskip("tritonclient.grpc.model_config_pb2").ModelConfig
+    folder = write_repository(make_bundle(tiny_encoder, tmp_path), tmp_path / "repository", "tiny")
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config())
+    assert config.name == folder.name == "tiny" and config.backend == "onnxruntime"
+    assert config.max_batch_size > 1 and config.HasField("dynamic_batching")
+    given = {tensor.name: list(tensor.dims) for tensor in (*config.input, *config.output)}
+    axes = {name: len(dims) + 1 for name, dims in given.items()}
+    assert axes == CONTRACT, "the batch is the axis that max_batch_size stands for"
+    assert given["entity_logits"][-1] == 1 + 4 * 3
+    assert (folder / "1" / "model.onnx").read_bytes() == (tmp_path / "bundle" / "table.onnx").read_bytes()
+
+
+def test_bound_outputs_are_the_same(tiny_encoder: str, tmp_path: Path) -> None:
+    bundle = make_bundle(tiny_encoder, tmp_path)
+    plain, bound = Predictor.load(bundle), Predictor.load(bundle)
+    bound.engine.binds = True
+    words = [["Ada", "works", "at", "Acme"], ["Bo"]]
+    assert [s.entities for s in plain.annotate(words)] == [s.entities for s in bound.annotate(words)]
+    (ours, _), (theirs, _) = plain.probabilities(words[0]), bound.probabilities(words[0])
+    assert (ours == theirs).all()
+    with pytest.raises(InputError, match="TensorrtExecutionProvider"):
+        Predictor.load(bundle, PredictConfig(provider="tensorrt"))

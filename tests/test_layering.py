@@ -19,7 +19,7 @@ LAYERS = [
     {"tablert_dist.encoding", "tablert_dist.decoding", "tablert_dist.scoring"},
     {"tablert_dist.extraction", "tablert_dist.text"},
     {"tablert_dist.predictor", "tablert_dist.tracking", "tablert_dist.allocator"},
-    {"tablert_dist.render"},
+    {"tablert_dist.render", "tablert_dist.lines"},
     {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features"},
     {"tablert_dist.checkpoint", "tablert_dist.parallel"},
     {"tablert_dist.loop"},
@@ -36,7 +36,7 @@ LAYERS = [
     },
     {"tablert_dist.cluster"},
     {"tablert_dist.train"},
-    {"export.pyfunc", "export.pyfunc_model", "export.serve"},
+    {"export.pyfunc", "export.pyfunc_model", "export.serve", "export.batch"},
     {"tablert_dist.tune"},
     {"tablert_dist.cli", "export.cli", "tablert_dist.train.__main__", "tablert_dist.tune.__main__"},
 ]
@@ -47,7 +47,7 @@ EXCEPTIONS = {
     ("tablert_dist.predictor", "export.hub"),
 }
 HEAVY = {
-    "ray": {"tablert_dist.cluster", "tablert_dist.train", "tablert_dist.tune", "export.serve"},
+    "ray": {"tablert_dist.cluster", "tablert_dist.train", "tablert_dist.tune", "export.serve", "export.batch"},
     "mlflow": {"tablert_dist.tracking", "export.pyfunc", "export.pyfunc_model"},
     "transformers": {"tablert_dist.model"},
     "onnxruntime": {"export.runtime", "export.quantize"},

@@ -152,8 +152,8 @@ class ExportConfig(_Section):
 class PredictConfig(_Section):
     """Inference."""
 
-    provider: Literal["auto", "cpu", "cuda"] = "cpu"
-    """`cuda` is an error where there is none; `auto` takes it where it works."""
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "cpu"
+    """`cuda` and `tensorrt` are errors where there is none; `auto` takes CUDA where it works."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads inside one operator; 0 = one for each core."""
     max_cells: PositiveInt = 20_000

@@ -1,0 +1,54 @@
+"""A bundle's graph as a model repository for NVIDIA's Triton server. Tokenising and decoding stay with the client."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from export.bundle import open_bundle
+from tablert_dist.errors import InputError
+
+TYPES = {"tensor(int64)": "TYPE_INT64", "tensor(float)": "TYPE_FP32"}
+MAX_BATCH = 32
+
+
+def write_repository(bundle: Path, out: Path, name: str = "tablert") -> Path:
+    """Write `out/NAME/config.pbtxt` and `out/NAME/1/model.onnx`; inputs and outputs are the graph's (DESIGN's contract).
+
+    Triton's dynamic batcher joins requests of one shape only, so clients should pad to few lengths. Raises InputError
+    where `out/NAME` exists or the bundle is not sound.
+    """
+    from export.runtime import import_onnxruntime
+
+    opened = open_bundle(bundle)
+    folder = out / name
+    if folder.exists():
+        raise InputError(f"{folder} exists; give another --triton folder")
+    part = out / f".{name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "1").mkdir(parents=True)
+    (graph,) = opened.graphs.values()
+    shutil.copyfile(graph, part / "1" / "model.onnx")
+    session = import_onnxruntime().InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+    lines = [
+        f'name: "{name}"',
+        'backend: "onnxruntime"',
+        f"max_batch_size: {MAX_BATCH}",
+        *_tensors("input", session.get_inputs()),
+        *_tensors("output", session.get_outputs()),
+        "dynamic_batching { max_queue_delay_microseconds: 5000 }",
+        "instance_group [ { kind: KIND_AUTO } ]",
+    ]
+    (part / "config.pbtxt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    part.rename(folder)
+    return folder
+
+
+def _tensors(kind: str, tensors: Any) -> list[str]:
+    """`max_batch_size` stands for the first axis."""
+    return [
+        f'{kind} [ {{ name: "{t.name}" data_type: {TYPES[t.type]} '
+        f"dims: [ {', '.join(str(d) if isinstance(d, int) else '-1' for d in t.shape[1:])} ] }} ]"
+        for t in tensors
+    ]
