@@ -84,9 +84,10 @@ class Server:
 
 
 @contextmanager
-def running(bundle: Path, *settings: str, options: tuple[str, ...] = (), timeout: float = 60) -> Iterator[Server]:
-    """A server process on a free loopback port; it is ended, and must then end well."""
-    words = [sys.executable, "-m", "tablert_dist.cli", "serve", "--bundle", str(bundle), *options]
+def running(bundle: Path | str, *settings: str, options: tuple[str, ...] = (), timeout: float = 60) -> Iterator[Server]:
+    """A server process on a free loopback port, of a bundle or of models:/…; it is ended, and must then end well."""
+    kind = "--model" if str(bundle).startswith("models:/") else "--bundle"
+    words = [sys.executable, "-m", "tablert_dist.cli", "serve", kind, str(bundle), *options]
     for setting in ("serve.port=0", *settings):
         words += ["--set", setting]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -28,6 +28,7 @@ LAYERS = [
         "export.bundle",
         "export.runtime",
         "export.hub",
+        "export.triton",
         "export.report",
         "export.card",
         "export.quantize",

@@ -7,8 +7,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -16,8 +18,8 @@ import pytest
 
 from export.pyfunc import save_pyfunc
 from tablert_dist.predictor import Predictor
-from tablert_dist.tracking import begin_run, download, register
-from tests.serving import make_bundle
+from tablert_dist.tracking import begin_run, download, register, store
+from tests.serving import make_bundle, renamed, running, wait_for
 
 TEXTS = ["Ada works at Acme .", "", "Bo near Oslo"]
 
@@ -47,6 +49,42 @@ def test_a_registered_model_loads_and_serves(
     local = download(uri, "models:/tiny@champion", tmp_path / "back")
     assert_same([f.to_json() for f in Predictor.load(local / "artifacts" / "bundle").predict(TEXTS)], expected)
     assert_same(served(uri, tmp_path), expected)
+
+
+def test_the_server_follows_an_alias_without_dropping_a_request(
+    tiny_encoder: str, tmp_path: Path, server: tuple[str, Callable[[], None], Callable[[], None]]
+) -> None:
+    uri, start, kill = server
+    bundle = make_bundle(tiny_encoder, tmp_path)
+    versions = {}
+    for name, folder in {"old": bundle, "new": renamed(bundle, tmp_path / "new" / "bundle")}.items():
+        tracker = begin_run(tmp_path / f"run-{name}", uri=uri, experiment="follow", name=name)
+        tracker.artifact(save_pyfunc(folder, tmp_path / f"model-{name}"), "model")
+        assert tracker.close("FINISHED", timeout=60)
+        versions[name] = register(uri, "followed", tracker.uid, "model", alias="champion" if name == "old" else None)
+    client = store.connect(uri)
+    settings = (f"tracking.uri={uri}", "serve.poll_seconds=0.3")
+    with running("models:/followed@champion", *settings, timeout=120) as service, ThreadPoolExecutor(3) as pool:
+        done = threading.Event()
+
+        def ask() -> list[str]:
+            seen = []
+            while not done.is_set():
+                answer = service.post({"text": "Ada near Oslo"})
+                assert answer.status_code == 200, answer.text
+                seen.append("new" if answer.json()["results"][0]["entities"][0]["type"].startswith("New") else "old")
+            return seen
+
+        asking = [pool.submit(ask) for _ in range(2)]
+        client.set_registered_model_alias("followed", "champion", str(versions["new"]))
+        wait_for(lambda: service.client.get("/v1/schema").json()["entity_types"][0] == "NewPer", 60)
+        kill()
+        time.sleep(1)
+        assert service.post({"text": "Ada"}).status_code == 200, "it goes on while MLflow is away"
+        start()
+        done.set()
+        for seen in (one.result() for one in asking):
+            assert seen == sorted(seen, reverse=True) and "old" in seen, "old, then new, and never back"
 
 
 def served(uri: str, tmp_path: Path) -> list[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,16 @@ if TYPE_CHECKING:
 
 
 @click.command(help="Answer requests over HTTP: POST /v1/extract; the page is at /.")
-@click.option("--bundle", required=True, type=click.Path(path_type=Path), help="A bundle, or a link to one.")
+@click.option("--bundle", type=click.Path(path_type=Path), default=None, help="A bundle, or a link to one.")
+@click.option(
+    "--model", default=None, metavar="models:/NAME@ALIAS", help="A registered model; a new version is taken over."
+)
 @click.option("--ray", "on_ray", is_flag=True, help="As Ray Serve replicas (needs the [serve] extra).")
 @click.option("--batching/--no-batching", default=True, help="Without: one text at a time, to measure against.")
 @plain_errors
 @set_option
-def command(config: Config, bundle: Path, on_ray: bool, batching: bool) -> None:
-    """Serve until SIGTERM; a changed link or SIGHUP loads the bundle anew."""
+def command(config: Config, bundle: Path | None, model: str | None, on_ray: bool, batching: bool) -> None:
+    """Serve until SIGTERM; a changed link, alias, or SIGHUP loads the bundle anew, without dropping a request."""
     set_up_logging()
     from tablert_dist.errors import InputError
 
@@ -30,6 +34,12 @@ def command(config: Config, bundle: Path, on_ray: bool, batching: bool) -> None:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise InputError(f"the server needs {error.name}: pip install 'tablert-dist[serve]'") from None
+    if (bundle is None) == (model is None):
+        raise InputError("give one of --bundle DIR and --model models:/NAME@ALIAS")
+    if model is not None:
+        _serve_registered(model, config, on_ray, batching)
+        return
+    assert bundle is not None
     if on_ray:
         if not batching:
             raise InputError("--no-batching is for one machine; leave --ray out")
@@ -40,3 +50,21 @@ def command(config: Config, bundle: Path, on_ray: bool, batching: bool) -> None:
         from export.serve.local import serve
 
         serve(bundle, config, click.echo, batching)
+
+
+def _serve_registered(model: str, config: Config, on_ray: bool, batching: bool) -> None:
+    from export.serve.local import serve
+    from export.serve.registry import Followed
+    from tablert_dist.errors import InputError
+    from tablert_dist.tracking import default_uri
+    from tablert_dist.train.runs import storage_root
+
+    if on_ray:
+        raise InputError(
+            "--model follows the registry on one machine; for --ray give --bundle, a link on shared storage"
+        )
+    uri = config.tracking.uri or default_uri(storage_root(config))
+    with tempfile.TemporaryDirectory(prefix="tablert-serve-") as scratch:
+        followed = Followed(uri, model, Path(scratch), config.serve.poll_seconds)
+        serve(followed.start(), config, click.echo, batching)
+        followed.stop()

@@ -191,6 +191,8 @@ class ServeConfig(_Section):
     """Characters of one text."""
     max_body: PositiveInt = 4_000_000
     """Bytes of a request's body."""
+    poll_seconds: PositiveFloat = 30.0
+    """How often a registered model's alias is looked up."""
     replicas: PositiveInt = 1
     """Least replicas under Ray Serve."""
     max_replicas: PositiveInt = 4

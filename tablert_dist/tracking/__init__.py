@@ -7,7 +7,7 @@ package does not import mlflow.
 from __future__ import annotations
 
 from tablert_dist.tracking.journal import read_uid
-from tablert_dist.tracking.registry import download, register
+from tablert_dist.tracking.registry import download, register, version_of
 from tablert_dist.tracking.sender import replay
 from tablert_dist.tracking.store import default_uri, redact
 from tablert_dist.tracking.tracker import JournalTracker, NullTracker, Status, Tracker, begin_run
@@ -24,4 +24,5 @@ __all__ = [
     "redact",
     "register",
     "replay",
+    "version_of",
 ]

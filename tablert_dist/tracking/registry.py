@@ -55,16 +55,40 @@ def register(
     return _until_there(uri, work, timeout)
 
 
+def version_of(uri: str, model_uri: str, timeout: float = 10.0) -> int:
+    """The version behind `models:/NAME@ALIAS` or `models:/NAME/VERSION`. Raises InputError as `download`."""
+    name, alias, number = _parts_of(model_uri)
+    if alias is None:
+        return int(str(number))
+
+    def work(client: MlflowClient) -> int:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return int(client.get_model_version_by_alias(name, alias).version)
+        except MlflowException as error:
+            if store.code(error) in _MISSING:
+                raise InputError(f"MLflow at {store.redact(uri)} has no {model_uri}: {store.reason(error)}") from error
+            raise
+
+    return _until_there(uri, work, timeout)
+
+
+def _parts_of(model_uri: str) -> tuple[str, str | None, str | None]:
+    """Name, alias, version."""
+    match = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", model_uri)
+    if match is None:
+        raise InputError(f"'{model_uri}' names no model: write models:/NAME@ALIAS or models:/NAME/VERSION")
+    return match[1], match[2], match[3]
+
+
 def download(uri: str, model_uri: str, out: Path, timeout: float = 60.0) -> Path:
     """Copy the artifact folder behind `models:/NAME@ALIAS` or `models:/NAME/VERSION` into `out`; returns `out`.
 
     An MLflow that cannot be reached is tried again for `timeout` seconds. Raises InputError where that fails or there
     is no such model, alias or version, OSError where `out` cannot be written.
     """
-    match = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", model_uri)
-    if match is None:
-        raise InputError(f"'{model_uri}' names no model: write models:/NAME@ALIAS or models:/NAME/VERSION")
-    name, alias, number = match.groups()
+    name, alias, number = _parts_of(model_uri)
 
     def work(client: MlflowClient) -> Path:
         from mlflow.artifacts import download_artifacts
