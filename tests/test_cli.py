@@ -82,10 +82,16 @@ def test_names_are_not_reused_and_resume_wants_the_same_configuration(trained: P
     assert same.returncode == 0, "a finished run is read, not run again"
 
 
-def test_export_evaluate_predict(trained: Path, corpus: Path) -> None:
-    exported = run("export.cli", "--onnx", "--run", "a", "--out", "bundle", cwd=trained)
-    assert exported.returncode == 0, exported.stderr
-    assert "sentences identical" in exported.stdout
+@pytest.fixture(scope="module")
+def exported(trained: Path) -> Path:
+    """The folder of `trained`, with the fp32 bundle of its run in `bundle`."""
+    done = run("export.cli", "--onnx", "--run", "a", "--out", "bundle", cwd=trained)
+    assert done.returncode == 0, done.stderr
+    assert "sentences identical" in done.stdout
+    return trained
+
+
+def test_export_evaluate_predict(exported: Path, trained: Path, corpus: Path) -> None:
     scored = {}
     result = json.loads((trained / "runs" / "a" / "run.json").read_text())["results"]
     best = max(result, key=lambda r: r["scores"]["dev"]["scores"]["re_plus"]["micro"]["f1"])
@@ -126,7 +132,7 @@ def test_export_evaluate_predict(trained: Path, corpus: Path) -> None:
         assert not (trained / "o.jsonl").exists() and not list(trained.glob(".o.jsonl*")), "nothing is left"
 
 
-def test_an_interrupted_prediction_goes_on(trained: Path) -> None:
+def test_an_interrupted_prediction_goes_on(exported: Path, trained: Path) -> None:
     (trained / "in.txt").write_text("".join(f"Ada works at Acme {i} .\n" for i in range(600)))
     words = ["tablert_dist.cli", "predict", "--model", "bundle", "--in", "in.txt", "--out", "out.jsonl"]
     assert run(*words, cwd=trained).returncode == 0
@@ -154,7 +160,7 @@ def test_an_interrupted_prediction_goes_on(trained: Path) -> None:
     assert texts[0] == texts[1] and not part.exists()
 
 
-def test_export_in_fewer_bits(trained: Path, corpus: Path) -> None:
+def test_export_in_fewer_bits(exported: Path, trained: Path, corpus: Path) -> None:
     words = ["export.cli", "--onnx", "--run", "a", "--precision"]
     missing = run(*words, "int8", "--out", "b8", cwd=trained)
     assert missing.returncode == 2 and "--verify-data" in missing.stderr and not (trained / "b8").exists()
