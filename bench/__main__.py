@@ -17,6 +17,7 @@ COMMANDS = [
     "bench.pair_conv --backward --words 100 --repeats 3",
     "bench.pair_conv --backward --kernel 5 --repeats 3",
     "bench.gemm",
+    "bench.ways",
     "bench.train_step",
     "bench.train_step --encoder bert-base-shape --batches 3",
     "bench.memory",

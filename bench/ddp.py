@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import statistics
@@ -37,31 +38,34 @@ def _worker(rank: int, world: int, port: int, batches: int, size: int, out: str)
     parallel = Parallel(model, model, world)
     optimizer = make_optimizer(model, model, config.optim, place.device)
     drawn = training_batches(train.features.lengths, size, False, 1, 0)[: batches + WARM_UP]
-    started = time.perf_counter()
+    passing = updating = 0.0
     for i, batch in enumerate(drawn):
         if i == WARM_UP:
-            started = time.perf_counter()
+            passing = updating = 0.0
+        started = time.perf_counter()
         backward(parallel.module, train, rank_share(batch, train.features.lengths, rank, world), tags, 1, place)
         parallel.reduce_rows(train.features, batch)
+        passed = time.perf_counter()
+        passing += passed - started
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
-    if world > 1:
-        dist.barrier()
+        updating += time.perf_counter() - passed
     if rank == 0:
-        Path(out).write_text(str(time.perf_counter() - started), encoding="utf-8")
+        Path(out).write_text(json.dumps([passing, updating]), encoding="utf-8")
     if world > 1:
         dist.destroy_process_group()
         os._exit(0)  # gloo's threads abort the interpreter's exit now and then
 
 
-def _seconds(world: int, batches: int, size: int, folder: str) -> float:
+def _seconds(world: int, batches: int, size: int, folder: str) -> list[float]:
+    """Of the passes, communication included, and of the updates (clipping and AdamW)."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     out = f"{folder}/{world}.txt"
     multiprocessing.spawn(_worker, (world, port, batches, size, out), nprocs=world)  # type: ignore[no-untyped-call]
-    return float(Path(out).read_text(encoding="utf-8"))
+    return list(json.loads(Path(out).read_text(encoding="utf-8")))
 
 
 @click.command()
@@ -70,22 +74,19 @@ def _seconds(world: int, batches: int, size: int, folder: str) -> float:
 @click.option("--repeats", default=3, show_default=True)
 def main(batches: int, size: int, repeats: int) -> None:
     """In turn, each in processes of its own; starting them is not counted."""
-    times: dict[int, list[float]] = {1: [], 2: []}
+    times: dict[int, list[list[float]]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(repeats):
             for world, found in times.items():
                 found.append(_seconds(world, batches, size, folder))
-    one, two = statistics.median(times[1]), statistics.median(times[2])
-    report(
-        "ddp",
-        {
-            "ratio": round(one / two, 2),
-            "slow_s": round(one, 2),
-            "fast_s": round(two, 2),
-            "batches": batches,
-            "batch": size,
-        },
-    )
+    one, two = (statistics.median(sum(parts) for parts in found) for found in times.values())
+    steps = {
+        f"{name}_ms_{world}": round(1000 * statistics.median(parts[i] for parts in found) / batches, 1)
+        for world, found in times.items()
+        for i, name in enumerate(("pass", "update"))
+    }
+    facts = {"slow_s": round(one, 2), "fast_s": round(two, 2), "batches": batches, "batch": size}
+    report("ddp", {"ratio": round(one / two, 2), **facts, **steps})
 
 
 if __name__ == "__main__":

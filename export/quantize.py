@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import warnings
 from collections.abc import Collection
 from pathlib import Path
@@ -36,6 +37,10 @@ def to_int8(graph: Path, out: Path, leave: Collection[str] = ()) -> None:
 
     parts = parts_of(onnx.load(str(graph)))
     nodes = [name for part, names in parts.items() if part not in leave for name in names]
+    if not nodes:
+        # onnxruntime takes an empty list for all nodes, the small ones too.
+        shutil.copyfile(graph, out)
+        return
     quiet = logging.getLogger()
     level = quiet.level
     # It advises, through the root logger, on preparing the graph for static quantisation.

@@ -57,11 +57,27 @@ class SubwordFeatures:
         return np.unique(np.concatenate([np.asarray([0, self._pad_id]), *(self._encoded[i].ids for i in indices)]))
 
 
+class KeptFeatures:
+    """A folder of word vectors, a file for each split, named after the encoder's weights and the sentences."""
+
+    def __init__(self, encoder: WordEncoder, folder: Path) -> None:
+        self._folder = folder
+        self._digest = sha256(str(encoder.transformer.config.to_json_string()).encode())  # type: ignore[operator, union-attr]
+        for name, tensor in sorted(encoder.state_dict().items()):
+            self._digest.update(name.encode())
+            self._digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+
+    def path(self, source: SubwordFeatures) -> Path:
+        """The file of these sentences."""
+        digest = self._digest.copy()
+        source.update(digest)
+        return self._folder / f"{digest.hexdigest()[:32]}.safetensors"
+
+
 class WordFeatures:
     """For `TableHead`: word vectors computed once, and the mask of words. Frozen encoders only.
 
-    With a `folder`, the vectors are kept in a file there, named after the encoder's weights and the sentences, where
-    the other trials of a search find them.
+    With `kept`, the vectors lie in a file, where the other trials of a search find them.
     """
 
     def __init__(
@@ -70,10 +86,10 @@ class WordFeatures:
         source: SubwordFeatures,
         max_cells: int,
         device: torch.device,
-        folder: Path | None = None,
+        kept: KeptFeatures | None = None,
     ) -> None:
         self.lengths = source.lengths
-        path = folder / f"{_key(encoder, source)}.safetensors" if folder else None
+        path = kept.path(source) if kept else None
         if path is None or not path.is_file():
             vectors = torch.cat(_encode(encoder, source, max_cells, device))
             if path is not None:
@@ -104,15 +120,6 @@ def _encode(encoder: WordEncoder, source: SubwordFeatures, max_cells: int, devic
             for row, index in enumerate(batch):
                 found[index] = words[row, : source.lengths[index]]
     return found
-
-
-def _key(encoder: WordEncoder, source: SubwordFeatures) -> str:
-    digest = sha256(str(encoder.transformer.config.to_json_string()).encode())  # type: ignore[operator, union-attr]
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    source.update(digest)
-    return digest.hexdigest()[:32]
 
 
 def _write_whole(path: Path, vectors: Tensor) -> None:

@@ -95,7 +95,7 @@ def train_epochs(
     `train.features` yields the inputs of the whole model, or of its head alone where the encoder is frozen.
     Same seed, machine and number of workers: same weights, also when resumed with `optimizer_state` at `first_epoch`.
     """
-    trainable: nn.Module = model.head if model.encoder.frozen else model
+    trainable = model.trainable
     parallel = Parallel(trainable, model, place.world_size)
     optimizer = make_optimizer(trainable, model, config.optim, place.device)
     if optimizer_state is not None:
@@ -172,21 +172,23 @@ def _pieces(share: Sequence[int], lengths: Sequence[int], parts: int, grouped: b
 
 def summed_loss(module: nn.Module, examples: Examples, indices: Sequence[int], tags: TagSet, place: Place) -> Tensor:
     """The loss of one batch, summed over its cells."""
-    targets = collate_targets([examples.sentences[i] for i in indices], tags)
+    targets = targets_of(examples, indices, tags, place.device)
     with place.precision():
         entity, relation = module(*examples.features.inputs(indices, place.device))
-    return table_loss(
-        entity,
-        relation,
-        to_device(torch.from_numpy(targets.entity_tags), place.device),
-        to_device(torch.from_numpy(targets.relation_tags), place.device),
-    )
+    return table_loss(entity, relation, *targets)
+
+
+def targets_of(examples: Examples, indices: Sequence[int], tags: TagSet, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Gold tags of one batch: entities [B, N], relations [B, N, N]."""
+    targets = collate_targets([examples.sentences[i] for i in indices], tags)
+    entity, relation = (torch.from_numpy(a) for a in (targets.entity_tags, targets.relation_tags))
+    return to_device(entity, device), to_device(relation, device)
 
 
 def evaluate(model: TableModel, examples: Examples, tags: TagSet, max_cells: int, place: Place = Place()) -> Counts:
     """Counts over all sentences and workers; each worker predicts every W-th batch."""
     pairs: list[tuple[Sentence, Sentence]] = []
-    module: nn.Module = model.head if model.encoder.frozen else model
+    module = model.trainable
     module.eval()
     for batch in evaluation_batches(examples.features.lengths, max_cells)[place.rank :: place.world_size]:
         with torch.inference_mode(), place.precision():

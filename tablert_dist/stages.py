@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from tablert_dist.encoding import collate_targets
-from tablert_dist.features import to_device
-from tablert_dist.loop import Examples, Place
+from tablert_dist.loop import Examples, Place, targets_of
 from tablert_dist.loss import table_loss
 from tablert_dist.model import TableModel
 from tablert_dist.tables import TagSet
@@ -55,12 +53,10 @@ def timed_step(
 ) -> None:
     """One training step, cut at the word vectors so that encoder and head are timed apart; the result is a step's."""
     place = watch.place
-    trainable: nn.Module = model.head if model.encoder.frozen else model
+    trainable = model.trainable
     trainable.train()
     watch.start()
-    targets = collate_targets([examples.sentences[i] for i in batch], tags)
-    entity_tags = to_device(torch.from_numpy(targets.entity_tags), place.device)
-    relation_tags = to_device(torch.from_numpy(targets.relation_tags), place.device)
+    targets = targets_of(examples, batch, tags, place.device)
     inputs = examples.features.inputs(batch, place.device)
     watch.stage("encode")
     with place.precision():
@@ -74,7 +70,7 @@ def timed_step(
         watch.stage("encoder forward")
         entity, relation = model.head(cut, mask)
         watch.stage("head forward")
-    loss = table_loss(entity, relation, entity_tags, relation_tags)
+    loss = table_loss(entity, relation, *targets)
     watch.stage("loss")
     loss.backward()
     watch.stage("head backward")

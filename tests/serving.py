@@ -17,33 +17,19 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.tiny import SCHEMA
+from tests.tiny import write_tiny_checkpoint
 
 TEXTS = ["Ada near Oslo", "", "Bo works at Acme , near Tromsø .", " \n", "Ada Bo Acme Oslo near the harbour 👩‍🚀 …"]
 TEN_MB = json.dumps({"text": "Ada " * 2_500_000}).encode()
 
 
 def make_bundle(encoder: str, folder: Path) -> Path:
-    """A tiny exported model whose random weights are scaled up, so that it finds many entities and relations."""
-    import torch
-
+    """The tiny checkpoint, exported: `folder/bundle`."""
     from export.graph import export_bundle
-    from tablert_dist.checkpoint import ModelCard, save_checkpoint
-    from tablert_dist.config import ExportConfig, load_config, public_config
-    from tablert_dist.model import build_model
-    from tablert_dist.model.encoder import load_encoder
-    from tablert_dist.tables import TagSet
+    from tablert_dist.config import ExportConfig
 
-    config = load_config(None, {"model.encoder": encoder, "model.hidden": [16, 8], "model.none_bias": 0.0})
-    torch.manual_seed(4)
-    parts = load_encoder(encoder)
-    model = build_model(config.model, parts, TagSet(SCHEMA)).eval()
-    with torch.no_grad():
-        for name, weight in model.head.named_parameters():
-            weight.mul_(1.0 if name.startswith("entity") else 2.5)
-    card = ModelCard(public_config(config), SCHEMA, parts.tokenizer, parts.pad_id, {"epoch": 1})
-    save_checkpoint(folder / "checkpoint", model, card)
-    export_bundle(folder / "checkpoint", folder / "bundle", ExportConfig(), [["Ada", "near", "Oslo"]])
+    checkpoint = write_tiny_checkpoint(encoder, folder / "checkpoint")
+    export_bundle(checkpoint, folder / "bundle", ExportConfig(), [["Ada", "near", "Oslo"]])
     return folder / "bundle"
 
 

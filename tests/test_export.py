@@ -9,6 +9,7 @@ import pytest
 
 from export.hub import unpack
 from export.pyfunc import texts_of
+from export.quantize import to_int8
 from export.report import Report
 from export.triton import write_repository
 from export.verify import CONTRACT
@@ -97,6 +98,12 @@ def test_texts_of_what_mlflow_passes() -> None:
         texts_of(pd.DataFrame({"a": ["x"], "b": ["y"]}))
     with pytest.raises(ValueError, match="strings"):
         texts_of([1])
+
+
+def test_int8_leaves_small_weights_alone(tiny_encoder: str, tmp_path: Path) -> None:
+    bundle = make_bundle(tiny_encoder, tmp_path)
+    to_int8(bundle / "table.onnx", tmp_path / "small.onnx")
+    assert (tmp_path / "small.onnx").read_bytes() == (bundle / "table.onnx").read_bytes(), "nothing in it is large"
 
 
 def test_a_triton_repository_is_what_triton_publishes(tiny_encoder: str, tmp_path: Path) -> None:

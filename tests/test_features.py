@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tablert_dist.features import SubwordFeatures, WordFeatures
+from tablert_dist.features import KeptFeatures, SubwordFeatures, WordFeatures
 from tablert_dist.model.encoder import WordEncoder, load_encoder
 
 CPU = torch.device("cpu")
@@ -18,7 +18,7 @@ def test_kept_vectors_are_the_encoders(tiny_encoder: str, tmp_path: Path, monkey
     parts = load_encoder(tiny_encoder)
     encoder = WordEncoder(parts.transformer, frozen=True)
     source = SubwordFeatures(parts.tokenizer.encode(SENTENCES), parts.pad_id)
-    kept = WordFeatures(encoder, source, 100, CPU, tmp_path / "features")
+    kept = WordFeatures(encoder, source, 100, CPU, KeptFeatures(encoder, tmp_path / "features"))
     words, mask = kept.inputs([2, 0], CPU)
     assert mask.tolist() == [[True] * 5, [True, True, False, False, False]]
     for row, index in enumerate((2, 0)):
@@ -28,7 +28,7 @@ def test_kept_vectors_are_the_encoders(tiny_encoder: str, tmp_path: Path, monkey
     assert len(files) == 1, "written whole, nothing left over"
     with monkeypatch.context() as patch:
         patch.setattr(encoder, "forward", lambda *_: pytest.fail("the encoder ran again"))
-        again = WordFeatures(encoder, source, 100, CPU, tmp_path / "features")
+        again = WordFeatures(encoder, source, 100, CPU, KeptFeatures(encoder, tmp_path / "features"))
     assert torch.equal(again.inputs([2, 0], CPU)[0], words)
 
 
@@ -36,9 +36,11 @@ def test_other_weights_or_sentences_have_another_file(tiny_encoder: str, tmp_pat
     parts = load_encoder(tiny_encoder)
     encoder = WordEncoder(parts.transformer, frozen=True)
     source = SubwordFeatures(parts.tokenizer.encode(SENTENCES), parts.pad_id)
-    WordFeatures(encoder, source, 100, CPU, tmp_path)
-    WordFeatures(encoder, SubwordFeatures(parts.tokenizer.encode(SENTENCES[:2]), 0), 100, CPU, tmp_path)
+    WordFeatures(encoder, source, 100, CPU, KeptFeatures(encoder, tmp_path))
+    WordFeatures(
+        encoder, SubwordFeatures(parts.tokenizer.encode(SENTENCES[:2]), 0), 100, CPU, KeptFeatures(encoder, tmp_path)
+    )
     with torch.no_grad():
         next(encoder.parameters()).mul_(2)
-    WordFeatures(encoder, source, 100, CPU, tmp_path)
+    WordFeatures(encoder, source, 100, CPU, KeptFeatures(encoder, tmp_path))
     assert len(list(tmp_path.iterdir())) == 3

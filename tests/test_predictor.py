@@ -19,33 +19,16 @@ from hypothesis import strategies as st
 from export.graph import VerificationError, export_bundle
 from export.verify import verify
 from tablert_dist.checkpoint import load_checkpoint, save_checkpoint
-from tablert_dist.config import ExportConfig, PredictConfig, load_config, public_config
+from tablert_dist.config import ExportConfig, PredictConfig
 from tablert_dist.errors import InputError
-from tablert_dist.model import build_model
-from tablert_dist.model.encoder import load_encoder
 from tablert_dist.predictor import Predictor
-from tablert_dist.tables import TagSet
 from tablert_dist.text import split_words
-from tests.tiny import SCHEMA, WORDS
+from tests.tiny import WORDS, write_tiny_checkpoint
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model whose random weights are scaled up, so that it finds many entities and relations."""
-    from tablert_dist.checkpoint import ModelCard
-
-    config = load_config(None, {"model.encoder": tiny_encoder, "model.hidden": [16, 8], "model.none_bias": 0.0})
-    torch.manual_seed(4)
-    parts = load_encoder(tiny_encoder)
-    model = build_model(config.model, parts, TagSet(SCHEMA)).eval()
-    with torch.no_grad():
-        for name, weight in model.head.named_parameters():
-            weight.mul_(1.0 if name.startswith("entity") else 2.5)
-    folder = tmp_path_factory.mktemp("run") / "epoch_001"
-    save_checkpoint(
-        folder, model, ModelCard(public_config(config), SCHEMA, parts.tokenizer, parts.pad_id, {"epoch": 1})
-    )
-    return folder
+    return write_tiny_checkpoint(tiny_encoder, tmp_path_factory.mktemp("run") / "epoch_001")
 
 
 SENTENCES = [WORDS[:n] for n in (1, 2, 5, 12)] + [["at"], ["Ada", "near", "Oslo", "."] * 6]

@@ -29,7 +29,7 @@ from tablert_dist.render.rows import Arc, Card, Mark, Row, Status, visible
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.scoring import count
 from tablert_dist.tables import TagSet
-from tests.tiny import SCHEMA, WORDS, sentences, tiny_records
+from tests.tiny import SCHEMA, WORDS, sentences, tiny_records, write_tiny_checkpoint
 
 HOSTILE = [
     "<script>alert(1)</script> & \"Ada\" 'Bo'",
@@ -93,26 +93,7 @@ def result(text: str, *entities: tuple[int, int, str], relations: tuple[tuple[in
 
 @pytest.fixture(scope="module")
 def checkpoint(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with random weights, scaled up so that it finds entities and relations."""
-    import torch
-
-    from tablert_dist.checkpoint import ModelCard, save_checkpoint
-    from tablert_dist.config import load_config, public_config
-    from tablert_dist.model import build_model
-    from tablert_dist.model.encoder import load_encoder
-
-    config = load_config(None, {"model.encoder": tiny_encoder, "model.hidden": [16, 8], "model.none_bias": 0.0})
-    torch.manual_seed(4)
-    parts = load_encoder(tiny_encoder)
-    model = build_model(config.model, parts, TagSet(SCHEMA)).eval()
-    with torch.no_grad():
-        for name, weight in model.head.named_parameters():
-            weight.mul_(1.0 if name.startswith("entity") else 2.5)
-    folder = tmp_path_factory.mktemp("render") / "model"
-    save_checkpoint(
-        folder, model, ModelCard(public_config(config), SCHEMA, parts.tokenizer, parts.pad_id, {"epoch": 1})
-    )
-    return folder
+    return write_tiny_checkpoint(tiny_encoder, tmp_path_factory.mktemp("render") / "model")
 
 
 @pytest.fixture(scope="module")

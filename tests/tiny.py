@@ -47,6 +47,28 @@ def write_tiny_encoder(folder: Path, limit: int = 64) -> Path:
     return folder
 
 
+def write_tiny_checkpoint(encoder: str, folder: Path) -> Path:
+    """A tiny model whose random weights are scaled up, so that it finds many entities and relations."""
+    import torch
+
+    from tablert_dist.checkpoint import ModelCard, save_checkpoint
+    from tablert_dist.config import load_config, public_config
+    from tablert_dist.model import build_model
+    from tablert_dist.model.encoder import load_encoder
+    from tablert_dist.tables import TagSet
+
+    config = load_config(None, {"model.encoder": encoder, "model.hidden": [16, 8], "model.none_bias": 0.0})
+    torch.manual_seed(4)
+    parts = load_encoder(encoder)
+    model = build_model(config.model, parts, TagSet(SCHEMA)).eval()
+    with torch.no_grad():
+        for name, weight in model.head.named_parameters():
+            weight.mul_(1.0 if name.startswith("entity") else 2.5)
+    card = ModelCard(public_config(config), SCHEMA, parts.tokenizer, parts.pad_id, {"epoch": 1})
+    save_checkpoint(folder, model, card)
+    return folder
+
+
 @st.composite
 def sentences(draw: st.DrawFn, schema: Schema = SCHEMA, max_words: int = 12) -> Sentence:
     """Sentences that a table can hold: no overlap, one relation a pair, none of an entity with itself."""

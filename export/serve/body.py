@@ -33,7 +33,7 @@ class ExtractRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    text: str = Field("", description="One text, read as one sentence.")
+    text: str = Field("", description="One text, of any length.")
     # FailFast: a body of a million wrong items must not make a million errors.
     texts: Annotated[list[str], FailFast()] = Field([], description="Several texts.")
     words: Annotated[list[Annotated[list[str], FailFast()]], FailFast()] = Field(

@@ -17,7 +17,6 @@ from export.serve.metrics import Metrics
 from tablert_dist.config import Config, PredictConfig
 from tablert_dist.errors import InputError
 from tablert_dist.predictor import Predictor
-from tablert_dist.schema import Schema
 
 log = logging.getLogger(__name__)
 WATCH_SECONDS = 1.0
@@ -48,10 +47,9 @@ class Model:
         predictor.predict([_PROBE])
         manifest = (folder / MANIFEST).read_bytes()
         tree = json.loads(manifest)
-        schema = Schema.from_json(json.loads((folder / "schema.json").read_text(encoding="utf-8")))
         named = ("format", "opset", "precision", "subword_limit", "versions")
         model = {"id": hashlib.sha256(manifest).hexdigest()[:12], **{key: tree[key] for key in named if key in tree}}
-        return Model(folder, predictor, {**schema.to_json(), "model": model})
+        return Model(folder, predictor, {**predictor.tags.schema.to_json(), "model": model})
 
     def run(self, items: list[Item]) -> list[dict[str, Any]]:
         """Extractions as JSON, in the items' order."""

@@ -27,12 +27,13 @@ def command(config: Config, steps: int, as_json: bool) -> None:
     from tablert_dist.batching import training_batches
     from tablert_dist.loop import evaluate, make_optimizer
     from tablert_dist.stages import Stopwatch, timed_step
-    from tablert_dist.train.worker import choose_place, prepare
+    from tablert_dist.train.worker import choose_place, examples_of, prepare
 
     place = choose_place(config)
-    prepared = prepare(config, config.train.seeds[0], place)
-    model, train = prepared.model, prepared.splits["train"]
-    optimizer = make_optimizer(model.head if model.encoder.frozen else model, model, config.optim, place.device)
+    prepared = prepare(config, config.train.seeds[0])
+    splits = examples_of(prepared, config, place)
+    model, train = prepared.model, splits["train"]
+    optimizer = make_optimizer(model.trainable, model, config.optim, place.device)
     batches: list[list[int]] = []
     while len(batches) < steps + 3:
         batches += training_batches(
@@ -47,7 +48,7 @@ def command(config: Config, steps: int, as_json: bool) -> None:
         timed_step(model, train, batch, prepared.tags, optimizer, config.optim.clip_norm, watch)
         sentences += len(batch)
     total = sum(watch.seconds.values())
-    read = prepared.splits.get("dev", train)
+    read = splits.get("dev", train)
     started = time.perf_counter()
     evaluate(model, read, prepared.tags, config.train.eval_cells, place)
     result = {

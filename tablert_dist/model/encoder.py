@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError
-from tablert_dist.model.gemm import speed_up
+from tablert_dist.model.gemm import eager_on_cpu, speed_up
 from tablert_dist.model.packing import enable_packing, packed_states
 from tablert_dist.places import PACKAGE, locate
 
@@ -58,10 +58,8 @@ class WordEncoder(nn.Module):
 
     def forward(self, input_ids_BS: Tensor, attention_mask_BS: Tensor, word_subwords_BNP: Tensor) -> Tensor:
         """[B, N, H]. On a CPU without padding, as one row, where the encoder can (model/packing.py)."""
-        one_graph = torch.compiler.is_exporting() or torch.compiler.is_compiling()
-        packed = self.packs and input_ids_BS.device.type == "cpu" and not one_graph
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            if packed:
+            if self.packs and eager_on_cpu(input_ids_BS):
                 return self._packed(input_ids_BS, attention_mask_BS, word_subwords_BNP)
             states = self.transformer(input_ids=input_ids_BS, attention_mask=attention_mask_BS).last_hidden_state
         return pool_words(states, word_subwords_BNP)

@@ -27,6 +27,11 @@ def onednn_is_faster() -> bool:
     return not intel and _works()
 
 
+def eager_on_cpu(x: Tensor) -> bool:
+    """Whether Python may look at values: not while a graph is traced, where only shapes are known, nor on a GPU."""
+    return x.device.type == "cpu" and not (torch.compiler.is_exporting() or torch.compiler.is_compiling())
+
+
 def spare_rows(rows: int) -> int:
     """Rows to add to a product of so many, 0 … 15: oneDNN compiles a kernel for every new size and keeps the last 1024.
 
@@ -60,11 +65,9 @@ def speed_up(module: nn.Module) -> None:
 
 def _usable(x: Tensor, weight: Tensor) -> bool:
     return (
-        x.device.type == "cpu"
+        eager_on_cpu(x)
         and x.dtype == weight.dtype == torch.float32
         and x.numel() > 0
-        and not torch.compiler.is_exporting()
-        and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
         and onednn_is_faster()
     )

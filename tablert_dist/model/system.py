@@ -18,6 +18,11 @@ class TableModel(nn.Module):
         self.encoder = encoder
         self.head = head
 
+    @property
+    def trainable(self) -> nn.Module:
+        """What a training updates, and its features are the inputs of: the head alone where the encoder is frozen."""
+        return self.head if self.encoder.frozen else self
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor, word_subwords: Tensor) -> tuple[Tensor, Tensor]:
         """`entity_logits` [B, N, E] and `relation_logits` [B, N, N, R] (cells i > j unspecified)."""
         words = self.encoder(input_ids, attention_mask, word_subwords)

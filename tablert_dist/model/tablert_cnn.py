@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from tablert_dist.model.gemm import eager_on_cpu
 from tablert_dist.model.pair_conv import PairConv, spread
 from tablert_dist.model.strips import hidden_rows, table_logits
 from tablert_dist.model.tap_conv import TapConv
@@ -55,11 +56,8 @@ class TableHead(nn.Module):
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Entity logits [B, N, E] and relation logits [B, N, N, R]; `mask` is 1 at words. Padding is unspecified."""
-        one_graph = torch.compiler.is_exporting() or torch.compiler.is_compiling()
-        if words_BNH.device.type == "cpu" and not one_graph:
-            table = self.by_sentence(words_BNH, mask_BN)
-        else:
-            table = self.batched(words_BNH, mask_BN)
+        way = self.by_sentence if eager_on_cpu(words_BNH) else self.batched
+        table = way(words_BNH, mask_BN)
         diagonal = torch.diagonal(table, dim1=1, dim2=2).transpose(1, 2)
         return self.entity(diagonal), table
 
@@ -73,14 +71,9 @@ class TableHead(nn.Module):
         if self.last is None:
             return table
         cells = (mask_BN[:, :, None] & mask_BN[:, None, :])[..., None].to(table.dtype)
-        keep = self._keep(words_BNH.shape[0], self.pair.channels, words_BNH)
-        table = F.relu(table) * (cells if keep is None else cells * keep[:, None, None])
-        for layer in self.middle:
-            table = layer(table.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-            keep = self._keep(words_BNH.shape[0], table.shape[3], words_BNH)
-            table = F.relu(table) * (cells if keep is None else cells * keep[:, None, None])
-        logits: Tensor = self.last(table)
-        return logits
+        keeps = [self._keep(words_BNH.shape[0], channels, words_BNH) for channels in self.hidden]
+        factors = [cells if keep is None else cells * keep[:, None, None] for keep in keeps]
+        return self._upper_layers(F.relu(table) * factors[0], factors[1:])
 
     def by_sentence(self, words_BNH: Tensor, mask_BN: Tensor) -> Tensor:
         """Relation logits, each sentence's own table alone; zeros beyond."""
@@ -105,22 +98,22 @@ class TableHead(nn.Module):
             table = spread(row_NKC[None], column_NKC[None], row_NKC.new_ones(1, len(row_NKC)), self.pair.bias)
             if self.last is None:
                 return table[0]
-            return self._upper_layers(F.relu(table) * (1.0 if keeps[0] is None else keeps[0]), keeps[1:])[0]
+            factors = [1.0 if keep is None else keep for keep in keeps]
+            return self._upper_layers(F.relu(table) * factors[0], factors[1:])[0]
         # Without gradients in slabs of rows, so that memory grows with N and not with N².
         halo = (len(self.middle) + 1) * (self.pair.kernel_size // 2)
         logits = row_NKC.new_zeros(len(row_NKC), len(row_NKC), self.last.outputs)
         for start, end, above, first, cells in hidden_rows(row_NKC, column_NKC, self.pair.bias, halo):
-            found = self._upper_layers(cells[None], [None] * len(self.middle))[0]
+            found = self._upper_layers(cells[None], [1.0] * len(self.middle))[0]
             logits[start:end, first:] = found[above : above + end - start]
         return logits
 
-    def _upper_layers(self, table_BNNC: Tensor, keeps: Sequence[Tensor | None]) -> Tensor:
-        """The layers above the first, on tables without cells outside the sentence."""
+    def _upper_layers(self, table_BNNC: Tensor, factors: Sequence[Tensor | float]) -> Tensor:
+        """The layers above the first. `factors` follow the ReLUs: channel dropout, zeros outside a sentence."""
         assert self.last is not None
         table = table_BNNC
-        for layer, keep in zip(self.middle, keeps, strict=True):
-            table = layer(table.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-            table = F.relu(table) * (1.0 if keep is None else keep)
+        for layer, factor in zip(self.middle, factors, strict=True):
+            table = F.relu(layer(table.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)) * factor
         logits: Tensor = self.last(table)
         return logits
 

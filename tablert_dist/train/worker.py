@@ -16,7 +16,7 @@ from tablert_dist.allocator import keep_pages
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
-from tablert_dist.features import Features, SubwordFeatures, WordFeatures
+from tablert_dist.features import Features, KeptFeatures, SubwordFeatures, WordFeatures
 from tablert_dist.loop import Examples, Place, Progress, evaluate, train_epochs
 from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import EncoderParts, load_encoder
@@ -51,18 +51,13 @@ def run_worker(
     """Train `job` from its newest checkpoint, if it has one, to its end; the result as in `result.json`."""
     tracker = tracker or NullTracker()
     config = effective(job.config)
-    history: list[dict[str, float]] = []
-    state: dict[str, Any] | None = None
-
-    def load(model: TableModel, tags: TagSet) -> None:
-        nonlocal history, state
-        if job.init_from:
-            start_from(model, job.init_from, tags)
-        history, state = _resume(job.folder, model)
-
+    prepared = prepare(config, job.seed)
+    model, tags = prepared.model, prepared.tags
+    if job.init_from:
+        start_from(model, job.init_from, tags)
+    history, state = _resume(job.folder, model)
     # Beside the trials of a search, or the seeds of a training: what one of them has computed serves the others.
-    prepared = prepare(config, job.seed, place, load, job.folder.parent / runs.FEATURES)
-    model, tags, splits = prepared.model, prepared.tags, prepared.splits
+    splits = examples_of(prepared, config, place, job.folder.parent / runs.FEATURES)
     session = Session(job, config, prepared.corpus, model, prepared.parts, place, tracker)
     for epoch in train_epochs(
         model,
@@ -99,31 +94,32 @@ class Prepared:
     tags: TagSet
     parts: EncoderParts
     model: TableModel
-    splits: dict[str, Examples]
 
 
-def prepare(
-    config: Config,
-    seed: int,
-    place: Place,
-    load: Callable[[TableModel, TagSet], None] | None = None,
-    cache: Path | None = None,
-) -> Prepared:
-    """Data, encoder and model, its head drawn from `seed`; `load` may put other weights in before features are kept."""
+def prepare(config: Config, seed: int) -> Prepared:
+    """Data, encoder and model, its head drawn from `seed`."""
     keep_pages()
     corpus = load_corpus(config.data)
     tags = TagSet(corpus.schema)
     torch.manual_seed(seed)
     parts = load_encoder(config.model.encoder, config.model.layer)
     corpus = drop_overflow(corpus, parts, config)
-    model = build_model(config.model, parts, tags)
-    if load:
-        load(model, tags)
-    model.to(place.device)
-    splits = {
-        name: _examples(sentences, model, parts, config, place, cache) for name, sentences in corpus.splits.items()
-    }
-    return Prepared(corpus, tags, parts, model, splits)
+    return Prepared(corpus, tags, parts, build_model(config.model, parts, tags))
+
+
+def examples_of(prepared: Prepared, config: Config, place: Place, cache: Path | None = None) -> dict[str, Examples]:
+    """Each split as the inputs of what is trained, the model moved to its device. A frozen encoder's are computed now,
+    with the weights that it has now, and kept in the folder `cache` where there is one."""
+    model, parts = prepared.model.to(place.device), prepared.parts
+    kept = KeptFeatures(model.encoder, cache) if model.encoder.frozen and cache else None
+    found = {}
+    for name, sentences in prepared.corpus.splits.items():
+        subwords = SubwordFeatures(parts.tokenizer.encode([s.words for s in sentences]), parts.pad_id)
+        features: Features = subwords
+        if model.encoder.frozen:
+            features = WordFeatures(model.encoder, subwords, config.train.eval_cells, place.device, kept)
+        found[name] = Examples(sentences, features)
+    return found
 
 
 def effective(config: Config) -> Config:
@@ -141,16 +137,6 @@ def start_from(model: TableModel, folder: Path, tags: TagSet) -> None:
             f"checkpoint {folder} was trained on another schema: {card.schema.to_json()} against {tags.schema.to_json()}"
         )
     ckpt.load_weights(model, folder)
-
-
-def _examples(
-    sentences: Any, model: TableModel, parts: EncoderParts, config: Config, place: Place, cache: Path | None
-) -> Examples:
-    subwords = SubwordFeatures(parts.tokenizer.encode([s.words for s in sentences]), parts.pad_id)
-    features: Features = subwords
-    if model.encoder.frozen:
-        features = WordFeatures(model.encoder, subwords, config.train.eval_cells, place.device, cache)
-    return Examples(sentences, features)
 
 
 def _resume(folder: Path, model: TableModel) -> tuple[list[dict[str, float]], dict[str, Any] | None]:

@@ -1,0 +1,74 @@
+"""The ways to compute one training step on a CPU, in turns on the same batches: padded or packed, MKL or oneDNN, sizes."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import click
+import torch
+
+from bench.parts import bench_config, model_and_examples
+from bench.timing import report
+from tablert_dist.allocator import keep_pages
+from tablert_dist.batching import training_batches
+from tablert_dist.loop import Place, backward, make_optimizer
+from tablert_dist.model import TableModel, gemm, packing, pair_conv
+
+SKIPPED = 3
+
+
+@dataclass(frozen=True)
+class Way:
+    """`step`: rows are filled up to a multiple of it; 1 leaves them."""
+
+    packed: bool
+    onednn: bool
+    step: int = 1
+
+    def choose(self, model: TableModel) -> None:
+        """Make the package compute this way from now on."""
+        model.encoder.packs = self.packed
+        gemm.onednn_is_faster = lambda: self.onednn  # type: ignore[assignment]
+        packing.spare_rows = pair_conv.spare_rows = lambda rows: -rows % self.step  # type: ignore[assignment]
+
+
+WAYS = {
+    "padded_mkl": Way(False, False),
+    "packed_mkl": Way(True, False),
+    "packed_onednn": Way(True, True),
+    "packed_onednn_16": Way(True, True, 16),
+    "packed_onednn_32": Way(True, True, 32),
+}
+
+
+@click.command()
+@click.option("--batches", default=40, show_default=True)
+def main(batches: int) -> None:
+    """`ratio` is padded with MKL over what is built in. Kernels of new sizes are compiled as in training."""
+    if not gemm._works():
+        raise click.ClickException("this torch has no oneDNN")
+    keep_pages()
+    config = bench_config()
+    model, train, tags = model_and_examples(config, "packaged")
+    model.train()
+    optimizer = make_optimizer(model, model, config.optim, Place().device)
+    times: dict[str, list[float]] = {name: [] for name in WAYS}
+    for batch in training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[: batches + SKIPPED]:
+        for name, way in WAYS.items():
+            way.choose(model)
+            started = time.perf_counter()
+            backward(model, train, batch, tags, grouped=not way.packed)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            times[name].append(time.perf_counter() - started)
+    medians = {name: statistics.median(found[SKIPPED:]) for name, found in times.items()}
+    slow, fast = medians["padded_mkl"], medians["packed_onednn_16"]
+    steps = {f"{name}_ms": round(1000 * seconds, 1) for name, seconds in medians.items()}
+    report("ways", {"ratio": round(slow / fast, 2), "slow_s": round(slow, 4), "fast_s": round(fast, 4), **steps})
+
+
+if __name__ == "__main__":
+    main()
