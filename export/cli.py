@@ -60,12 +60,13 @@ def main(
     from tablert_dist.checkpoint import read_card
     from tablert_dist.config import with_overrides
     from tablert_dist.data.splits import read_file
+    from tablert_dist.train.finished import checkpoint_of
 
     if precision:
         config = with_overrides(config, {"export.precision": precision})
     with tempfile.TemporaryDirectory() as scratch:
         source = checkpoint or (
-            _of_run(config, run_name) if run_name else _of_registry(config, str(model), Path(scratch))
+            checkpoint_of(config, run_name) if run_name else _of_registry(config, str(model), Path(scratch))
         )
         try:
             gold = read_file(verify_data, read_card(source).schema, config.data.overlap) if verify_data else None
@@ -87,26 +88,6 @@ def main(
     if zipped:
         click.echo(f"zip: {pack(out, packed)}")
     click.echo(f"next: echo 'Some text .' | tablert predict --model {out}")
-
-
-def _of_run(config: Any, name: str) -> Path:
-    from tablert_dist.errors import InputError
-    from tablert_dist.train import runs
-
-    record = runs.find_run(config, name)
-    folder = runs.storage_root(config) / name
-    if record["kind"] == "tune":
-        result = folder / "result.json"
-        if not result.is_file():
-            raise InputError(f"the search '{name}' is not finished; go on with it by tablert tune --resume {name}")
-        import json
-
-        return Path(json.loads(result.read_text(encoding="utf-8"))["checkpoint"])
-    if record["status"] != "finished":
-        raise InputError(f"the training '{name}' is not finished; go on with it by tablert train --resume {name}")
-    from tablert_dist.train.fit import FitResult
-
-    return Path(FitResult(name, folder, record["results"]).best["checkpoint"])
 
 
 def _of_registry(config: Any, model: str, scratch: Path) -> Path:

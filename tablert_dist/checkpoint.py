@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import shutil
@@ -17,7 +19,7 @@ from torch import nn
 from tablert_dist import __version__
 from tablert_dist.config import ModelConfig, PredictConfig
 from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, RunError
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import WordEncoder, build_encoder
 from tablert_dist.model.engine import TorchEngine
@@ -44,17 +46,38 @@ class ModelCard:
 def save_checkpoint(folder: Path, model: TableModel, card: ModelCard, trainer: Mapping[str, Any] | None = None) -> None:
     """Write the folder whole or not at all; an older one of that name is replaced.
 
-    `trainer` (epoch and optimiser state) makes it one that training can go on from.
+    `trainer` (epoch and optimiser state) makes it one that training can go on from. Raises RunError where the disk is
+    full, with what was written so far removed.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.parent / f".{folder.name}.part"
     shutil.rmtree(part, ignore_errors=True)
+    try:
+        _write(part, model, card, trainer)
+    except Exception as error:
+        # safetensors and torch.save wrap the system's error in their own, so the disk is asked.
+        full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or "No space left" in str(error)
+        needed = sum(f.stat().st_size for f in part.rglob("*") if f.is_file()) if part.exists() else 0
+        shutil.rmtree(part, ignore_errors=True)
+        if not full and shutil.disk_usage(folder.parent).free > needed:
+            raise
+        free = shutil.disk_usage(folder.parent).free
+        raise RunError(
+            f"checkpoint {folder} cannot be written: the disk is full ({free / 1e6:.0f} MB free); the older checkpoints "
+            f"there are whole: make room and go on with --resume"
+        ) from error
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    _sync(folder.parent)
+
+
+def _write(part: Path, model: TableModel, card: ModelCard, trainer: Mapping[str, Any] | None) -> None:
     (part / "encoder").mkdir(parents=True)
     save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, part / WEIGHTS)
     model.encoder.transformer.config.save_pretrained(part / "encoder")  # type: ignore[union-attr, operator]
     (part / "tokenizer.json").write_text(card.tokenizer.to_json(), encoding="utf-8")
     if trainer is not None:
         torch.save(dict(trainer), part / TRAINER)
+    files = sorted(p for p in part.rglob("*") if p.is_file())
     meta = {
         "format": 1,
         "version": __version__,
@@ -63,14 +86,30 @@ def save_checkpoint(folder: Path, model: TableModel, card: ModelCard, trainer: M
         "subword_limit": card.tokenizer.limit,
         "pad_id": card.pad_id,
         "notes": dict(card.notes),
+        "files": {p.relative_to(part).as_posix(): _sha256(p) for p in files},
     }
     (part / META).write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
-    for file in part.rglob("*"):
-        if file.is_file():
-            _sync(file)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-    _sync(folder.parent)
+    for file in (*files, part / META):
+        _sync(file)
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with the folder's files, or None: each has the sha256 that was written when it was saved.
+
+    A missing trainer's state is no damage: it is removed when it is no longer needed.
+    """
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return f"{META} cannot be read ({error})"
+    for name, digest in meta.get("files", {}).items():
+        path = folder / name
+        if not path.is_file():
+            if name != TRAINER:
+                return f"{name} is missing"
+        elif _sha256(path) != digest:
+            return f"{name} ({path.stat().st_size} bytes) is not what was saved"
+    return None
 
 
 def load_checkpoint(folder: Path, device: str = "cpu") -> tuple[TableModel, ModelCard]:
@@ -133,6 +172,11 @@ def load_predictor(folder: Path, config: PredictConfig) -> Predictor:
         torch.set_num_threads(config.threads)
     model, card = load_checkpoint(folder, device)
     return Predictor(TorchEngine(model), card.tokenizer, TagSet(card.schema), card.pad_id, config)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -39,10 +39,12 @@ class Shape:
     workers: int
     cpus: float
     gpus: float
+    most: int | None = None
+    """Workers that an elastic training grows to; `workers` is then the least that it runs with."""
 
     def __str__(self) -> str:
         gpus = f" and {self.gpus:g} GPU" if self.gpus else ""
-        return f"{self.workers} × {self.cpus:g} CPU{gpus}"
+        return f"{self.workers}{f' to {self.most}' if self.most else ''} × {self.cpus:g} CPU{gpus}"
 
 
 def connect(config: Config, show_workers: bool) -> Any:
@@ -92,14 +94,17 @@ def _no_cluster_here() -> bool:
 
 def shape_of(config: Config, resources: dict[str, float], trials: bool) -> Shape:
     """Workers and what each gets. CPUs unset: 1 for a trial of a search, an even share of the cluster for a training."""
-    workers = max(1, config.cluster.num_workers)
+    wanted = config.cluster.num_workers
+    workers, most = (max(1, wanted), None) if isinstance(wanted, int) else wanted
+    if trials and most:
+        raise InputError(f"cluster.num_workers = [{workers}, {most}]: a trial of a search has a fixed number; give one")
     gpus = config.cluster.gpus_per_worker
     if gpus is None:
         gpus = 1.0 if config.train.device != "cpu" and resources.get("GPU", 0) >= 1 else 0.0
     cpus = config.cluster.cpus_per_worker
     if cpus is None:
-        cpus = 1.0 if trials or gpus else max(1.0, resources.get("CPU", 1.0) // workers)
-    return Shape(workers, cpus, gpus)
+        cpus = 1.0 if trials or gpus else max(1.0, resources.get("CPU", 1.0) // (most or workers))
+    return Shape(workers, cpus, gpus, most)
 
 
 def room_for(shape: Shape, resources: dict[str, float], max_workers: int | None) -> int:

@@ -18,7 +18,7 @@ LAYERS = [
     {"tablert_dist.data", "tablert_dist.tables", "tablert_dist.batching"},
     {"tablert_dist.encoding", "tablert_dist.decoding", "tablert_dist.scoring"},
     {"tablert_dist.extraction", "tablert_dist.text"},
-    {"tablert_dist.predictor", "tablert_dist.tracking", "tablert_dist.allocator"},
+    {"tablert_dist.predictor", "tablert_dist.tracking", "tablert_dist.allocator", "tablert_dist.remote"},
     {"tablert_dist.render", "tablert_dist.lines"},
     {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features"},
     {"tablert_dist.checkpoint", "tablert_dist.parallel"},

@@ -15,7 +15,7 @@ from tablert_dist.cluster import Shape, room_for, shape_of
 from tablert_dist.config import Config, load_config
 from tablert_dist.errors import InputError
 from tablert_dist.train import runs
-from tablert_dist.train.fit import FitResult
+from tablert_dist.train.finished import FitResult
 from tablert_dist.train.session import Job, read_result
 from tablert_dist.train.worker import choose_place, run_worker
 from tests.tiny import tiny_records, write_corpus
@@ -36,17 +36,45 @@ def changed(config: Config, **values: Any) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update=values)})
 
 
-def test_the_optimiser_state_is_in_the_newest_checkpoint_only(config: Config, tmp_path: Path) -> None:
+def test_the_two_newest_checkpoints_hold_the_optimisers_state(config: Config, tmp_path: Path) -> None:
     seen = []
 
     def report(row: dict[str, float]) -> None:
-        seen.append(
-            ([p.parent.name for p in tmp_path.glob("run/epoch_*/trainer.pt")], len(runs.checkpoints(tmp_path / "run")))
-        )
+        states = sorted(p.parent.name for p in tmp_path.glob("run/epoch_*/trainer.pt"))
+        seen.append((states, len(runs.checkpoints(tmp_path / "run"))))
 
     run_worker(Job(config, tmp_path / "run", 1), choose_place(config), report=report)
-    assert [s[0] for s in seen] == [[f"epoch_00{e}"] for e in (1, 2, 3, 4)]
-    assert max(s[1] for s in seen) <= 2, "the best and the newest"
+    assert [s[0] for s in seen] == [[f"epoch_00{e}" for e in pair if e] for pair in ((0, 1), (1, 2), (2, 3), (3, 4))]
+    assert max(s[1] for s in seen) <= 3, "the best and the two newest"
+    assert not list(tmp_path.glob("run/epoch_*/trainer.pt")), "nothing goes on from a finished training"
+    assert len(runs.checkpoints(tmp_path / "run")) <= 2, "the best and the last"
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "trainer.pt", "checkpoint.json", "encoder/config.json"])
+def test_a_checkpoint_cut_off_in_the_middle_is_passed_over(
+    config: Config, tmp_path: Path, file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class InterruptedRunError(Exception):
+        pass
+
+    def stop(row: dict[str, float]) -> None:
+        if row["epoch"] == 3:
+            raise InterruptedRunError
+
+    calm = run_worker(Job(config, tmp_path / "calm", 1), choose_place(config))
+    struck = Job(config, tmp_path / "struck", 1)
+    with pytest.raises(InterruptedRunError):
+        run_worker(struck, choose_place(config), report=stop)
+    cut = tmp_path / "struck" / "epoch_003" / file
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    found = runs.resumable(tmp_path / "struck")
+    assert found is not None and found.name == "epoch_002"
+    assert "epoch_003 is damaged and passed over" in caplog.text and Path(file).name in caplog.text
+    ended = run_worker(struck, choose_place(config))
+    keys = ("epoch", "train/loss", "dev/re_plus_f1")
+    assert [[h[k] for k in keys] for h in calm["history"]] == [[h[k] for k in keys] for h in ended["history"]]
+    weights = [ckpt.load_checkpoint(Path(r["checkpoint"]))[0].state_dict() for r in (calm, ended)]
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(config: Config, tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ class TrainConfig(_Section):
     eval_cells: PositiveInt = 20_000
     """Table cells (words squared, padded) in one batch of evaluation."""
     storage: str | None = None
-    """Folder or URL of the runs. Unset: `./runs`, or `~/tablert_runs` inside a Ray job."""
+    """Folder that every node sees, or URL (`s3://bucket/runs`), of the runs. Unset: `./runs`, or `~/tablert_runs` inside
+    a Ray job."""
 
 
 class TuneConfig(_Section):
@@ -111,11 +112,20 @@ class TuneConfig(_Section):
     """Use only the first so many points of the space; unset: all."""
 
 
+def _rising(value: tuple[int, int]) -> tuple[int, int]:
+    if value[0] > value[1]:
+        raise ValueError("write the smaller number first: [1, 4]")
+    return value
+
+
 class ClusterConfig(_Section):
     """What a run asks of Ray."""
 
-    num_workers: Annotated[int, Field(ge=0)] = 1
-    """DDP ranks in one training; 0 = in this process, without Ray."""
+    num_workers: Annotated[int, Field(ge=0)] | Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_rising)] = 1
+    """DDP ranks in one training; 0 = in this process, without Ray. A pair, `[1, 4]`, is elastic (training, not search):
+    as many of them as the cluster has room for at the time; steps, batches and their order do not depend on it."""
+    resize_seconds: PositiveFloat = 60.0
+    """How often an elastic training looks for room for more workers."""
     cpus_per_worker: PositiveFloat | None = None
     """Unset: 1 in a search, an even share of the cluster's for a training; also the threads of a worker."""
     gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Literal
 
 from tablert_dist import __version__
 from tablert_dist.cluster import Shape, connect, room_for, shape_of
@@ -17,48 +15,17 @@ from tablert_dist.config import Config, public_config, with_overrides
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.places import PACKAGE
-from tablert_dist.scoring import LEVELS, TITLES
 from tablert_dist.tables import TagSet
 from tablert_dist.tracking import JournalTracker, NullTracker, Tracker, begin_run, default_uri
 from tablert_dist.train import runs
 from tablert_dist.train.checks import drop_overflow, table_report
+from tablert_dist.train.finished import FitResult
+from tablert_dist.train.mirror import Mirror
 from tablert_dist.train.ray_train import Printer, TrackingArgs, run_under_ray
 from tablert_dist.train.session import Job, read_result
 from tablert_dist.train.worker import choose_place, effective, run_worker
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """A finished training: its folder, and the result of each seed as in `result.json`."""
-
-    name: str
-    folder: Path
-    results: Sequence[Mapping[str, Any]]
-
-    @property
-    def best(self) -> Mapping[str, Any]:
-        """The seed with the best dev RE+ (the first where there is no dev split)."""
-        return max(self.results, key=lambda r: f1_of(r, "dev", "re_plus") or 0.0)
-
-    def summary(self) -> list[str]:
-        """A line for each split: mean ± standard deviation of the micro F1 in percent, then the protocol."""
-        lines = []
-        for split in self.results[0]["scores"]:
-            parts = []
-            for level in LEVELS:
-                values = [100 * (f1_of(r, split, level) or 0.0) for r in self.results]
-                spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-                parts.append(f"{TITLES[level]} {np.mean(values):.1f}{spread}")
-            lines.append(f"{split}: {'  '.join(parts)}")
-        return lines
-
-
-def f1_of(result: Mapping[str, Any], split: str, level: str) -> float | None:
-    """Micro F1 in 0–1 of a result, or None where the split was not scored."""
-    scored = result["scores"].get(split)
-    return float(scored["scores"][level]["micro"]["f1"]) if scored else None
 
 
 def fit(
@@ -75,6 +42,7 @@ def fit(
     not allow it.
     """
     config = runs.with_storage(absolute_data(config))
+    tracking_args(config, "", None)
     corpus = check(config, say)
     if init_from is not None:
         check_init(init_from, corpus)
@@ -85,9 +53,9 @@ def fit(
         room_for(ray_shape, ray.cluster_resources(), config.cluster.max_workers)
     name = name or runs.new_name("train")
     folder, record = runs.open_run(config, name, resume, "train")
-    say(f"run {name} in {folder}")
+    say(f"run {name} in {runs.remote_root(config) or folder.parent}/{name}")
     results = train_seeds(config, folder, corpus, ray_shape, init_from, parent)
-    runs.write_json(folder / runs.RECORD, {**record, "results": results, "status": "finished"})
+    runs.write_record(config, folder, {**record, "results": results, "status": "finished"})
     runs.drop_features(folder)
     return FitResult(name, folder, results)
 
@@ -102,25 +70,62 @@ def train_seeds(
 ) -> list[dict[str, Any]]:
     """Train every seed in a folder of its own, under Ray where a shape is given; seeds that are finished are read."""
     results = []
+    remote = runs.remote_root(config)
     for seed in config.train.seeds:
-        job = Job(config, folder / f"seed-{seed}", seed, init_from)
+        copy = remote / folder.relative_to(runs.storage_root(config)).as_posix() / f"seed-{seed}" if remote else None
+        job = Job(config, folder / f"seed-{seed}", seed, init_from, remote=copy)
+        if copy:
+            Mirror(job.folder, copy).pull_files()
         done = read_result(job.folder)
-        results.append(
-            done if done is not None else _train_one(job, corpus, shape, f"{folder.name}/seed-{seed}", parent)
-        )
+        if done is None:
+            done = _train_one(job, corpus, shape, f"{folder.name}/seed-{seed}", parent)
+        if copy:
+            Mirror(job.folder, copy).pull_checkpoint(Path(done["checkpoint"]).name)
+        results.append(done)
     return results
 
 
 def _train_one(job: Job, corpus: Corpus, shape: Shape | None, name: str, parent: str | None) -> dict[str, Any]:
     tracking = tracking_args(job.config, name, parent)
-    tracker: Tracker = NullTracker()
-    if tracking:
-        tracker = open_tracker(job, tracking, corpus.name, corpus.hash)
-    with tracker:
-        if shape:
-            return run_under_ray(job, shape, tracking)
-        show = Printer(job.config.train.epochs)
-        return run_worker(job, choose_place(job.config), tracker, show.epoch, show.step)
+    if shape is None:
+        if job.remote:
+            Mirror(job.folder, job.remote).pull()
+        tracker: Tracker = open_tracker(job, tracking, corpus.name, corpus.hash) if tracking else NullTracker()
+        with tracker:
+            show = Printer(job.config.train.epochs)
+            return run_worker(job, choose_place(job.config), tracker, show.epoch, show.step, corpus)
+    import ray
+
+    # Rank 0 goes on with the journal, on another node perhaps, so nobody else has it open meanwhile.
+    with tracked(job, tracking, corpus):
+        return run_under_ray(job, shape, tracking, corpus=ray.put(corpus))
+
+
+@contextmanager
+def tracked(job: Job, tracking: TrackingArgs | None, corpus: Corpus) -> Iterator[None]:
+    """Begin the run's journal, leave it to the workers, and write how they ended."""
+    if tracking is None:
+        yield
+        return
+    mirror = Mirror(job.folder, job.remote) if job.remote else None
+    if mirror:
+        mirror.pull_files()
+    open_tracker(job, tracking, corpus.name, corpus.hash).close(None, timeout=0.5)
+    if mirror:
+        mirror.push_files()
+    status: Literal["FINISHED", "FAILED", "KILLED"] = "KILLED"
+    try:
+        yield
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        if mirror:
+            mirror.pull_files()
+        open_tracker(job, tracking, corpus.name, corpus.hash).close(status)
+        if mirror:
+            mirror.push_files()
 
 
 def absolute_data(config: Config) -> Config:
@@ -167,6 +172,11 @@ def tracking_args(config: Config, name: str, parent: str | None) -> TrackingArgs
     """How this run reaches MLflow, or None where tracking is off."""
     if not config.tracking.enabled:
         return None
+    if runs.remote_root(config) and not config.tracking.uri:
+        raise InputError(
+            "train.storage is a URL, where no SQLite file can lie: give an MLflow server with --set "
+            "tracking.uri=http://HOST:5000, or --set tracking.enabled=false"
+        )
     uri = config.tracking.uri or default_uri(runs.storage_root(config))
     return TrackingArgs(uri, config.tracking.experiment, name, parent)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 from tablert_dist.cluster import Shape
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.remote import Remote
+from tablert_dist.train import runs
+from tablert_dist.train.mirror import Mirror
 from tablert_dist.train.session import Job, read_result
 from tablert_dist.train.worker import choose_place, run_worker
 
@@ -28,11 +32,17 @@ class TrackingArgs:
 
 
 def run_under_ray(
-    job: Job, shape: Shape, tracking: TrackingArgs | None, callbacks: Sequence[Any] = (), show: bool = True
+    job: Job,
+    shape: Shape,
+    tracking: TrackingArgs | None,
+    callbacks: Sequence[Any] = (),
+    show: bool = True,
+    corpus: Any = None,
 ) -> dict[str, Any]:
     """Train under `TorchTrainer` on a connected cluster; the result as in `result.json`.
 
-    Workers that die are started again, `cluster.max_failures` times, and go on from the newest checkpoint.
+    Workers that die are started again, `cluster.max_failures` times, and go on from the newest checkpoint. `corpus` is
+    an object reference to the Corpus, which Ray brings to each node once; unset: every worker reads `data.path`.
     Raises InputError where the workers refuse their input, RunError where they fail for another reason.
     """
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
@@ -44,16 +54,23 @@ def run_under_ray(
         train_loop_config={
             "config": job.config.model_dump(mode="json"),
             "folder": str(job.folder),
+            "remote": job.remote.url if job.remote else None,
+            "corpus": [corpus],
             "seed": job.seed,
             "init_from": str(job.init_from) if job.init_from else None,
             "score_test": job.score_test,
             "tracking": asdict(tracking) if tracking else None,
             "show": show,
         },
-        scaling_config=ScalingConfig(num_workers=shape.workers, use_gpu=shape.gpus > 0, resources_per_worker=resources),
+        scaling_config=ScalingConfig(
+            num_workers=(shape.workers, shape.most) if shape.most else shape.workers,
+            use_gpu=shape.gpus > 0,
+            resources_per_worker=resources,
+            elastic_resize_monitor_interval_s=job.config.cluster.resize_seconds,
+        ),
         run_config=RunConfig(
             name="ray_train",
-            storage_path=str(job.folder),
+            **storage_of(job.folder, job.remote),
             callbacks=list(callbacks),
             failure_config=FailureConfig(max_failures=job.config.cluster.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
@@ -72,45 +89,66 @@ def run_under_ray(
             f"the training in {job.folder} failed more than cluster.max_failures = "
             f"{job.config.cluster.max_failures} times; the last error: {told}"
         ) from error
+    if job.remote:
+        Mirror(job.folder, job.remote).pull_files()
     result = read_result(job.folder)
     if result is None:
         raise RunError(f"the workers ended without {job.folder / 'result.json'}; is the folder on shared storage?")
     return result
 
 
+def storage_of(folder: Path, remote: Remote | None) -> dict[str, Any]:
+    """Where Ray keeps its own files of a run, as arguments of Train's and Tune's RunConfig."""
+    if remote is None:
+        return {"storage_path": str(folder)}
+    system, path = remote.place
+    return {"storage_path": path, "storage_filesystem": system}
+
+
 def _worker(args: dict[str, Any]) -> None:
     """One rank. Checkpoints go to the run's folder by ourselves: renamed when whole, found again by name."""
+    import ray
     import ray.train
     import torch
 
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     config = Config.model_validate(args["config"], strict=False)
-    job = Job(
-        config,
-        Path(args["folder"]),
-        args["seed"],
-        Path(args["init_from"]) if args["init_from"] else None,
-        args["score_test"],
-    )
+    remote = Remote(args["remote"]) if args["remote"] else None
+    folder = Path(args["folder"])
+    if remote:
+        # Every node has its own home, and ranks on one node must not write over each other.
+        folder = runs.storage_root(config) / folder.parent.name / f"{folder.name}.rank-{rank}"
+    init_from = Path(args["init_from"]) if args["init_from"] else None
+    job = Job(config, folder, args["seed"], init_from, args["score_test"], remote)
     place = choose_place(config, rank, world)
     if place.device.type == "cuda":
         torch.cuda.set_device(ray.train.torch.get_device())
+    if remote:
+        Mirror(folder, remote).pull()
     tracker = None
     if rank == 0 and args["tracking"]:
         from tablert_dist.tracking import begin_run
 
         tracker = begin_run(job.folder, **args["tracking"])
     show = Printer(job.config.train.epochs) if rank == 0 and args["show"] else None
+    if show and world > 1:
+        print(f"{world} workers", flush=True)
 
     def report(row: dict[str, float]) -> None:
         if show:
             show.epoch(row)
         ray.train.report(row)
 
-    run_worker(job, place, tracker, report, show.step if show else None)
+    (reference,) = args["corpus"]
+    corpus = ray.get(reference) if reference is not None else None
+    run_worker(job, place, tracker, report, show.step if show else None, corpus)
     if tracker:
         tracker.close(None, timeout=20.0)
+    if remote:
+        if rank == 0:
+            Mirror(folder, remote).push_files()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Printer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -11,9 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.checkpoint import META, TRAINER
+from tablert_dist.checkpoint import META, TRAINER, damage
 from tablert_dist.config import Config, flatten, with_overrides
 from tablert_dist.errors import InputError
+from tablert_dist.remote import Remote, is_url
+
+log = logging.getLogger(__name__)
 
 RECORD = "run.json"
 FEATURES = "features"
@@ -23,18 +28,35 @@ FREE_ON_RESUME = ("train.storage", "cluster.", "tracking.", "predict.", "export.
 
 
 def storage_root(config: Config) -> Path:
-    """`train.storage` made absolute; unset: `./runs`, or `~/tablert_runs` inside a Ray job, whose folder is a copy."""
-    if config.train.storage:
-        if "://" in config.train.storage and not config.train.storage.startswith("file://"):
-            raise InputError(f"train.storage = {config.train.storage}: give a folder that every node can reach")
-        return Path(config.train.storage.removeprefix("file://")).expanduser().resolve()
+    """`train.storage` made absolute; unset: `./runs`, or `~/tablert_runs` inside a Ray job, whose folder is a copy.
+
+    Where it is a URL, the folder on this machine for what is copied from there.
+    """
+    storage = config.train.storage
+    if storage and is_url(storage):
+        return cache_root() / hashlib.sha256(storage.encode()).hexdigest()[:12]
+    if storage:
+        return Path(storage.removeprefix("file://")).expanduser().resolve()
     return (
         Path("~/tablert_runs").expanduser() if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else Path("runs").resolve()
     )
 
 
+def cache_root() -> Path:
+    """`TABLERT_CACHE`, or `~/.cache/tablert_dist`: copies that can be made again."""
+    return Path(os.environ.get("TABLERT_CACHE") or "~/.cache/tablert_dist").expanduser().resolve()
+
+
+def remote_root(config: Config) -> Remote | None:
+    """The URL that runs are copied to, or None where `train.storage` is a folder."""
+    storage = config.train.storage
+    return Remote(storage) if storage and is_url(storage) else None
+
+
 def with_storage(config: Config) -> Config:
     """The configuration with `train.storage` absolute: a worker's current folder is another."""
+    if remote_root(config):
+        return config
     return with_overrides(config, {"train.storage": str(storage_root(config))})
 
 
@@ -57,17 +79,20 @@ def open_run(config: Config, name: str, resume: bool, kind: str) -> tuple[Path, 
         raise InputError(f"run name '{name}': use letters, digits, '.', '_' and '-'")
     folder = storage_root(config) / name
     record = folder / RECORD
+    remote = remote_root(config)
+    known = _fetch_record(remote, folder, name) if remote else record.is_file()
+    where = remote or folder.parent
     if not resume:
-        if folder.exists():
-            raise InputError(
-                f"run '{name}' exists in {folder.parent}; go on with it by --resume {name}, or choose another"
-            )
+        if known or (folder.exists() and not remote):
+            raise InputError(f"run '{name}' exists in {where}; go on with it by --resume {name}, or choose another")
+        if remote:
+            shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         tree = {"name": name, "kind": kind, "config": config.model_dump(mode="json"), "status": "running"}
-        write_json(record, tree)
+        write_record(config, folder, tree)
         return folder, tree
-    if not record.is_file():
-        raise InputError(f"--resume {name}: there is no such run in {folder.parent}")
+    if not known:
+        raise InputError(f"--resume {name}: there is no such run in {where}")
     tree = json.loads(record.read_text(encoding="utf-8"))
     if tree["kind"] != kind:
         raise InputError(f"--resume {name}: that run is a {tree['kind']} run, not a {kind} run")
@@ -81,12 +106,36 @@ def open_run(config: Config, name: str, resume: bool, kind: str) -> tuple[Path, 
 
 def find_run(config: Config, name: str) -> dict[str, Any]:
     """The record of a run by its name. Raises InputError with the names there are."""
-    root = storage_root(config)
+    root, remote = storage_root(config), remote_root(config)
     record = root / name / RECORD
-    if not record.is_file():
-        known = sorted(p.parent.name for p in root.glob(f"*/{RECORD}"))
-        raise InputError(f"there is no run '{name}' in {root}; there are: {', '.join(known) or 'none'}")
+    if not (_fetch_record(remote, record.parent, name) if remote else record.is_file()):
+        known = _remote_names(remote) if remote else sorted(p.parent.name for p in root.glob(f"*/{RECORD}"))
+        raise InputError(f"there is no run '{name}' in {remote or root}; there are: {', '.join(known) or 'none'}")
     return dict(json.loads(record.read_text(encoding="utf-8")))
+
+
+def _remote_names(remote: Remote) -> list[str]:
+    return sorted(f.split("/")[0] for f in remote.files() if f.count("/") == 1 and f.endswith(f"/{RECORD}"))
+
+
+def _fetch_record(remote: Remote, folder: Path, name: str) -> bool:
+    """Copy the record of a run here; whether there is one."""
+    try:
+        (remote / name).get(RECORD, folder / RECORD)
+    except FileNotFoundError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    except OSError as error:
+        raise InputError(f"train.storage = {remote}: {str(error).strip().splitlines()[0]}") from None
+    return True
+
+
+def write_record(config: Config, folder: Path, tree: Mapping[str, Any]) -> None:
+    """Write the run's record, to its URL too."""
+    write_json(folder / RECORD, tree)
+    remote = remote_root(config)
+    if remote:
+        (remote / folder.name).put(folder / RECORD, RECORD)
 
 
 def write_json(path: Path, tree: Any) -> None:
@@ -107,9 +156,15 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def resumable(folder: Path) -> Path | None:
-    """The newest checkpoint that holds the trainer's state."""
-    found = [p for p in checkpoints(folder) if (p / TRAINER).is_file()]
-    return found[-1] if found else None
+    """The newest undamaged checkpoint that holds the trainer's state."""
+    for found in reversed(checkpoints(folder)):
+        if not (found / TRAINER).is_file():
+            continue
+        wrong = damage(found)
+        if wrong is None:
+            return found
+        log.warning("%s is damaged and passed over: %s", found, wrong)
+    return None
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int:

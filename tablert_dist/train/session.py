@@ -15,10 +15,12 @@ from tablert_dist.data import Corpus
 from tablert_dist.loop import Examples, Place, evaluate
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import EncoderParts
+from tablert_dist.remote import Remote
 from tablert_dist.scoring import Protocol
 from tablert_dist.tables import TagSet
 from tablert_dist.tracking import Tracker
 from tablert_dist.train import runs
+from tablert_dist.train.mirror import Mirror
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Job:
     seed: int
     init_from: Path | None = None
     score_test: bool = True
+    remote: Remote | None = None
+    """The copy of `folder` at a URL, where nodes share no folder."""
 
 
 class Session:
@@ -47,6 +51,7 @@ class Session:
     ) -> None:
         self.job, self.config, self.corpus, self.model = job, config, corpus, model
         self.parts, self.place, self.tracker = parts, place, tracker
+        self.mirror = Mirror(job.folder, job.remote) if job.remote else None
 
     def save(self, history: list[dict[str, float]], optimizer: Mapping[str, Any]) -> None:
         """Write this epoch's checkpoint, then thin out the older ones."""
@@ -56,13 +61,17 @@ class Session:
         epoch = int(row["epoch"])
         newest = self.job.folder / runs.checkpoint_name(epoch)
         ckpt.save_checkpoint(newest, self.model, self.card(history), {"epoch": epoch, "optimizer": dict(optimizer)})
-        keep = {newest.name, runs.checkpoint_name(self.selected(history))}
-        for older in runs.checkpoints(self.job.folder):
-            if older.name not in keep:
-                _remove(older)
-            elif older != newest:
-                ckpt.drop_trainer(older)
+        # Two that training can go on from: the newest may be damaged by what ends this process.
+        older = [p for p in runs.checkpoints(self.job.folder) if p != newest]
+        keep = {older[-1].name if older else "", runs.checkpoint_name(self.selected(history))}
+        for folder in older:
+            if folder.name not in keep:
+                _remove(folder)
+            elif folder != older[-1]:
+                ckpt.drop_trainer(folder)
         self.tracker.metrics({k: v for k, v in row.items() if k != "epoch"}, epoch)
+        if self.mirror:
+            self.mirror.push()
 
     def card(self, history: list[dict[str, float]]) -> ckpt.ModelCard:
         """What is saved beside the weights."""
@@ -103,6 +112,8 @@ class Session:
         folder = self.job.folder / runs.checkpoint_name(chosen)
         if chosen != int(history[-1]["epoch"]):
             # Rank 0 wrote it before the last epoch began, so every rank on this storage can read it.
+            if self.mirror and self.place.rank:
+                self.mirror.pull_checkpoint(folder.name)
             ckpt.load_weights(self.model, folder)
         scores = {}
         for split in ("dev", "test"):
@@ -122,17 +133,26 @@ class Session:
         if not self.place.rank:
             runs.write_json(self.job.folder / "result.json", result)
             # Finished: nothing goes on from the optimiser's state, which is two thirds of a checkpoint.
-            ckpt.drop_trainer(self.job.folder / runs.checkpoint_name(int(history[-1]["epoch"])))
+            last = runs.checkpoint_name(int(history[-1]["epoch"]))
+            for kept in runs.checkpoints(self.job.folder):
+                ckpt.drop_trainer(kept)
+                if kept.name not in {last, folder.name}:
+                    _remove(kept)
             self.tracker.artifact(self.job.folder / "result.json", "scores")
             if self.job.score_test:
                 self.tracker.artifact(folder, "checkpoint")
+            if self.mirror:
+                self.mirror.push()
         return result
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The result of a finished training, or None."""
+    """The result of a finished training, its checkpoint where the folder is now, or None."""
     path = folder / "result.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    if not path.is_file():
+        return None
+    result = dict(json.loads(path.read_text(encoding="utf-8")))
+    return {**result, "checkpoint": str(folder / Path(result["checkpoint"]).name)}
 
 
 def _remove(folder: Path) -> None:

@@ -47,11 +47,15 @@ def run_worker(
     tracker: Tracker | None = None,
     report: Report | None = None,
     progress: Progress | None = None,
+    corpus: Corpus | None = None,
 ) -> dict[str, Any]:
-    """Train `job` from its newest checkpoint, if it has one, to its end; the result as in `result.json`."""
+    """Train `job` from its newest checkpoint, if it has one, to its end; the result as in `result.json`.
+
+    `corpus` unset: read from `data.path`.
+    """
     tracker = tracker or NullTracker()
     config = effective(job.config)
-    prepared = prepare(config, job.seed)
+    prepared = prepare(config, job.seed, corpus)
     model, tags = prepared.model, prepared.tags
     if job.init_from:
         start_from(model, job.init_from, tags)
@@ -96,10 +100,10 @@ class Prepared:
     model: TableModel
 
 
-def prepare(config: Config, seed: int) -> Prepared:
-    """Data, encoder and model, its head drawn from `seed`."""
+def prepare(config: Config, seed: int, corpus: Corpus | None = None) -> Prepared:
+    """Data (read, where none are given), encoder and model, its head drawn from `seed`."""
     keep_pages()
-    corpus = load_corpus(config.data)
+    corpus = corpus or load_corpus(config.data)
     tags = TagSet(corpus.schema)
     torch.manual_seed(seed)
     parts = load_encoder(config.model.encoder, config.model.layer)

@@ -19,7 +19,8 @@ from tablert_dist.data import Corpus
 from tablert_dist.scoring import Scores, count
 from tablert_dist.tracking import begin_run, register
 from tablert_dist.train import runs
-from tablert_dist.train.fit import FitResult, tracking_args, train_seeds
+from tablert_dist.train.finished import FitResult
+from tablert_dist.train.fit import tracking_args, train_seeds
 from tablert_dist.tune.search import METRIC, SearchResult
 
 log = logging.getLogger(__name__)

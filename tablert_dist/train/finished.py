@@ -1,0 +1,75 @@
+"""What a finished run left: its scores, and the checkpoint that is its result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tablert_dist.config import Config
+from tablert_dist.errors import InputError
+from tablert_dist.scoring import LEVELS, TITLES
+from tablert_dist.train import runs
+from tablert_dist.train.mirror import Mirror
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A finished training: its folder, and the result of each seed as in `result.json`."""
+
+    name: str
+    folder: Path
+    results: Sequence[Mapping[str, Any]]
+
+    @property
+    def best(self) -> Mapping[str, Any]:
+        """The seed with the best dev RE+ (the first where there is no dev split)."""
+        return max(self.results, key=lambda r: f1_of(r, "dev", "re_plus") or 0.0)
+
+    def summary(self) -> list[str]:
+        """A line for each split: mean ± standard deviation of the micro F1 in percent, then the protocol."""
+        lines = []
+        for split in self.results[0]["scores"]:
+            parts = []
+            for level in LEVELS:
+                values = [100 * (f1_of(r, split, level) or 0.0) for r in self.results]
+                spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+                parts.append(f"{TITLES[level]} {np.mean(values):.1f}{spread}")
+            lines.append(f"{split}: {'  '.join(parts)}")
+        return lines
+
+
+def f1_of(result: Mapping[str, Any], split: str, level: str) -> float | None:
+    """Micro F1 in 0–1 of a result, or None where the split was not scored."""
+    scored = result["scores"].get(split)
+    return float(scored["scores"][level]["micro"]["f1"]) if scored else None
+
+
+def checkpoint_of(config: Config, name: str) -> Path:
+    """The checkpoint that a finished run ended with, copied here where runs are kept at a URL.
+
+    Raises InputError for a run that is not there or not finished.
+    """
+    record = runs.find_run(config, name)
+    folder, remote = runs.storage_root(config) / name, runs.remote_root(config)
+    if record["kind"] == "tune":
+        if remote:
+            Mirror(folder, remote / name).pull_files(["result.json"])
+        if not (folder / "result.json").is_file():
+            raise InputError(f"the search '{name}' is not finished; go on with it by tablert tune --resume {name}")
+        found = json.loads((folder / "result.json").read_text(encoding="utf-8"))["checkpoint"]
+    else:
+        if record["status"] != "finished":
+            raise InputError(f"the training '{name}' is not finished; go on with it by tablert train --resume {name}")
+        found = FitResult(name, folder, record["results"]).best["checkpoint"]
+    # The path is that of the machine that wrote it.
+    parts = Path(found).parts
+    here = folder.joinpath(*parts[len(parts) - parts[::-1].index(name) :])
+    if remote:
+        inner = here.parent.relative_to(folder).as_posix()
+        Mirror(here.parent, remote / name / inner).pull_checkpoint(here.name)
+    return here

@@ -1,0 +1,82 @@
+"""A job's folder on this machine and its copy at a URL, where there is no folder that every node sees."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from tablert_dist.checkpoint import META, TRAINER
+from tablert_dist.remote import Remote
+from tablert_dist.train import runs
+
+log = logging.getLogger(__name__)
+SMALL = ("result.json", "journal.jsonl", "journal.state.json", "point.json")
+"""What is copied of a job beside its checkpoints."""
+
+
+class Mirror:
+    """`push` makes the copy like the folder, `pull` the folder like the copy.
+
+    A checkpoint's META goes last when it is written and first when it is removed: one without META is none.
+    """
+
+    def __init__(self, folder: Path, remote: Remote) -> None:
+        self.folder, self.remote = folder, remote
+
+    def push(self, names: Iterable[str] = SMALL) -> None:
+        """Upload the checkpoints that are not there yet, then `names`; then remove the checkpoints that are gone here."""
+        there = self.remote.files()
+        here = {p.name: p for p in runs.checkpoints(self.folder)}
+        for name, folder in here.items():
+            meta = f"{name}/{META}"
+            if meta not in there or self.remote.read(meta) != (folder / META).read_bytes():
+                self.remote.delete(meta)
+                for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != META):
+                    self.remote.put(file, f"{name}/{file.relative_to(folder).as_posix()}")
+                self.remote.put(folder / META, meta)
+            elif f"{name}/{TRAINER}" in there and not (folder / TRAINER).is_file():
+                self.remote.delete(f"{name}/{TRAINER}")
+        self.push_files(names)
+        gone = [path for path in there if path.startswith("epoch_") and path.split("/")[0] not in here]
+        for path in sorted(gone, key=lambda path: not path.endswith(f"/{META}")):
+            self.remote.delete(path)
+
+    def push_files(self, names: Iterable[str] = SMALL) -> None:
+        """Upload those of these files that are there."""
+        for name in names:
+            if (self.folder / name).is_file():
+                self.remote.put(self.folder / name, name)
+
+    def pull(self, trainer: bool = True, names: Iterable[str] = SMALL) -> None:
+        """Download the complete checkpoints (`trainer`: with the optimiser's state) and `names`; remove other checkpoints."""
+        there = self.remote.files()
+        complete = {file.split("/")[0] for file in there if file.startswith("epoch_") and file.endswith(f"/{META}")}
+        for stale in runs.checkpoints(self.folder):
+            name = stale.name
+            if name not in complete or self.remote.read(f"{name}/{META}") != (stale / META).read_bytes():
+                shutil.rmtree(stale)
+        for file, size in sorted(there.items(), key=lambda item: item[0].endswith(f"/{META}")):
+            target = self.folder / file
+            wanted = file.split("/")[0] in complete if file.startswith("epoch_") else file in names
+            if file.endswith(f"/{TRAINER}") and not trainer:
+                continue
+            unchanged = file.startswith("epoch_") and target.is_file() and target.stat().st_size == size
+            if wanted and not unchanged:
+                self.remote.get(file, target)
+
+    def pull_files(self, names: Iterable[str] = SMALL) -> None:
+        """Download those of these files that are there."""
+        there = self.remote.files()
+        for name in names:
+            if name in there:
+                self.remote.get(name, self.folder / name)
+
+    def pull_checkpoint(self, name: str) -> None:
+        """Download one checkpoint for its model: without the trainer's state."""
+        files = [
+            file for file in self.remote.files() if file.startswith(f"{name}/") and not file.endswith(f"/{TRAINER}")
+        ]
+        for file in sorted(files, key=lambda file: file.endswith(f"/{META}")):
+            self.remote.get(file, self.folder / file)
