@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
 import socket
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ SETTINGS = {
     # Tune's own default writes three result files a trial beside our journal.
     "TOKENIZERS_PARALLELISM": "false",
 }
+MOST = 10_000
+"""Trainings at once where an autoscaler knows no limit."""
 WORKER_SETTINGS = ("TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HOME")
 
 
@@ -58,7 +62,9 @@ def connect(config: Config, show_workers: bool) -> Any:
 
     if not ray.is_initialized():
         address = config.cluster.address or ("local" if _no_cluster_here() else None)
-        variables = {name: os.environ[name] for name in WORKER_SETTINGS if name in os.environ}
+        # What the job's own environment sets, its workers get from there; Ray refuses to be told twice.
+        told = _variables_of_job()
+        variables = {name: os.environ[name] for name in WORKER_SETTINGS if name in os.environ and name not in told}
         try:
             # Never without the dashboard: an ASHA-stopped trial's placement group is freed through its State API.
             ray.init(
@@ -74,6 +80,12 @@ def connect(config: Config, show_workers: bool) -> Any:
                 f"cluster.address = {config.cluster.address}: no Ray cluster answers there ({error})"
             ) from None
     return ray
+
+
+def _variables_of_job() -> Mapping[str, str]:
+    """The `env_vars` of the Ray job that this process is the driver of."""
+    config = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+    return dict((config.get("runtime_env") or {}).get("env_vars") or {})
 
 
 def _no_cluster_here() -> bool:
@@ -107,21 +119,93 @@ def shape_of(config: Config, resources: dict[str, float], trials: bool) -> Shape
     return Shape(workers, cpus, gpus, most)
 
 
-def room_for(shape: Shape, resources: dict[str, float], max_workers: int | None) -> int:
+@dataclass(frozen=True)
+class Capacity:
+    """The resources of each node that there is, and the kinds of node that an autoscaler may start."""
+
+    nodes: Sequence[Mapping[str, float]]
+    kinds: Sequence[tuple[Mapping[str, float], float]] = ()
+    """Resources of one such node, and how many of them there may be at most (infinite: no limit)."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Of each resource, what the autoscaler lets the cluster have in all."""
+
+    def total(self, name: str) -> float:
+        """Of one resource, what the cluster has now."""
+        return sum(node.get(name, 0.0) for node in self.nodes)
+
+    def bundles(self, shape: Shape) -> float:
+        """Workers of this shape that fit at once, each on one node, on the nodes there are or may be."""
+        now = sum(_workers_on(node, shape) for node in self.nodes)
+        grown: float = sum(most * fit for node, most in self.kinds if (fit := _workers_on(node, shape)))
+        for name, each in (("CPU", shape.cpus), ("GPU", shape.gpus)):
+            if each and name in self.limits:
+                grown = min(grown, self.limits[name] // each)
+        return max(now, grown)
+
+    def __str__(self) -> str:
+        largest = max([*self.nodes, *(node for node, _ in self.kinds)], key=_size, default={})
+        several = f" on {len(self.nodes)} nodes" if len(self.nodes) > 1 else ""
+        return f"{_said(self.total('CPU'), self.total('GPU'))}{several}, its largest node {_said(*_size(largest))}"
+
+
+def capacity() -> Capacity:
+    """What the connected cluster has, and may have where its autoscaler says so (of Ray's own two, the second does)."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    try:
+        # No public call tells the autoscaler's limits; Ray Train refuses a training by this one.
+        from ray._private.state import state
+
+        known = state.get_cluster_config()
+        kinds = [(dict(g.resources), math.inf if g.max_count < 0 else g.max_count) for g in known.node_group_configs]
+        return Capacity(nodes, kinds, dict(known.max_resources))
+    except Exception as error:  # whatever becomes of a private call, the nodes there are remain
+        log.debug("the autoscaler's limits are not known: %s", error)
+        return Capacity(nodes)
+
+
+def room_for(shape: Shape, there: Capacity, max_workers: int | None) -> int:
     """How many trainings of this shape fit at once, in the cluster as it is or as its autoscaler may grow it.
 
     Raises InputError, with what is needed and what there is, where not even one does.
     """
-    by_cpu = resources.get("CPU", 0.0) / (shape.workers * shape.cpus)
-    by_gpu = resources.get("GPU", 0.0) / (shape.workers * shape.gpus) if shape.gpus else math.inf
-    room = math.floor(min(by_cpu, by_gpu) + 1e-9)
-    if max_workers is not None:
-        room = max(room, max_workers // shape.workers)
+    bundles = there.bundles(shape)
+    fits_a_node = bundles > 0 or not there.kinds
+    if max_workers is not None and fits_a_node:
+        bundles = max(bundles, max_workers)
+    room = min(bundles, MOST) // shape.workers
     if room < 1:
-        there = f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"
-        limit = f", and cluster.max_workers = {max_workers} is below it" if max_workers is not None else ""
-        raise InputError(
-            f"one training needs {shape}, the cluster has {there}{limit}; lower cluster.num_workers or "
-            f"cluster.cpus_per_worker, or say with cluster.max_workers how far an autoscaler may grow the cluster"
+        limit = (
+            f", and cluster.max_workers = {max_workers} is below it" if max_workers is not None and fits_a_node else ""
         )
-    return room
+        raise InputError(
+            f"one training needs {shape}, the cluster has {there}{limit}; a worker has to fit on one node: lower "
+            f"cluster.num_workers or cluster.cpus_per_worker, or say with cluster.max_workers how far an autoscaler may "
+            f"grow the cluster"
+        )
+    return int(room)
+
+
+def refuse_early(config: Config, trials: bool) -> None:
+    """Refuse a training that cannot fit before anything slow is begun: by what a running cluster says of itself or,
+    where one would be started here, by this machine's CPUs. Raises InputError."""
+    if config.cluster.address is None and _no_cluster_here():
+        there = Capacity([{"CPU": float(os.cpu_count() or 1)}])
+        room_for(replace(shape_of(config, {}, trials), gpus=0.0), there, config.cluster.max_workers)
+    else:
+        resources = connect(config, show_workers=not trials).cluster_resources()
+        room_for(shape_of(config, resources, trials), capacity(), config.cluster.max_workers)
+
+
+def _workers_on(node: Mapping[str, float], shape: Shape) -> int:
+    by_gpu = node.get("GPU", 0.0) / shape.gpus if shape.gpus else math.inf
+    return math.floor(min(node.get("CPU", 0.0) / shape.cpus, by_gpu) + 1e-9)
+
+
+def _size(node: Mapping[str, float]) -> tuple[float, float]:
+    return node.get("CPU", 0.0), node.get("GPU", 0.0)
+
+
+def _said(cpus: float, gpus: float) -> str:
+    return f"{cpus:g} CPU and {gpus:g} GPU"

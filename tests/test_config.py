@@ -31,7 +31,7 @@ def test_presets_are_table_5(name: str) -> None:
 def test_every_preset_and_space_loads() -> None:
     assert {"sample", *TABLE_5} <= set(presets())
     for name in spaces():
-        assert load_space(name, load_config("sample")).points()
+        assert load_space(name, load_config("sample")).draw(1, 1)
 
 
 def test_the_papers_grid_has_ten_points_with_table_5s_winners() -> None:

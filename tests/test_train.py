@@ -11,7 +11,7 @@ import torch
 
 from tablert_dist import checkpoint as ckpt
 from tablert_dist import cluster
-from tablert_dist.cluster import Shape, room_for, shape_of
+from tablert_dist.cluster import Capacity, Shape, room_for, shape_of
 from tablert_dist.config import Config, load_config
 from tablert_dist.errors import InputError
 from tablert_dist.train import runs
@@ -140,19 +140,20 @@ def test_read_result_of_an_unfinished_run_is_none(tmp_path: Path) -> None:
 
 
 def test_room_is_computed_from_the_cluster_or_its_autoscalers_limit() -> None:
-    there = {"CPU": 8.0, "GPU": 2.0}
+    resources = {"CPU": 8.0, "GPU": 2.0}
+    there = Capacity([resources])
     assert room_for(Shape(2, 1.0, 0.0), there, None) == 4
     assert room_for(Shape(1, 1.0, 1.0), there, None) == 2
     assert room_for(Shape(1, 1.0, 0.5), there, None) == 4
-    assert room_for(Shape(4, 1.0, 1.0), {"CPU": 2.0}, 8) == 2
+    assert room_for(Shape(4, 1.0, 1.0), Capacity([{"CPU": 2.0}]), 8) == 2
     with pytest.raises(InputError, match=r"one training needs 3 × 1 CPU and 1 GPU, the cluster has 8 CPU and 2 GPU"):
         room_for(Shape(3, 1.0, 1.0), there, None)
     with pytest.raises(InputError, match=r"cluster\.max_workers = 2 is below it"):
-        room_for(Shape(4, 1.0, 0.0), {"CPU": 2.0}, 2)
+        room_for(Shape(4, 1.0, 0.0), Capacity([{"CPU": 2.0}]), 2)
     config = load_config(None, {"cluster.num_workers": 2})
     assert shape_of(config, {"CPU": 8.0}, trials=False) == Shape(2, 4.0, 0.0)
     assert shape_of(config, {"CPU": 8.0}, trials=True) == Shape(2, 1.0, 0.0)
-    assert shape_of(config, there, trials=False) == Shape(2, 1.0, 1.0)
+    assert shape_of(config, resources, trials=False) == Shape(2, 1.0, 1.0)
 
 
 def test_a_dead_clusters_address_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ SCHEMA = Schema(("Per", "Org", "Loc"), ("works", "near"), frozenset({"near"}))
 WORDS = ["Ada", "Bo", "works", "at", "Acme", "Oslo", "near", "the", "harbour", ",", ".", "Tromsø"]
 
 
-def write_tiny_encoder(folder: Path, limit: int = 64) -> Path:
+def write_tiny_encoder(folder: Path, limit: int = 64, dropout: float = 0.1) -> Path:
     """A random 2-layer, 32-wide BERT whose WordPiece vocabulary spells every ASCII word."""
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -42,6 +42,8 @@ def write_tiny_encoder(folder: Path, limit: int = 64) -> Path:
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=limit,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
     )
     BertModel(config, add_pooling_layer=True).save_pretrained(folder)
     return folder

@@ -14,6 +14,7 @@ VERBS = {
     "serve": "Answer requests over HTTP.",
     "render": "Show results as a page.",
     "profile": "Measure where the time of a training step goes.",
+    "status": "Show how far a run is, or list the runs.",
     "sync": "Send a run's journal to MLflow.",
 }
 

@@ -15,24 +15,42 @@ if TYPE_CHECKING:
 
 @click.command(help="Search the head's settings, export and register the best model.")
 @click.option("--space", "space_name", default="paper", show_default=True, help="A shipped space or a TOML file.")
+@click.option(
+    "--search",
+    "how",
+    type=click.Choice(["grid", "random", "optuna"]),
+    default=None,
+    help="Which points are tried, as tune.search; unset: the grid, or random where the space has ranges.",
+)
+@click.option(
+    "--stages",
+    type=click.IntRange(1, 2),
+    default=None,
+    help="As tune.stages; 2: all points with a frozen encoder, then the best ones with it.",
+)
 @click.option("--name", default=None, help="Name of the run; unset: made from the time.")
 @click.option("--resume", default=None, metavar="NAME", help="Go on with this run.")
 @plain_errors
 @config_options
-def command(config: Config, space_name: str, name: str | None, resume: str | None) -> None:
+def command(
+    config: Config, space_name: str, how: str | None, stages: int | None, name: str | None, resume: str | None
+) -> None:
     """Run the search to the exported, registered winner and say what was found."""
     set_up_logging()
     from rich.console import Console
 
+    from tablert_dist.config import with_overrides
     from tablert_dist.errors import InputError
-    from tablert_dist.train.runs import new_name
     from tune_spaces import load_space
 
     if name and resume:
         raise InputError("give --name for a new search or --resume for an old one, not both")
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
+    given = {"tune.search": how, "tune.stages": stages}
+    config = with_overrides(config, {key: value for key, value in given.items() if value is not None})
     space = load_space(space_name, config)
     started = time.monotonic()
+    from tablert_dist.train.runs import new_name
     from tablert_dist.tune.progress import progress_callback
     from tablert_dist.tune.search import search
 
@@ -64,6 +82,9 @@ def _report(console: object, config: Config, result: object, corpus: object, sha
 
     assert isinstance(console, Console) and isinstance(result, SearchResult)
     assert isinstance(corpus, Corpus) and isinstance(shape, Shape)
+    if result.earlier:
+        title = "first stage: heads on the frozen encoder, dev scores at each one's best epoch"
+        console.print(trial_table(result.earlier, None, title))
     console.print(trial_table(result.trials, result.best))
     click.echo(f"best configuration: {result.best.name}: {describe(result.best.point)}, epoch {result.best.best_epoch}")
     try:
@@ -78,7 +99,8 @@ def _report(console: object, config: Config, result: object, corpus: object, sha
     facts = done.protocol
     click.echo(
         f"protocol: {facts['dataset']} {facts['data_hash'][:8]}, trained on {facts['trained_on']}, micro F1 in percent, "
-        f"{facts['encoder']}, {facts['epochs']} epochs, {facts['selection']}, chosen from {len(result.trials)} trials on dev"
+        f"{facts['encoder']}, {facts['epochs']} epochs, {facts['selection']}, chosen from "
+        f"{len(result.earlier) + len(result.trials)} trials on dev"
     )
     for line in done.report.lines():
         click.echo(f"export: {line}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from tablert_dist.config.refusals import never_pausing
 
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -100,16 +102,31 @@ class TrainConfig(_Section):
 class TuneConfig(_Section):
     """The search."""
 
-    scheduler: Literal["none", "asha"] = "none"
+    search: Literal["auto", "grid", "random", "optuna"] = "auto"
+    """Which points are tried: every one of a grid, ones drawn from `train.seeds[0]`, or ones that Optuna chooses by the
+    scores so far. `auto`: the grid, or random where the space has ranges."""
+    trials: PositiveInt = 20
+    """Of a random or an Optuna search."""
+    max_trials: PositiveInt | None = None
+    """Use only the first so many points of a grid; unset: all."""
+    stages: Annotated[int, Field(ge=1, le=2)] = 1
+    """2: all points with a frozen encoder, under ASHA unless `scheduler` says median; then the best of them trained to
+    the end with the encoder."""
+    finalists: PositiveInt = 3
+    """Points of the first stage that go into the second."""
+    scheduler: Annotated[Literal["none", "asha", "median"], BeforeValidator(never_pausing)] = "none"
+    """Stop the worse trials early: by successive halving, or where a trial's best is below the median of the others'
+    running means."""
     grace_epochs: PositiveInt = 2
-    """Epochs that ASHA lets every trial run."""
+    """Epochs that the scheduler lets every trial run."""
     reduction_factor: Annotated[int, Field(ge=2)] = 3
+    """ASHA lets one in so many trials go on."""
+    min_samples: PositiveInt = 3
+    """Other trials that must have come as far before the median rule stops one."""
     max_concurrent: PositiveInt | None = None
     """Trials at once; unset: as many as fit."""
     finish: Literal["checkpoint", "retrain"] = "checkpoint"
     """What is exported: the best trial's best checkpoint, or its configuration trained again with `train.seeds`."""
-    max_trials: PositiveInt | None = None
-    """Use only the first so many points of the space; unset: all."""
 
 
 def _rising(value: tuple[int, int]) -> tuple[int, int]:

@@ -183,7 +183,7 @@ def _backward_sentence(sentence: _Sentence, gradient_NNR: Tensor) -> tuple[Tenso
     padded = F.pad(gradient_NNR, (0, 0, p, p, p, p))
     s = padded.stride()
     # At (u, v) the view below holds the gradient of output (u + h − p, v + w − p), which tap (K−1−h, K−1−w) made.
-    flipped = sentence.weight_MC.view(K, K, -1, C).flip(0, 1).reshape(M, C)
+    flipped = sentence.weight_MC.view(K, K, M // K**2, C).flip(0, 1).reshape(M, C)
     d_row = torch.zeros_like(sentence.row_NKC)
     d_column = torch.zeros_like(sentence.column_NKC)
     d_flipped = torch.zeros_like(flipped)
@@ -202,4 +202,4 @@ def _backward_sentence(sentence: _Sentence, gradient_NNR: Tensor) -> tuple[Tenso
                 d_row[start:end, low:high] -= d_cells[:, at - first, None]
             if start <= at < end:
                 d_column[first:, low:high] -= d_cells[at - start, :, None]
-    return d_row, d_column, d_flipped.view(K, K, -1, C).flip(0, 1).reshape(M, C)
+    return d_row, d_column, d_flipped.view(K, K, M // K**2, C).flip(0, 1).reshape(M, C)

@@ -92,43 +92,50 @@ class NullTracker(_Closing):
 class JournalTracker(_Closing):
     """Writes to a journal that a background thread sends. Methods raise OSError where the folder cannot be written."""
 
-    def __init__(self, journal: Journal, uid: str, uri: str) -> None:
+    def __init__(self, journal: Journal, uid: str, uri: str, sends: bool = True) -> None:
         self._journal = journal
         self._uri = uri
         self.uid: str | None = uid
-        self._sender = Sender(journal.folder, uri)
+        self._sender = Sender(journal.folder, uri) if sends else None
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log values of this step. NaN stays NaN in MLflow; an infinity becomes the largest double there."""
         self._journal.metrics(values, step)
-        self._sender.wake()
+        self._wake()
 
     def params(self, values: Mapping[str, Any]) -> None:
         """See Tracker."""
         self._journal.params(values)
-        self._sender.wake()
+        self._wake()
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """See Tracker."""
         self._journal.tags(values)
-        self._sender.wake()
+        self._wake()
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """See Tracker. A path that is gone when its turn comes is a logged warning."""
         self._journal.artifact(path, folder)
-        self._sender.wake()
+        self._wake()
 
     def close(self, status: Status | None = None, timeout: float = 60.0) -> bool:
         """See Tracker. What is logged afterwards is kept in the journal and sent by the next call, or by `replay`."""
         if status is not None:
             self._journal.end(status)
+        if self._sender is None:
+            return True
         if not self._sender.alive:
             self._sender = Sender(self._journal.folder, self._uri)
         sent = self._sender.finish(timeout)
-        if not sent:
+        if not sent and status is not None:
+            # Without a status another process goes on with the journal, and sends this too.
             text = "Not everything of this run is in MLflow at %s yet; send the rest later with: tablert sync %s"
             logger.warning(text, store.redact(self._uri), self._journal.folder)
         return sent
+
+    def _wake(self) -> None:
+        if self._sender:
+            self._sender.wake()
 
 
 def begin_run(
@@ -140,14 +147,16 @@ def begin_run(
     parent: str | None = None,
     params: Mapping[str, Any] | None = None,
     tags: Mapping[str, Any] | None = None,
+    sends: bool = True,
 ) -> JournalTracker:
     """Begin the run whose journal is in `folder`, or go on with it where there is one; MLflow is not waited for.
 
     `parent` is the uid of a run in the same experiment; it may come to MLflow later than this one. Only one process
-    should write to a folder at a time, though two do no harm. Raises OSError where the folder cannot be written.
+    should write to a folder at a time, though two do no harm. Without `sends` the journal is only written, and another
+    process that sees the folder has to send it. Raises OSError where the folder cannot be written.
     """
     journal = Journal(folder)
     uid = journal.begin(uri=store.without_login(uri), experiment=experiment, name=name, parent=parent)
     journal.params(params or {})
     journal.tags(tags or {})
-    return JournalTracker(journal, uid, uri)
+    return JournalTracker(journal, uid, uri, sends)

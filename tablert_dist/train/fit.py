@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tablert_dist import __version__
-from tablert_dist.cluster import Shape, connect, room_for, shape_of
+from tablert_dist.cluster import Shape, capacity, connect, room_for, shape_of
 from tablert_dist.config import Config, public_config, with_overrides
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
@@ -20,9 +20,10 @@ from tablert_dist.tracking import JournalTracker, NullTracker, Tracker, begin_ru
 from tablert_dist.train import runs
 from tablert_dist.train.checks import drop_overflow, table_report
 from tablert_dist.train.finished import FitResult
+from tablert_dist.train.job import Job, read_result
+from tablert_dist.train.launch import TrackingArgs, run_under_ray
 from tablert_dist.train.mirror import Mirror
-from tablert_dist.train.ray_train import Printer, TrackingArgs, run_under_ray
-from tablert_dist.train.session import Job, read_result
+from tablert_dist.train.ray_train import Printer
 from tablert_dist.train.worker import choose_place, effective, run_worker
 
 Say = Callable[[str], None]
@@ -50,7 +51,7 @@ def fit(
     if config.cluster.num_workers:
         ray = connect(config, show_workers=True)
         ray_shape = shape_of(config, ray.cluster_resources(), trials=False)
-        room_for(ray_shape, ray.cluster_resources(), config.cluster.max_workers)
+        room_for(ray_shape, capacity(), config.cluster.max_workers)
     name = name or runs.new_name("train")
     folder, record = runs.open_run(config, name, resume, "train")
     say(f"run {name} in {runs.remote_root(config) or folder.parent}/{name}")
@@ -189,6 +190,7 @@ def open_tracker(job: Job, tracking: TrackingArgs, data_name: str, data_hash: st
         experiment=tracking.experiment,
         name=tracking.name,
         parent=tracking.parent,
+        sends=tracking.sends,
         params={**flat_public(job.config), "seed": job.seed},
         tags={"data.name": data_name, "data.hash": data_hash, **provenance()},
     )

@@ -12,7 +12,8 @@ from tablert_dist.remote import Remote
 from tablert_dist.train import runs
 
 log = logging.getLogger(__name__)
-SMALL = ("result.json", "journal.jsonl", "journal.state.json", "point.json")
+JOURNAL = ("journal.jsonl", "journal.state.json")
+SMALL = ("result.json", *JOURNAL)
 """What is copied of a job beside its checkpoints."""
 
 

@@ -4,113 +4,29 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.cluster import Shape
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.remote import Remote
 from tablert_dist.train import runs
 from tablert_dist.train.mirror import Mirror
-from tablert_dist.train.session import Job, read_result
+from tablert_dist.train.session import Job
 from tablert_dist.train.worker import choose_place, run_worker
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrackingArgs:
-    """What rank 0 needs to go on with the run's journal."""
-
-    uri: str
-    experiment: str
-    name: str
-    parent: str | None
-
-
-def run_under_ray(
-    job: Job,
-    shape: Shape,
-    tracking: TrackingArgs | None,
-    callbacks: Sequence[Any] = (),
-    show: bool = True,
-    corpus: Any = None,
-) -> dict[str, Any]:
-    """Train under `TorchTrainer` on a connected cluster; the result as in `result.json`.
-
-    Workers that die are started again, `cluster.max_failures` times, and go on from the newest checkpoint. `corpus` is
-    an object reference to the Corpus, which Ray brings to each node once; unset: every worker reads `data.path`.
-    Raises InputError where the workers refuse their input, RunError where they fail for another reason.
-    """
-    from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-
-    resources = {"CPU": shape.cpus} | ({"GPU": shape.gpus} if shape.gpus else {})
-    trainer = TorchTrainer(
-        _worker,
-        train_loop_config={
-            "config": job.config.model_dump(mode="json"),
-            "folder": str(job.folder),
-            "remote": job.remote.url if job.remote else None,
-            "corpus": [corpus],
-            "seed": job.seed,
-            "init_from": str(job.init_from) if job.init_from else None,
-            "score_test": job.score_test,
-            "tracking": asdict(tracking) if tracking else None,
-            "show": show,
-        },
-        scaling_config=ScalingConfig(
-            num_workers=(shape.workers, shape.most) if shape.most else shape.workers,
-            use_gpu=shape.gpus > 0,
-            resources_per_worker=resources,
-            elastic_resize_monitor_interval_s=job.config.cluster.resize_seconds,
-        ),
-        run_config=RunConfig(
-            name="ray_train",
-            **storage_of(job.folder, job.remote),
-            callbacks=list(callbacks),
-            failure_config=FailureConfig(max_failures=job.config.cluster.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-            logging_config=LoggingConfig(log_level="ERROR"),
-        ),
-    )
-    try:
-        trainer.fit()
-    except Exception as error:
-        cause = _root_of(error)
-        if isinstance(cause, InputError):
-            raise cause from None
-        log.debug("the training failed", exc_info=error)
-        told = f"{type(cause).__name__}: {cause}".strip().splitlines()[0]
-        raise RunError(
-            f"the training in {job.folder} failed more than cluster.max_failures = "
-            f"{job.config.cluster.max_failures} times; the last error: {told}"
-        ) from error
-    if job.remote:
-        Mirror(job.folder, job.remote).pull_files()
-    result = read_result(job.folder)
-    if result is None:
-        raise RunError(f"the workers ended without {job.folder / 'result.json'}; is the folder on shared storage?")
-    return result
-
-
-def storage_of(folder: Path, remote: Remote | None) -> dict[str, Any]:
-    """Where Ray keeps its own files of a run, as arguments of Train's and Tune's RunConfig."""
-    if remote is None:
-        return {"storage_path": str(folder)}
-    system, path = remote.place
-    return {"storage_path": path, "storage_filesystem": system}
-
-
-def _worker(args: dict[str, Any]) -> None:
+def work(args: dict[str, Any]) -> None:
     """One rank. Checkpoints go to the run's folder by ourselves: renamed when whole, found again by name."""
     import ray
     import ray.train
     import torch
 
+    # Ray names this logger after its file, out of LoggingConfig's reach, and it says every report with every metric.
+    chatty = Path(ray.train.__file__).parent / "v2" / "_internal" / "execution" / "context.py"
+    logging.getLogger(str(chatty)).setLevel(logging.WARNING)
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     config = Config.model_validate(args["config"], strict=False)
@@ -123,6 +39,8 @@ def _worker(args: dict[str, Any]) -> None:
     job = Job(config, folder, args["seed"], init_from, args["score_test"], remote)
     place = choose_place(config, rank, world)
     if place.device.type == "cuda":
+        import ray.train.torch
+
         torch.cuda.set_device(ray.train.torch.get_device())
     if remote:
         Mirror(folder, remote).pull()
@@ -142,7 +60,12 @@ def _worker(args: dict[str, Any]) -> None:
 
     (reference,) = args["corpus"]
     corpus = ray.get(reference) if reference is not None else None
-    run_worker(job, place, tracker, report, show.step if show else None, corpus)
+    try:
+        run_worker(job, place, tracker, report, show.step if show else None, corpus)
+    except (InputError, RunError, ray.exceptions.RayActorError):
+        # The driver says it in a sentence, and the other ranks only miss the one that failed; Ray logs tracebacks.
+        logging.getLogger("ray.train.v2._internal.util").setLevel(logging.CRITICAL)
+        raise
     if tracker:
         tracker.close(None, timeout=20.0)
     if remote:
@@ -180,12 +103,3 @@ def epoch_line(row: dict[str, float], epochs: int) -> str:
         )
     parts.append(f"{row['train/sentences_per_second']:.1f} sentences/s")
     return "  ".join(parts)
-
-
-def _root_of(error: BaseException) -> BaseException:
-    """The worker's own exception inside Ray's wrappers."""
-    failures = getattr(error, "worker_failures", None)
-    if failures:
-        return _root_of(next(iter(failures.values())))
-    inner = getattr(error, "cause", None) or getattr(error, "__cause__", None)
-    return _root_of(inner) if isinstance(inner, BaseException) else error

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,14 @@ from tablert_dist.data import Corpus
 from tablert_dist.loop import Examples, Place, evaluate
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import EncoderParts
-from tablert_dist.remote import Remote
 from tablert_dist.scoring import Protocol
 from tablert_dist.tables import TagSet
 from tablert_dist.tracking import Tracker
 from tablert_dist.train import runs
+from tablert_dist.train.job import Job, read_result
 from tablert_dist.train.mirror import Mirror
 
-
-@dataclass(frozen=True)
-class Job:
-    """One training of one seed, complete: it can be sent to any worker."""
-
-    config: Config
-    folder: Path
-    seed: int
-    init_from: Path | None = None
-    score_test: bool = True
-    remote: Remote | None = None
-    """The copy of `folder` at a URL, where nodes share no folder."""
+__all__ = ["Job", "Session", "read_result"]
 
 
 class Session:
@@ -144,15 +132,6 @@ class Session:
             if self.mirror:
                 self.mirror.push()
         return result
-
-
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """The result of a finished training, its checkpoint where the folder is now, or None."""
-    path = folder / "result.json"
-    if not path.is_file():
-        return None
-    result = dict(json.loads(path.read_text(encoding="utf-8")))
-    return {**result, "checkpoint": str(folder / Path(result["checkpoint"]).name)}
 
 
 def _remove(folder: Path) -> None:

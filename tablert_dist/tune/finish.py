@@ -21,7 +21,9 @@ from tablert_dist.tracking import begin_run, register
 from tablert_dist.train import runs
 from tablert_dist.train.finished import FitResult
 from tablert_dist.train.fit import tracking_args, train_seeds
-from tablert_dist.tune.search import METRIC, SearchResult
+from tablert_dist.train.mirror import JOURNAL, Mirror
+from tablert_dist.tune.search import SearchResult
+from tablert_dist.tune.trials import METRIC
 
 log = logging.getLogger(__name__)
 Say = Callable[[str], None]
@@ -76,6 +78,13 @@ def finish(result: SearchResult, corpus: Corpus, shape: Shape, say: Say) -> Fini
             "model_version": version,
         },
     )
+    remote = runs.remote_root(config)
+    if remote:
+        files = [p for p in bundle.rglob("*") if p.is_file()]
+        # The result last: it says that the rest is there.
+        for file in (*files, result.folder / "result.json"):
+            (remote / result.name).put(file, file.relative_to(result.folder).as_posix())
+        Mirror(result.folder, remote / result.name).push_files(JOURNAL)
     for folder in (result.folder, result.folder / "best"):
         runs.drop_features(folder)
     return Finished(checkpoint, bundle, report, scores, protocol, version, retrained)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,38 +9,44 @@ from typing import Any
 import click
 from rich.table import Table
 
-from tablert_dist.tune.search import METRIC, Trial, trial_name
+from tablert_dist.tune.driver import read_item
+from tablert_dist.tune.trials import METRIC, Trial
 
 
 def describe(point: Mapping[str, Any]) -> str:
     """`kernel_size 3, hidden [512]`."""
-    return ", ".join(f"{key.split('.')[-1]} {list(v) if isinstance(v, tuple) else v}" for key, v in point.items())
+    shown = {
+        key: f"{v:.3g}" if isinstance(v, float) else list(v) if isinstance(v, tuple) else v for key, v in point.items()
+    }
+    return ", ".join(f"{key.split('.')[-1]} {value}" for key, value in shown.items())
 
 
 def progress_callback(epochs: int) -> Any:
-    """A factory for `search`: points of the space to a Tune callback that prints lines."""
+    """A factory for `search`: the number of trials, and of those that have ended, to a Tune callback that prints lines."""
 
-    def make(points: int) -> Any:
+    def make(total: int, ended: int) -> Any:
         from ray.tune import Callback
 
         class Progress(Callback):  # type: ignore[misc]
             def __init__(self) -> None:
-                self.done, self.best, self.started = 0, 0.0, time.monotonic()
+                self.done, self.best, self.started = ended, 0.0, time.monotonic()
 
             def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-                item = json.loads(trial.config["trial"])
-                click.echo(f"{self._clock()} {trial_name(item['index'])} starts: {describe(item['point'])}")
+                item = read_item(trial.config)
+                click.echo(f"{self._clock()} {item['name']} starts: {describe(item['point'])}")
 
             def on_trial_result(
                 self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
             ) -> None:
                 self.best = max(self.best, result[METRIC])
+                if "repeated" in result:
+                    return
                 click.echo(
-                    f"{self._clock()} {trial_name(json.loads(trial.config['trial'])['index'])} "
+                    f"{self._clock()} {read_item(trial.config)['name']} "
                     f"epoch {int(result['epoch'])}/{epochs}  NER {100 * result['dev/ner_f1']:.1f}  "
                     f"RE {100 * result['dev/re_f1']:.1f}  RE+ {100 * result[METRIC]:.1f}  "
                     f"{result['train/sentences_per_second']:.1f} sentences/s  (best RE+ so far {100 * self.best:.1f}, "
-                    f"{self.done} of {points} trials done)"
+                    f"{self.done} of {total} trials done)"
                 )
 
             def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
@@ -49,7 +54,7 @@ def progress_callback(epochs: int) -> Any:
 
             def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
                 self.done += 1
-                click.echo(f"{self._clock()} {trial_name(json.loads(trial.config['trial'])['index'])} failed")
+                click.echo(f"{self._clock()} {read_item(trial.config)['name']} failed")
 
             def _clock(self) -> str:
                 minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
@@ -60,9 +65,11 @@ def progress_callback(epochs: int) -> Any:
     return make
 
 
-def trial_table(trials: Sequence[Trial], best: Trial) -> Table:
+def trial_table(
+    trials: Sequence[Trial], best: Trial | None, title: str = "trials, dev scores at each one's best epoch"
+) -> Table:
     """Every trial with the scores of its best epoch on dev, in percent, best first."""
-    table = Table(title="trials, dev scores at each one's best epoch")
+    table = Table(title=title)
     for column in ("trial", "setting", "epochs", "best epoch", "NER", "RE", "RE+"):
         table.add_column(column, justify="left" if column in {"trial", "setting"} else "right")
     for trial in sorted(trials, key=lambda t: -t.best(METRIC) if t.history else 1.0):
@@ -70,7 +77,8 @@ def trial_table(trials: Sequence[Trial], best: Trial) -> Table:
             table.add_row(trial.name, describe(trial.point), "0", "–", "–", "–", "failed")
             continue
         scores = [f"{100 * trial.best(m):.1f}" for m in ("dev/ner_f1", "dev/re_f1", METRIC)]
-        epochs = f"{len(trial.history)}{'' if trial.finished else ' (stopped)'}"
+        how = "" if trial.finished else " (stopped)" if trial.stopped else " (failed)"
+        epochs = f"{len(trial.history)}{how}"
         style = "bold green" if trial is best else None
         table.add_row(
             trial.name, describe(trial.point).replace("[", "\\["), epochs, str(trial.best_epoch), *scores, style=style

@@ -1,57 +1,31 @@
-"""The search: a Tune trial for each point of a space, each trial a Ray Train run in a folder of its own."""
+"""The search: trials of a space's points, each a Ray Train run in a folder of its own, in one stage or in two."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.checkpoint import read_card
-from tablert_dist.cluster import Shape, connect, room_for, shape_of
+from tablert_dist.cluster import Shape, capacity, connect, refuse_early, room_for, shape_of
 from tablert_dist.config import Config, with_overrides
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError, RunError
-from tablert_dist.tracking import begin_run
+from tablert_dist.tracking import JournalTracker, begin_run
 from tablert_dist.train import runs
-from tablert_dist.train.fit import absolute_data, check, open_tracker, provenance, tracking_args
-from tablert_dist.train.session import Job, read_result
+from tablert_dist.train.fit import absolute_data, check, provenance, tracking_args
+from tablert_dist.train.mirror import JOURNAL, Mirror
+from tablert_dist.tune.experiment import Growth, Means, Points, run_stage
+from tablert_dist.tune.trials import METRIC, Point, Stage, Trial, ranked
 from tune_spaces import Space
 
-METRIC = "dev/re_plus_f1"
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One point of the space and how far it came. `history` has a row of metrics for each epoch."""
-
-    name: str
-    point: Mapping[str, Any]
-    folder: Path
-    history: Sequence[Mapping[str, float]]
-    finished: bool
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch of its best dev RE+."""
-        return runs.best_epoch(self.history)
-
-    def best(self, metric: str) -> float:
-        """A metric at the best epoch."""
-        return self.history[self.best_epoch - 1][metric]
-
-    @property
-    def checkpoint(self) -> Path:
-        """Its best epoch's checkpoint."""
-        return self.folder / runs.checkpoint_name(self.best_epoch)
-
-
-@dataclass(frozen=True)
 class SearchResult:
-    """A finished search: the trials in the order of the space, the best one, and the parent run in MLflow."""
+    """A finished search: the trials in order (of two stages, those of the second), the best one, its run in MLflow."""
 
     name: str
     folder: Path
@@ -60,160 +34,161 @@ class SearchResult:
     config: Config
     """The configuration of the best trial."""
     uid: str | None
+    earlier: Sequence[Trial] = ()
+    """Of two stages, the trials of the first."""
 
 
 def search(
-    config: Config, space: Space, name: str, resume: bool, say: Say, callback: Callable[[int], Any] | None = None
+    config: Config,
+    space: Space,
+    name: str,
+    resume: bool,
+    say: Say,
+    callback: Callable[[int, int], Any] | None = None,
 ) -> tuple[SearchResult, Corpus, Shape]:
-    """Run every point of `space`, as many at once as fit, and find the one with the best dev RE+ of any epoch.
+    """Try points of `space`, as many at once as fit, and find the one with the best dev RE+ of any epoch.
 
-    `callback(points)` makes a Tune callback that shows progress. Raises InputError, before anything is written, where
-    the configuration, the data, the encoder or the cluster do not allow the search.
+    `callback(trials, ended)` makes a Tune callback that shows progress. Raises InputError, before anything is written,
+    where the configuration, the data, the encoder or the cluster do not allow the search.
     """
-    if config.train.select != "best_dev" or config.data.train_on != "train":
-        raise InputError("a search scores trials on dev: data.train_on must be train and train.select best_dev")
     config = runs.with_storage(absolute_data(config))
-    points = space.points()[: config.tune.max_trials]
+    how, points = plan(config, space)
+    tracking_args(config, name, None)
+    refuse_early(config, trials=True)
     corpus = check(config, say)
     if "dev" not in corpus.splits:
         raise InputError(f"{corpus.name} has no *dev.json: a search has nothing to score its trials on")
     ray = connect(config, show_workers=False)
-    resources = ray.cluster_resources()
-    shape = shape_of(config, resources, trials=True)
-    room = room_for(shape, resources, config.cluster.max_workers)
-    at_once = min(room, config.tune.max_concurrent or room, len(points))
+    shape = shape_of(config, ray.cluster_resources(), trials=True)
+    room = room_for(shape, capacity(), config.cluster.max_workers)
     folder, record = runs.open_run(config, name, resume, "tune")
-    if resume and record.get("points") != points:
+    if resume and record.get("tree") != space.tree():
         raise InputError(f"--resume {name}: the space differs from the one that it was started with")
-    runs.write_json(folder / runs.RECORD, {**record, "points": points, "space": space.name})
-    say(f"run {name} in {folder}: {len(points)} trials, {at_once} at once, each {shape}")
-    tracking = tracking_args(config, name, None)
-    parent = None
-    if tracking:
-        parent = begin_run(
-            folder,
-            uri=tracking.uri,
-            experiment=tracking.experiment,
-            name=name,
-            params={"space": space.name, "trials": len(points)},
-            tags={"data.name": corpus.name, "data.hash": corpus.hash, **provenance()},
-        )
-    uid = parent.uid if parent else None
-    _run_trials(config, points, folder, shape, at_once, resume, uid, corpus, callback)
-    trials = [_read_trial(folder, i, point) for i, point in enumerate(points)]
-    _close_trials(config, trials, uid, corpus)
-    scored = [t for t in trials if t.history]
+    record = {"space": space.name, "tree": space.tree(), "search": how, "points": points, **record}
+    runs.write_record(config, folder, record)
+    total = len(points) if how != "optuna" else config.tune.trials
+    at_once = min(room, config.tune.max_concurrent or room, total)
+    stages = ", then the best of them again" if config.tune.stages == 2 else ""
+    say(f"run {name} in {folder}: {total} trials{stages}, {at_once} at once, each {shape}")
+    parent = _parent(config, name, folder, space, corpus, total)
+    means = Means(shape, room, corpus, parent.uid if parent else None, callback)
+    trials, earlier = _run(config, space, folder, record, means)
+    scored = ranked(trials)
     if not scored:
         raise RunError(f"no trial came to the end of an epoch; see the logs under {folder}")
-    best = max(scored, key=lambda t: (t.best(METRIC), t.best("dev/ner_f1")))
+    best = scored[0]
+    remote = runs.remote_root(config)
+    if remote:
+        Mirror(best.folder, remote / name / best.name).pull_checkpoint(best.checkpoint.name)
     if parent:
         parent.params({f"best.{key}": value for key, value in best.point.items()})
         parent.metrics({f"best/{m.split('/')[1]}": best.best(m) for m in (METRIC, "dev/re_f1", "dev/ner_f1")}, 0)
         parent.close(None, timeout=5.0)
-    return SearchResult(name, folder, trials, best, with_overrides(config, best.point), uid), corpus, shape
+    found = SearchResult(name, folder, trials, best, with_overrides(config, best.point), means.parent, earlier)
+    return found, corpus, shape
 
 
-def trial_name(index: int) -> str:
-    """`trial-03`: the point's place in the space, the same after a restore."""
-    return f"trial-{index:02d}"
+def plan(config: Config, space: Space) -> tuple[str, list[Point]]:
+    """How points are chosen (`grid`, `random` or `optuna`), and those that are known beforehand: with Optuna none.
 
-
-def _run_trials(
-    config: Config,
-    points: Sequence[Mapping[str, Any]],
-    folder: Path,
-    shape: Shape,
-    at_once: int,
-    resume: bool,
-    uid: str | None,
-    corpus: Corpus,
-    callback: Callable[[int], Any] | None,
-) -> None:
-    from ray import tune
-
-    run = partial(
-        _trial,
-        base=config.model_dump(mode="json"),
-        folder=str(folder),
-        shape=shape,
-        parent=uid,
-        corpus=(corpus.name, corpus.hash),
-    )
-    # The driver only waits for its workers: with a CPU of its own, as many drivers as CPUs would starve them all.
-    # Ray refuses a bundle of nothing, hence the byte of memory.
-    trainable = tune.with_resources(run, {"CPU": 0, "memory": 1e6})
-    run_config = tune.RunConfig(
-        name="ray_tune", storage_path=str(folder), verbose=0, callbacks=[callback(len(points))] if callback else []
-    )
-    path = folder / "ray_tune"
-    if resume and tune.Tuner.can_restore(str(path)):
-        tuner = tune.Tuner.restore(str(path), trainable=trainable, resume_unfinished=True, restart_errored=True)
-    else:
-        tuner = tune.Tuner(
-            trainable,
-            param_space={
-                "trial": tune.grid_search([json.dumps({"index": i, "point": point}) for i, point in enumerate(points)])
-            },
-            tune_config=tune.TuneConfig(
-                metric=METRIC, mode="max", max_concurrent_trials=at_once, scheduler=_scheduler(config)
-            ),
-            run_config=run_config,
+    Raises InputError where the configuration does not allow a search, or not of this space.
+    """
+    if config.train.select != "best_dev" or config.data.train_on != "train":
+        raise InputError("a search scores trials on dev: data.train_on must be train and train.select best_dev")
+    if config.tune.stages == 2 and config.model.frozen:
+        raise InputError(
+            "--stages 2 searches heads on a frozen encoder, then trains the best of them with it; model.frozen = true "
+            "leaves nothing for the second stage: give --set model.frozen=false, or --stages 1"
         )
-    errors = [result.error for result in tuner.fit() if result.error]
-    if len(errors) == len(points):
-        raise RunError(f"every trial failed; the first: {str(errors[0]).strip().splitlines()[-1]}")
+    if config.tune.stages == 2 and "model.frozen" in space.grid:
+        raise InputError(
+            f"space {space.name}: model.frozen is what --stages 2 decides; leave it out, or use --stages 1"
+        )
+    how = config.tune.search
+    if how == "auto":
+        how = "random" if space.ranges else "grid"
+    if how == "grid":
+        return how, list(space.points()[: config.tune.max_trials])
+    if how == "random":
+        return how, list(space.draw(config.tune.trials, config.train.seeds[0]))
+    if find_spec("optuna") is None:
+        raise InputError(
+            "--search optuna: Optuna is not installed; install the extra: pip install 'tablert-dist[optuna]', or "
+            "search with --search random"
+        )
+    return how, []
 
 
-def _scheduler(config: Config) -> Any:
-    if config.tune.scheduler == "none":
+def _run(
+    config: Config, space: Space, folder: Path, record: dict[str, Any], means: Means
+) -> tuple[list[Trial], list[Trial]]:
+    """The trials of the last stage, and of two stages those of the first."""
+
+    def keep(points: Sequence[Point]) -> None:
+        record["points"] = list(points)
+        runs.write_record(config, folder, record)
+
+    growth = Growth(space, config.tune.trials, keep) if record["search"] == "optuna" else None
+    if config.tune.stages == 1:
+        return _stage(Stage(config, folder), record, growth, means), []
+    scheduler = config.tune.scheduler if config.tune.scheduler != "none" else "asha"
+    heads = Stage(with_overrides(config, {"model.frozen": True, "tune.scheduler": scheduler}), folder, 1)
+    if "finalists" in record:
+        first = [heads.read(index, point) for index, point in enumerate(record["points"])]
+    else:
+        first = _stage(heads, record, growth, means)
+        chosen = ranked(first)[: config.tune.finalists]
+        if not chosen:
+            raise RunError(f"no trial of the first stage came to the end of an epoch; see the logs under {folder}")
+        record["finalists"] = sorted(trial.index for trial in chosen)
+        runs.write_record(config, folder, record)
+    runs.drop_features(heads.folder)
+    # Each finalist is trained to its end: they are too few to tell early.
+    whole = Stage(with_overrides(config, {"tune.scheduler": "none"}), folder, 2)
+    return _stage(whole, record, None, means, record["finalists"]), first
+
+
+def _stage(
+    stage: Stage, record: Mapping[str, Any], growth: Growth | None, means: Means, only: Sequence[int] | None = None
+) -> list[Trial]:
+    """Run the stage on the points on record, or on those of these indices, and read its trials.
+
+    Raises RunError where it was interrupted: Tune takes Ctrl-C as a wish to end early, and returns what there is.
+    """
+
+    def chosen() -> Points:
+        return {i: point for i, point in enumerate(record["points"]) if only is None or i in only}
+
+    failed = run_stage(stage, chosen(), growth, means)
+    trials = [stage.read(index, point) for index, point in chosen().items()]
+    for trial in trials:
+        stage.close(trial, means.parent, means.corpus)
+    ended, total = sum(trial.ended for trial in trials), growth.total if growth else len(trials)
+    if ended + failed < total:
+        raise RunError(
+            f"the search was interrupted with {ended} of {total} trials done; go on with it by tablert tune --resume "
+            f"{stage.root.name}"
+        )
+    return trials
+
+
+def _parent(config: Config, name: str, folder: Path, space: Space, corpus: Corpus, total: int) -> JournalTracker | None:
+    """The search's own run in MLflow, whose children are the trials."""
+    tracking = tracking_args(config, name, None)
+    if tracking is None:
         return None
-    from ray.tune.schedulers import ASHAScheduler
-
-    # Our own epoch and not training_iteration, which starts again at 1 after a restore.
-    return ASHAScheduler(
-        time_attr="epoch",
-        max_t=config.train.epochs,
-        grace_period=min(config.tune.grace_epochs, config.train.epochs),
-        reduction_factor=config.tune.reduction_factor,
+    remote = runs.remote_root(config)
+    mirror = Mirror(folder, remote / name) if remote else None
+    if mirror:
+        mirror.pull_files(JOURNAL)
+    tracker = begin_run(
+        folder,
+        uri=tracking.uri,
+        experiment=tracking.experiment,
+        name=name,
+        params={"space": space.name, "trials": total},
+        tags={"data.name": corpus.name, "data.hash": corpus.hash, **provenance()},
     )
-
-
-def _trial(
-    params: dict[str, Any], base: dict[str, Any], folder: str, shape: Shape, parent: str | None, corpus: tuple[str, str]
-) -> None:
-    """One trial, in an actor of its own: train the point under Ray Train, passing every epoch's metrics to Tune."""
-    from ray.tune.integration.ray_train import TuneReportCallback
-
-    from tablert_dist.train.ray_train import run_under_ray
-
-    item = json.loads(params["trial"])
-    config = with_overrides(Config.model_validate(base, strict=False), item["point"])
-    job = _job(config, Path(folder), item["index"])
-    tracking = tracking_args(config, job.folder.name, parent)
-    if read_result(job.folder) is None:
-        if tracking:
-            open_tracker(job, tracking, *corpus).close(None, timeout=0.5)
-        run_under_ray(job, shape, tracking, [TuneReportCallback()], show=False)
-
-
-def _job(config: Config, folder: Path, index: int) -> Job:
-    # Test is for the winner alone.
-    return Job(config, folder / trial_name(index), config.train.seeds[0], score_test=False)
-
-
-def _read_trial(folder: Path, index: int, point: Mapping[str, Any]) -> Trial:
-    place = folder / trial_name(index)
-    saved = runs.checkpoints(place)
-    history = read_card(saved[-1]).notes["history"] if saved else []
-    return Trial(place.name, point, place, history, read_result(place) is not None)
-
-
-def _close_trials(config: Config, trials: Sequence[Trial], uid: str | None, corpus: Corpus) -> None:
-    for index, trial in enumerate(trials):
-        tracking = tracking_args(config, trial.name, uid)
-        if tracking:
-            job = _job(with_overrides(config, trial.point), trial.folder.parent, index)
-            tracker = open_tracker(job, tracking, corpus.name, corpus.hash)
-            if trial.history and not trial.finished:
-                tracker.tags({"stopped_by": "scheduler"})
-            tracker.close("FINISHED" if trial.finished else "KILLED", timeout=10.0)
+    if mirror:
+        mirror.push_files(JOURNAL)
+    return tracker

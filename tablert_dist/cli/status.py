@@ -1,0 +1,151 @@
+"""`tablert status [NAME]`: how far a run is, from any machine that sees its storage."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tablert_dist.cli.common import config_options, plain_errors
+from tablert_dist.remote import is_url
+
+if TYPE_CHECKING:
+    from tablert_dist.config import Config
+    from tablert_dist.train.status import Part, RunStatus
+
+
+@click.command(help="Show how far a run is, or list the runs.")
+@click.argument("name", required=False)
+@click.option("--storage", default=None, metavar="DIR", help="Where the runs are; as --set train.storage=DIR.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@plain_errors
+@config_options
+def command(config: Config, name: str | None, storage: str | None, as_json: bool) -> None:
+    """Reads files only: neither torch nor Ray is loaded, and the run is not disturbed."""
+    from tablert_dist.errors import InputError
+    from tablert_dist.train.files import at_hand
+    from tablert_dist.train.status import read_status, run_names
+
+    place = _root(storage or config.train.storage)
+    where = place.partition("?")[0]
+    with at_hand(place) as root:
+        if name is not None:
+            found = read_status(root, name, where=where)
+            click.echo(json.dumps(_as_json(found), indent=1) if as_json else "\n".join(_lines(found, where)))
+            return
+        known, unreadable = [], []
+        for one in run_names(root):
+            try:
+                known.append(read_status(root, one, where=where))
+            except InputError as error:
+                unreadable.append(str(error))
+    known.sort(key=lambda run: run.silent_s)
+    if as_json:
+        click.echo(json.dumps([_as_json(run) for run in known], indent=1))
+        return
+    click.echo(f"{len(known)} runs in {where}, newest first" if known else f"no run in {where}")
+    for run in known:
+        click.echo(f"{run.name:<28} {_kind(run):<9} {run.state:<9} {_ago(run.silent_s):>12}  {_headline(run)}".rstrip())
+    for line in unreadable:
+        click.echo(f"not read: {line}", err=True)
+
+
+def _root(storage: str | None) -> str:
+    """As `runs.storage_root`, without torch; a URL stays one."""
+    if storage and is_url(storage):
+        return storage.rstrip("/")
+    if storage:
+        return str(Path(storage.removeprefix("file://")).expanduser().resolve())
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    return str(Path("~/tablert_runs").expanduser() if in_job else Path("runs").resolve())
+
+
+def _kind(run: RunStatus) -> str:
+    return {"train": "training", "tune": "search"}.get(run.kind, run.kind)
+
+
+def _lines(run: RunStatus, where: str) -> list[str]:
+    from tablert_dist.train.resume import resume_command
+
+    silent = f"no sign of life for {_age(run.silent_s)}" if run.state == "stopped" else None
+    told = silent or f"last sign of life {_ago(run.silent_s)}"
+    lines = [f"{run.name}: a {_kind(run)} in {run.folder}", f"{run.state}; {told}"]
+    width = max((len(part.name) for part in run.parts), default=0) + 1
+    lines += [_part_line(part, run.epochs, width) for part in run.parts]
+    if run.best:
+        lines.append(f"best: {run.best.name}, {_scores(run.best.best)} on dev, epoch {run.best.best_epoch}")
+    if run.checkpoint:
+        lines.append(f"checkpoint: {run.checkpoint}")
+    if run.result:
+        lines.append(f"bundle: {run.result['bundle']}")
+    lines += [f"MLflow: {uri}" for uri in [_tracking(run)] if uri]
+    if run.state == "stopped":
+        lines.append(f"if nothing of it runs any more, go on with: {resume_command(run.record)}")
+    elif run.state == "finished" and not run.result:
+        lines.append(f"next: tablert-export --onnx --run {run.name} --set train.storage={where} --out bundle")
+    return lines
+
+
+def _part_line(part: Part, epochs: int, width: int) -> str:
+    state = f"{part.state} ({part.reason})" if part.reason else part.state
+    point = ", ".join(f"{key.split('.')[-1]} {value}" for key, value in (part.point or {}).items())
+    scores = (
+        f"{_scores(part.dev)}  best RE+ {100 * part.best['re_plus']:.1f} (epoch {part.best_epoch})" if part.best else ""
+    )
+    return f"  {part.name:<{width}} {state:<26} epoch {part.epoch}/{epochs}  {scores:<54}  {point}".rstrip()
+
+
+def _headline(run: RunStatus) -> str:
+    done = sum(part.state == "finished" for part in run.parts)
+    of = "trials" if run.kind == "tune" else "seeds"
+    best = f", best RE+ {100 * run.best.best['re_plus']:.1f}" if run.best else ""
+    return f"{done} of {len(run.parts)} {of} finished{best}"
+
+
+def _scores(dev: object) -> str:
+    from tablert_dist.scoring import LEVELS, TITLES
+
+    assert isinstance(dev, dict)
+    return "  ".join(f"{TITLES[level]} {100 * dev[level]:.1f}" for level in LEVELS if level in dev)
+
+
+def _tracking(run: RunStatus) -> str | None:
+    """MLflow's address as it may be shown."""
+    from tablert_dist.tracking import default_uri, redact
+
+    tracking = run.record["config"]["tracking"]
+    if not tracking["enabled"]:
+        return None
+    return redact(tracking["uri"] or default_uri(Path(run.folder).parent))
+
+
+def _as_json(run: RunStatus) -> dict[str, object]:
+    from tablert_dist.train.resume import resume_command
+
+    tree = asdict(run)
+    tree.pop("record")
+    return {
+        **tree,
+        "best": run.best.name if run.best else None,
+        "checkpoint": run.checkpoint,
+        "mlflow": _tracking(run),
+        "resume": resume_command(run.record) if run.state == "stopped" else None,
+    }
+
+
+def _ago(seconds: float) -> str:
+    return f"{_age(seconds)} ago"
+
+
+def _age(seconds: float) -> str:
+    """`12 s`, `12 min`, `3 h 5 min`, `2 d 3 h`."""
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    if hours >= 24:
+        return f"{hours // 24} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{int(seconds)} s"

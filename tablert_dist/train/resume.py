@@ -1,0 +1,44 @@
+"""The command that goes on with a run, made from its record: the nearest preset and what differs from it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from tablert_dist.config import Config, flatten, load_config, presets
+from tablert_dist.tracking import redact
+
+
+def resume_command(record: Mapping[str, Any]) -> str:
+    """`tablert train --config conll04 … --resume NAME`, which sets every key as it was."""
+    config = Config.model_validate(record["config"], strict=False)
+    wanted = flatten(config)
+    known = {name: flatten(load_config(name)) for name in presets()}
+    preset = min(known, key=lambda name: sum(known[name].get(key) != value for key, value in wanted.items()))
+    words = ["tablert", record["kind"], "--config", preset]
+    if record["kind"] == "tune":
+        words += ["--space", _space(str(record.get("space", "paper")))]
+    # A login in the address is not shown: whoever goes on has it.
+    wanted["tracking.uri"] = redact(wanted["tracking.uri"]) if wanted["tracking.uri"] else None
+    for key, value in wanted.items():
+        if known[preset].get(key) != value:
+            words += ["--data", str(value)] if key == "data.path" and value else ["--set", f"{key}={_text(value)}"]
+    return shlex.join([*words, "--resume", str(record["name"])])
+
+
+def _space(name: str) -> str:
+    """A shipped space by its name; of a file only the name is on record, not where it lay."""
+    from tune_spaces import spaces
+
+    return name if name in spaces() else f"{name}.toml"
+
+
+def _text(value: Any) -> str:
+    """The value as `--set` reads it."""
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_text(inner)}" for key, inner in value.items()) + "}"
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,120 @@
+"""One stage of a search as a Tune experiment; what a restart goes on from is our own record, not Tune's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from tablert_dist.cluster import Shape
+from tablert_dist.data import Corpus
+from tablert_dist.errors import RunError
+from tablert_dist.train.fit import tracking_args
+from tablert_dist.train.launch import storage_of
+from tablert_dist.tune.driver import drive, item
+from tablert_dist.tune.schedulers import make_scheduler
+from tablert_dist.tune.trials import Point, Stage, Trial
+from tune_spaces import Space
+
+Points = Mapping[int, Point]
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the trials of every stage share. `room`: trainings that fit at once; `parent`: the search's run in MLflow."""
+
+    shape: Shape
+    room: int
+    corpus: Corpus
+    parent: str | None
+    show: Callable[[int, int], Any] | None = None
+    """From the number of trials, and of those that have ended already, to a Tune callback that shows progress."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How a search whose points are not known beforehand comes to more of them."""
+
+    space: Space
+    total: int
+    keep: Callable[[Sequence[Point]], None]
+    """Puts all points on record, in the order of their trials."""
+
+
+def run_stage(stage: Stage, points: Points, growth: Growth | None, means: Means) -> int:
+    """Run what has not ended yet: of `points` and, where there is `growth`, of the points that Optuna adds.
+
+    Returns the number of trials that failed. Raises RunError where every trial fails.
+    """
+    import ray
+    from ray import tune
+
+    from tablert_dist.tune.recorder import Recorder
+
+    known = [stage.read(index, point) for index, point in points.items()]
+    ended = [trial for trial in known if trial.ended]
+    total = growth.total if growth else len(points)
+    left = total - len(ended)
+    if left <= 0:
+        return 0
+    tracking = tracking_args(stage.config, "", means.parent)
+    run = partial(
+        drive,
+        config=stage.config.model_dump(mode="json"),
+        folder=str(stage.folder),
+        remote=stage.remote.url if stage.remote else None,
+        shape=means.shape,
+        tracking=replace(tracking, sends=not stage.sends) if tracking else None,
+        corpus=ray.put(means.corpus),
+        histories={trial.index: trial.history for trial in known if trial.history and not trial.ended},
+    )
+    # The driver only waits for its workers: with a CPU of its own, as many drivers as CPUs would starve them all.
+    # Ray refuses a bundle of nothing, hence the byte of memory.
+    trainable = tune.with_resources(run, {"CPU": 0, "memory": 1e6})
+    search: dict[str, Any] = {}
+    space: dict[str, Any] = {}
+    if growth:
+        search = {"search_alg": _optuna(stage, points, growth, ended), "num_samples": left}
+    else:
+        items = [item(trial.name, trial.index, trial.point)["trial"] for trial in known if not trial.ended]
+        space = {"trial": tune.grid_search(items)}
+    most = stage.config.tune.max_concurrent or means.room
+    recorder = Recorder(stage, means.parent, means.corpus)
+    tuner = tune.Tuner(
+        trainable,
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=min(means.room, most, left),
+            scheduler=make_scheduler(stage.config, ended),
+            **search,
+        ),
+        run_config=tune.RunConfig(
+            name="ray_tune",
+            **storage_of(stage.folder, stage.remote),
+            verbose=0,
+            callbacks=[recorder, *([means.show(total, len(ended))] if means.show else [])],
+        ),
+    )
+    try:
+        results = tuner.fit()
+    finally:
+        recorder.close()
+    errors = [result.error for result in results if result.error]
+    if len(errors) == left:
+        raise RunError(f"every trial failed; the first: {str(errors[0]).strip().splitlines()[-1]}")
+    return len(errors)
+
+
+def _optuna(stage: Stage, points: Points, growth: Growth, ended: Sequence[Trial]) -> Any:
+    from tablert_dist.tune.optuna_search import RecordedOptuna
+    from tablert_dist.tune.trials import METRIC
+
+    return RecordedOptuna(
+        growth.space,
+        stage.config.train.seeds[0],
+        [points[index] for index in range(len(points))],
+        {trial.index: trial.best(METRIC) for trial in ended},
+        growth.keep,
+        lambda index, point: item(stage.name(index), index, point),
+    )
