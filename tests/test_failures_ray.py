@@ -121,7 +121,7 @@ def test_the_mlflow_server_is_away_for_a_minute(
     server: tuple[str, Callable[[], None], Callable[[], None]], setting: dict[str, str], tmp_path: Path
 ) -> None:
     address, start, kill = server
-    epochs = 250
+    epochs = 150  # with the minute that the end waits for the server, longer than it is away
     options = words(
         setting, train__storage=tmp_path, train__epochs=epochs, tracking__uri=address, cluster__num_workers=0
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
+from tests.reliability import record
 from tests.tiny import tiny_records, write_corpus
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -108,7 +110,9 @@ def test_a_run_whose_worker_is_killed_ends_with_the_same_weights(options: list[s
         victims = workers_of(struck)
         assert len(victims) == 2
         victims[1].send_signal(signal.SIGKILL)
-        at_kill = max(p.name for p in seed.glob("epoch_*"))
+        at_kill, killed = max(p.name for p in seed.glob("epoch_*")), time.monotonic()
+        wait_for(lambda: max(p.name for p in seed.glob("epoch_*")) > at_kill)
+        seconds = time.monotonic() - killed
         text = finish(struck, tmp_path / "struck")
     except BaseException:
         end(struck)
@@ -121,6 +125,8 @@ def test_a_run_whose_worker_is_killed_ends_with_the_same_weights(options: list[s
     for name, value in calm_weights.items():
         assert (value == struck_weights[name]).all(), name
     assert results[0]["scores"]["test"]["scores"] == results[1]["scores"]["test"]["scores"]
+    resumed = max(int(n) for n in re.findall(r"resuming from \S*epoch_(\d+)", text))
+    record("a worker", "one of two: SIGKILL", seconds, int(at_kill[-3:]) - resumed, "same bits")
 
 
 def test_a_search_that_cannot_fit_is_refused_at_once(options: list[str], tmp_path: Path) -> None:
@@ -145,13 +151,18 @@ def test_a_search_killed_in_the_middle_is_resumed(options: list[str], tmp_path: 
     before = json.loads(next(iter(sorted(run.glob("trial-00/epoch_*/checkpoint.json"))[-1:])).read_text())["notes"][
         "history"
     ]
-    text = finish(start("tablert_dist.tune", tmp_path, *words, "--resume", "s"), tmp_path)
+    again, begun = start("tablert_dist.tune", tmp_path, *words, "--resume", "s"), time.monotonic()
+    wait_for(lambda: sorted(run.glob("trial-00/epoch_*/checkpoint.json"))[-1].parent.name > f"epoch_{len(before):03d}")
+    seconds = time.monotonic() - begun
+    text = finish(again, tmp_path)
     assert "best configuration" in text
     result = json.loads((run / "result.json").read_text())
     assert result["report"]["failures"] == []
     newest = sorted(run.glob("trial-00/epoch_*/checkpoint.json"))[-1]
     after = json.loads(newest.read_text())["notes"]["history"]
     assert after[: len(before)] == before, "epochs that were done are not done again"
+    how = "driver and its cluster: SIGKILL; then `--resume` (seconds from there)"
+    record("the driver of a search", how, seconds, 0, "same trials, no epoch twice")
     assert_in_mlflow(tmp_path / "runs", children=2, epochs={"trial-00": len(after)})
     for words in (["--model", "models:/tablert@champion"], ["--run", "s"]):
         out = tmp_path / words[0].strip("-")
