@@ -125,7 +125,7 @@ def test_the_mlflow_server_is_away_for_a_minute(
     options = words(
         setting, train__storage=tmp_path, train__epochs=epochs, tracking__uri=address, cluster__num_workers=0
     )
-    with Command(tmp_path / "out", "tablert_dist.train", "--name", "r", *options) as run:
+    with Command(tmp_path / "out", "tablert_dist.train", "--name", "r", *options, OMP_NUM_THREADS="1") as run:
         seed = tmp_path / "r" / "seed-1"
         wait_for(lambda: epochs_in(seed) >= 3, running=run)
         kill()
@@ -188,7 +188,7 @@ def test_workers_come_and_go(setting: dict[str, str], tmp_path: Path) -> None:
     """One node, then three, then two: the same steps in the same order, and without dropout the same weights."""
     epochs = 120
     alone = words(setting, train__storage=tmp_path, cluster__num_workers=0, train__epochs=epochs)
-    with Command(tmp_path / "first", "tablert_dist.train", "--name", "alone", *alone) as run:
+    with Command(tmp_path / "first", "tablert_dist.train", "--name", "alone", *alone, OMP_NUM_THREADS="1") as run:
         run.end()
     with nodes(tmp_path, 1) as cluster:
         elastic = {"cluster.num_workers": "[1, 3]", "cluster.resize_seconds": "2", "train.epochs": str(epochs)}

@@ -6,9 +6,9 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,11 +56,16 @@ class State:
 
 
 class Sender:
-    """A daemon thread that sends what is in `folder`'s journal to `uri`, and what is appended later."""
+    """A daemon thread that sends what is in `folder`'s journal to `uri`, and what is appended later.
 
-    def __init__(self, folder: Path, uri: str) -> None:
+    `publish` copies the journal to where a successor on another machine finds it. It comes before the sending: what is
+    sent but not in that copy, the successor would write anew, with another time, and MLflow would have it twice.
+    """
+
+    def __init__(self, folder: Path, uri: str, publish: Callable[[], None] | None = None) -> None:
         self._folder = folder
         self._uri = uri
+        self._publish = publish
         self._client: MlflowClient | None = None
         self._start: Event | None = None
         self._settled = -1  # size of the journal when all of it was sent
@@ -133,14 +138,20 @@ class Sender:
             if not mine:  # another process sends this journal just now
                 return False
             state = State.load(self._folder, store.without_login(self._uri))
-            groups = groups_of(self._folder, state.sent)
+            groups: Iterator[tuple[list[Event], int]] = groups_of(self._folder, state.sent)
             first = next(groups, None)
+            if first and self._publish:
+                size = _size(self._folder)
+                self._publish()
             complete = state.nested
             if first is not None or not state.nested:
                 if self._client is None:
                     self._client = store.connect(self._uri)
                 self._find_run(self._client, state)
-                complete = self._send_all(self._client, state, chain([first] if first else [], groups)) and state.nested
+                groups = chain([first] if first else [], groups)
+                if self._publish:
+                    groups = takewhile(lambda group: group[1] <= size, groups)
+                complete = self._send_all(self._client, state, groups) and state.nested and state.sent >= size
                 self._say_up()
             if complete:
                 self._settled = size

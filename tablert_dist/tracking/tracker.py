@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -92,11 +92,14 @@ class NullTracker(_Closing):
 class JournalTracker(_Closing):
     """Writes to a journal that a background thread sends. Methods raise OSError where the folder cannot be written."""
 
-    def __init__(self, journal: Journal, uid: str, uri: str, sends: bool = True) -> None:
+    def __init__(
+        self, journal: Journal, uid: str, uri: str, sends: bool = True, publish: Callable[[], None] | None = None
+    ) -> None:
         self._journal = journal
         self._uri = uri
+        self._publish = publish
         self.uid: str | None = uid
-        self._sender = Sender(journal.folder, uri) if sends else None
+        self._sender = Sender(journal.folder, uri, publish) if sends else None
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log values of this step. NaN stays NaN in MLflow; an infinity becomes the largest double there."""
@@ -125,7 +128,7 @@ class JournalTracker(_Closing):
         if self._sender is None:
             return True
         if not self._sender.alive:
-            self._sender = Sender(self._journal.folder, self._uri)
+            self._sender = Sender(self._journal.folder, self._uri, self._publish)
         sent = self._sender.finish(timeout)
         if not sent and status is not None:
             # Without a status another process goes on with the journal, and sends this too.
@@ -148,15 +151,17 @@ def begin_run(
     params: Mapping[str, Any] | None = None,
     tags: Mapping[str, Any] | None = None,
     sends: bool = True,
+    publish: Callable[[], None] | None = None,
 ) -> JournalTracker:
     """Begin the run whose journal is in `folder`, or go on with it where there is one; MLflow is not waited for.
 
     `parent` is the uid of a run in the same experiment; it may come to MLflow later than this one. Only one process
     should write to a folder at a time, though two do no harm. Without `sends` the journal is only written, and another
-    process that sees the folder has to send it. Raises OSError where the folder cannot be written.
+    process that sees the folder has to send it. `publish` copies the journal to where the next process finds it; it is
+    called before anything new is sent. Raises OSError where the folder cannot be written.
     """
     journal = Journal(folder)
     uid = journal.begin(uri=store.without_login(uri), experiment=experiment, name=name, parent=parent)
     journal.params(params or {})
     journal.tags(tags or {})
-    return JournalTracker(journal, uid, uri, sends)
+    return JournalTracker(journal, uid, uri, sends, publish)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from tablert_dist.train.checks import drop_overflow, table_report
 from tablert_dist.train.finished import FitResult
 from tablert_dist.train.job import Job, read_result
 from tablert_dist.train.launch import TrackingArgs, run_under_ray
-from tablert_dist.train.mirror import Mirror
+from tablert_dist.train.mirror import JOURNAL, Mirror
 from tablert_dist.train.ray_train import Printer
 from tablert_dist.train.worker import choose_place, effective, run_worker
 
@@ -191,6 +192,7 @@ def open_tracker(job: Job, tracking: TrackingArgs, data_name: str, data_hash: st
         name=tracking.name,
         parent=tracking.parent,
         sends=tracking.sends,
+        publish=partial(Mirror(job.folder, job.remote).push_files, JOURNAL) if job.remote else None,
         params={**flat_public(job.config), "seed": job.seed},
         tags={"data.name": data_name, "data.hash": data_hash, **provenance()},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ log = logging.getLogger(__name__)
 JOURNAL = ("journal.jsonl", "journal.state.json")
 SMALL = ("result.json", *JOURNAL)
 """What is copied of a job beside its checkpoints."""
+
+
+_PUSHING = threading.Lock()
 
 
 class Mirror:
@@ -46,9 +50,11 @@ class Mirror:
 
     def push_files(self, names: Iterable[str] = SMALL) -> None:
         """Upload those of these files that are there."""
-        for name in names:
-            if (self.folder / name).is_file():
-                self.remote.put(self.folder / name, name)
+        # The tracker's thread does so too, and the older content must not come last.
+        with _PUSHING:
+            for name in names:
+                if (self.folder / name).is_file():
+                    self.remote.put(self.folder / name, name)
 
     def pull(self, trainer: bool = True, names: Iterable[str] = SMALL) -> None:
         """Download the complete checkpoints (`trainer`: with the optimiser's state) and `names`; remove other checkpoints."""

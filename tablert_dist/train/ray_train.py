@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.remote import Remote
 from tablert_dist.train import runs
-from tablert_dist.train.mirror import Mirror
+from tablert_dist.train.mirror import JOURNAL, Mirror
 from tablert_dist.train.session import Job
 from tablert_dist.train.worker import choose_place, run_worker
 
@@ -48,7 +49,8 @@ def work(args: dict[str, Any]) -> None:
     if rank == 0 and args["tracking"]:
         from tablert_dist.tracking import begin_run
 
-        tracker = begin_run(job.folder, **args["tracking"])
+        publish = partial(Mirror(folder, remote).push_files, JOURNAL) if remote else None
+        tracker = begin_run(job.folder, **args["tracking"], publish=publish)
     show = Printer(job.config.train.epochs) if rank == 0 and args["show"] else None
     if show and world > 1:
         print(f"{world} workers", flush=True)

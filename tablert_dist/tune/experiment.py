@@ -14,6 +14,7 @@ from tablert_dist.train.fit import tracking_args
 from tablert_dist.train.launch import storage_of
 from tablert_dist.tune.driver import drive, item
 from tablert_dist.tune.schedulers import make_scheduler
+from tablert_dist.tune.sweeper import swept
 from tablert_dist.tune.trials import Point, Stage, Trial
 from tune_spaces import Space
 
@@ -97,7 +98,8 @@ def run_stage(stage: Stage, points: Points, growth: Growth | None, means: Means)
         ),
     )
     try:
-        results = tuner.fit()
+        with swept():
+            results = tuner.fit()
     finally:
         recorder.close()
     errors = [result.error for result in results if result.error]

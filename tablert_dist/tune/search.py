@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,7 @@ def _parent(config: Config, name: str, folder: Path, space: Space, corpus: Corpu
         name=name,
         params={"space": space.name, "trials": total},
         tags={"data.name": corpus.name, "data.hash": corpus.hash, **provenance()},
+        publish=partial(mirror.push_files, JOURNAL) if mirror else None,
     )
     if mirror:
         mirror.push_files(JOURNAL)
