@@ -177,7 +177,7 @@ def test_the_disk_of_the_checkpoints_is_full(setting: dict[str, str], calm: Path
     lost = 0
     record(
         "the disk of the checkpoints",
-        "tmpfs that holds one checkpoint; then `--resume` with room",
+        "tmpfs with room for two checkpoints of three; then `--resume` with room",
         None,
         lost,
         "same bits",
