@@ -14,9 +14,10 @@ import pytest
 from tablert_dist.cluster import Capacity, Shape, room_for
 from tablert_dist.config import load_config, with_overrides
 from tablert_dist.errors import InputError
+from tablert_dist.train.files import STOPPED
 from tablert_dist.tune import search as searching
 from tablert_dist.tune.search import plan
-from tablert_dist.tune.trials import STOPPED, Stage, Trial, ranked
+from tablert_dist.tune.trials import Stage, Trial, ranked
 from tests.test_ranges import RANGES, written
 from tune_spaces import Space, load_space
 

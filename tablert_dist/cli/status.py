@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,10 +57,9 @@ def _root(storage: str | None) -> str:
     """As `runs.storage_root`, without torch; a URL stays one."""
     if storage and is_url(storage):
         return storage.rstrip("/")
-    if storage:
-        return str(Path(storage.removeprefix("file://")).expanduser().resolve())
-    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    return str(Path("~/tablert_runs").expanduser() if in_job else Path("runs").resolve())
+    from tablert_dist.train.files import local_root
+
+    return str(local_root(storage))
 
 
 def _kind(run: RunStatus) -> str:

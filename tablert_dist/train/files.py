@@ -16,8 +16,17 @@ from tablert_dist.remote import Remote, is_url
 from tablert_dist.tracking.journal import FILE, Event, read_events
 
 RECORD, RESULT, META, STOPPED = "run.json", "result.json", "checkpoint.json", "stopped.json"
+"""The last is in the folder of a trial that the scheduler stopped: it is not gone on with."""
 SMALL = (RECORD, RESULT, META, STOPPED, FILE)
 """What is read of a run."""
+
+
+def local_root(storage: str | None) -> Path:
+    """A folder given as `train.storage`, made absolute; unset: `./runs`, or `~/tablert_runs` inside a Ray job."""
+    if storage:
+        return Path(storage.removeprefix("file://")).expanduser().resolve()
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    return Path("~/tablert_runs").expanduser() if in_job else Path("runs").resolve()
 
 
 @contextmanager

@@ -17,10 +17,10 @@ from tablert_dist.checkpoint import META, TRAINER, damage
 from tablert_dist.config import Config, flatten, with_overrides
 from tablert_dist.errors import InputError
 from tablert_dist.remote import Remote, is_url
+from tablert_dist.train.files import RECORD, local_root
 
 log = logging.getLogger(__name__)
 
-RECORD = "run.json"
 FEATURES = "features"
 """In a run's folder: word vectors of a frozen encoder, for its trials or seeds; gone when the run has finished."""
 FREE_ON_RESUME = ("train.storage", "cluster.", "tracking.", "predict.", "export.", "serve.")
@@ -35,11 +35,7 @@ def storage_root(config: Config) -> Path:
     storage = config.train.storage
     if storage and is_url(storage):
         return cache_root() / hashlib.sha256(storage.encode()).hexdigest()[:12]
-    if storage:
-        return Path(storage.removeprefix("file://")).expanduser().resolve()
-    return (
-        Path("~/tablert_runs").expanduser() if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else Path("runs").resolve()
-    )
+    return local_root(storage)
 
 
 def cache_root() -> Path:

@@ -7,21 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.checkpoint import META
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
 from tablert_dist.remote import Remote
 from tablert_dist.tracking import NullTracker, Tracker
 from tablert_dist.train import runs
-from tablert_dist.train.files import saved_in
+from tablert_dist.train.files import META, STOPPED, saved_in
 from tablert_dist.train.fit import open_tracker, tracking_args
 from tablert_dist.train.job import Job, read_result
 from tablert_dist.train.mirror import SMALL, Mirror
 from tablert_dist.tune.driver import job_of, trial_name
 
 METRIC = "dev/re_plus_f1"
-STOPPED = "stopped.json"
-"""In the folder of a trial that the scheduler stopped: it is not gone on with."""
 Point = Mapping[str, Any]
 
 
