@@ -37,6 +37,8 @@ class Sentence:
     entities: tuple[Entity, ...] = ()
     relations: tuple[Relation, ...] = ()
     id: str | None = None
+    document: str | None = field(default=None, compare=False)
+    """The document that it is from, where the data say so: what belongs together when data are split."""
 
     def __post_init__(self) -> None:
         for entity in self.entities:

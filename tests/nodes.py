@@ -70,8 +70,13 @@ def raylet(node: Any) -> int:
 
 def train_workers(node: Any) -> list[psutil.Process]:
     """The Ray Train workers of one node."""
+    return train_workers_of(raylet(node))
+
+
+def train_workers_of(pid: int) -> list[psutil.Process]:
+    """The Ray Train workers that descend from a process."""
     found = []
-    for one in descendants(raylet(node)):
+    for one in descendants(pid):
         with contextlib.suppress(psutil.Error):
             if "RayTrainWorker" in " ".join(one.cmdline()):
                 found.append(one)
@@ -89,6 +94,14 @@ def kill_all(family: list[psutil.Process]) -> None:
     for one in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             one.kill()
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """SIGKILL, to a command and everything that descends from it (Ray's own processes)."""
+    family = descendants(process.pid)
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGKILL)
+    kill_all(family)
 
 
 class Command:
@@ -120,10 +133,7 @@ class Command:
 
     def kill(self) -> None:
         """SIGKILL, to it and all that descends from it."""
-        family = descendants(self.process.pid)
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGKILL)
-        kill_all(family)
+        end(self.process)
 
     def __enter__(self) -> Command:
         return self

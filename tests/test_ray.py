@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
+from tests.nodes import end, train_workers_of, wait_for
 from tests.reliability import record
 from tests.tiny import tiny_records, write_corpus
 
@@ -60,42 +60,9 @@ def finish(process: subprocess.Popen[str], cwd: Path, timeout: float = 400) -> s
     return text
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """Kill the command and everything that descends from it (Ray's own processes)."""
-    try:
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    for one in family:
-        with_suppress(one)
-
-
-def with_suppress(one: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        one.kill()
-
-
-def wait_for(condition: object, seconds: float = 240) -> object:
-    """The condition's value once it is true."""
-    assert callable(condition)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if value := condition():
-            return value
-        time.sleep(0.05)
-    raise TimeoutError
-
-
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """The Ray Train workers that descend from a command."""
-    found = []
-    for one in psutil.Process(process.pid).children(recursive=True):
-        try:
-            if "RayTrainWorker" in " ".join(one.cmdline()):
-                found.append(one)
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    return train_workers_of(process.pid)
 
 
 def test_a_run_whose_worker_is_killed_ends_with_the_same_weights(options: list[str], tmp_path: Path) -> None:
@@ -106,12 +73,12 @@ def test_a_run_whose_worker_is_killed_ends_with_the_same_weights(options: list[s
     struck = start("tablert_dist.train", tmp_path / "struck", *words)
     try:
         seed = tmp_path / "struck" / "runs" / "r" / "seed-1"
-        wait_for(lambda: list(seed.glob("epoch_*/checkpoint.json")))
+        wait_for(lambda: list(seed.glob("epoch_*/checkpoint.json")), 240)
         victims = workers_of(struck)
         assert len(victims) == 2
         victims[1].send_signal(signal.SIGKILL)
         at_kill, killed = max(p.name for p in seed.glob("epoch_*")), time.monotonic()
-        wait_for(lambda: max(p.name for p in seed.glob("epoch_*")) > at_kill)
+        wait_for(lambda: max(p.name for p in seed.glob("epoch_*")) > at_kill, 240)
         seconds = time.monotonic() - killed
         text = finish(struck, tmp_path / "struck")
     except BaseException:
@@ -145,14 +112,16 @@ def test_a_search_killed_in_the_middle_is_resumed(options: list[str], tmp_path: 
     first = start("tablert_dist.tune", tmp_path, *words, "--name", "s")
     run = tmp_path / "runs" / "s"
     try:
-        wait_for(lambda: list(run.glob("trial-00/epoch_*/checkpoint.json")))
+        wait_for(lambda: list(run.glob("trial-00/epoch_*/checkpoint.json")), 240)
     finally:
         end(first)
     before = json.loads(next(iter(sorted(run.glob("trial-00/epoch_*/checkpoint.json"))[-1:])).read_text())["notes"][
         "history"
     ]
     again, begun = start("tablert_dist.tune", tmp_path, *words, "--resume", "s"), time.monotonic()
-    wait_for(lambda: sorted(run.glob("trial-00/epoch_*/checkpoint.json"))[-1].parent.name > f"epoch_{len(before):03d}")
+    wait_for(
+        lambda: sorted(run.glob("trial-00/epoch_*/checkpoint.json"))[-1].parent.name > f"epoch_{len(before):03d}", 240
+    )
     seconds = time.monotonic() - begun
     text = finish(again, tmp_path)
     assert "best configuration" in text

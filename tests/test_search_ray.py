@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tablert_dist.tracking.journal import read_events
-from tests.test_ray import end, finish, wait_for
+from tests.nodes import end, wait_for
+from tests.test_ray import finish
 from tests.tiny import tiny_records, write_corpus
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -53,7 +54,7 @@ class Search:
     def kill_when(self, condition: Callable[[], object]) -> None:
         process = self.start()
         try:
-            wait_for(lambda: process.poll() is not None or condition())
+            wait_for(lambda: process.poll() is not None or bool(condition()), 240)
             assert process.poll() is None, (self.folder / "log").read_text()[-4000:]
         finally:
             end(process)
