@@ -14,7 +14,8 @@ from export.quantize import PARTS, to_int8
 from export.runtime import OnnxEngine
 from tablert_dist.config import DataConfig
 from tablert_dist.data import load_corpus
-from tablert_dist.predictor import TABLE, Predictor
+from tablert_dist.predictor import Predictor
+from tablert_dist.schemes.table import TABLE
 from tablert_dist.scoring import LEVELS, count
 from tablert_dist.tables import TagSet
 

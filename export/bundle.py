@@ -27,6 +27,8 @@ class Bundle:
     tokenizer: SubwordTokenizer
     schema: Schema
     pad_id: int
+    config: Mapping[str, Any]
+    """The public part of the configuration that it was trained with."""
     manifest: Mapping[str, Any]
 
 
@@ -57,12 +59,14 @@ def open_bundle(folder: Path) -> Bundle:
             raise InputError(f"bundle {folder}: {name} is missing")
         if sha256(path) != expected:
             raise InputError(f"bundle {folder}: {name} was altered: its sha256 is not the manifest's")
-    for needed in ("tokenizer.json", "schema.json", *graphs.values()):
+    for needed in ("tokenizer.json", "schema.json", "config.json", *graphs.values()):
         if needed not in files:
             raise InputError(f"bundle {folder}: {MANIFEST} lists no {needed}")
     schema = Schema.from_json(json.loads((folder / "schema.json").read_text(encoding="utf-8")))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tokenizer = read_tokenizer(folder / "tokenizer.json", limit)
-    return Bundle(folder, {stage: folder / name for stage, name in graphs.items()}, tokenizer, schema, pad_id, manifest)
+    paths = {stage: folder / name for stage, name in graphs.items()}
+    return Bundle(folder, paths, tokenizer, schema, pad_id, config, manifest)
 
 
 def sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ from export.verify import verify
 from tablert_dist import __version__
 from tablert_dist.checkpoint import ModelCard, load_checkpoint
 from tablert_dist.config import ExportConfig
+from tablert_dist.engines import Stage
 from tablert_dist.errors import InputError
 from tablert_dist.model import TableModel
-from tablert_dist.predictor import TABLE
 from tablert_dist.schema import Sentence
+from tablert_dist.schemes.table import TABLE
 
-GRAPH = "table.onnx"
-OUTPUTS = ["entity_logits", "relation_logits"]
+FIXED = {"TWO": 2, "FOUR": 4}
+"""Axes of inputs whose length is in their name."""
 
 
 class VerificationError(RuntimeError):
@@ -66,9 +67,10 @@ def export_bundle(
     part.mkdir(parents=True)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            full = Path(scratch) / GRAPH
-            export_graph(model, full, config.opset)
-            report = _convert(model, card, full, part / GRAPH, config, words, gold)
+            full = {stage: Path(scratch) / f"{stage}.onnx" for stage in model.scheme.stages}
+            for stage, path in full.items():
+                export_graph(model, path, config.opset, stage)
+            report = _convert(model, card, full, part, config, words, gold)
         report.verified_on = verified_on or ("given sentences" if sentences or gold else "the packaged sample")
         if allow:
             report.allow(allow)
@@ -87,7 +89,7 @@ def export_bundle(
             "precision": config.precision,
             "versions": {"tablert_dist": __version__} | {p: version(p) for p in ("torch", "onnx", "onnxscript")},
         }
-        seal(part, {TABLE: GRAPH}, facts)
+        seal(part, {stage: path.name for stage, path in full.items()}, facts)
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -97,27 +99,31 @@ def export_bundle(
 def _convert(
     model: TableModel,
     card: ModelCard,
-    full: Path,
+    full: Mapping[str, Path],
     out: Path,
     config: ExportConfig,
     words: Sequence[Sequence[str]],
     gold: Sequence[Sentence] | None,
 ) -> Report:
-    """The graph in its precision, and its verification.
+    """The graphs in their precision, in the folder `out`, and their verification.
 
     int8 leaves out one part more until F1 is kept; where that does not help, nothing is left out.
     """
+    graphs = {stage: out / path.name for stage, path in full.items()}
     if config.precision != "int8":
-        shutil.copyfile(full, out) if config.precision == "fp32" else to_fp16(full, out)
-        report = verify(model, card, out, config.tolerance, words, config.precision, gold)
+        for stage, path in full.items():
+            shutil.copyfile(path, graphs[stage]) if config.precision == "fp32" else to_fp16(path, graphs[stage])
+        report = verify(model, card, graphs, config.tolerance, words, config.precision, gold)
     else:
         for left in (*range(len(PARTS)), 0):
-            to_int8(full, out, PARTS[:left])
-            report = verify(model, card, out, config.tolerance, words, config.precision, gold)
+            for stage, path in full.items():
+                to_int8(path, graphs[stage], PARTS[:left])
+            report = verify(model, card, graphs, config.tolerance, words, config.precision, gold)
             report.left_in_fp32 = list(PARTS[:left])
             if not report.failures:
                 break
-    strip_metadata(out)
+    for path in graphs.values():
+        strip_metadata(path)
     return report
 
 
@@ -131,35 +137,51 @@ def strip_metadata(path: Path) -> None:
     onnx.save(proto, str(path))
 
 
-def export_graph(model: TableModel, path: Path, opset: int) -> None:
-    """Trace the model in evaluation mode with every axis of its inputs dynamic."""
-    names = {axis: torch.export.Dim(axis, min=1) for axis in ("batch", "subwords", "words", "pieces")}
-    # No two axes alike and none of them 1: the tracer would take equal sizes for the same axis, and 1 for a constant.
-    words = torch.full((2, 5, 3), -1)
-    words[0, :, 0] = torch.arange(1, 6)
-    words[1, :3, 0] = torch.arange(1, 4)
-    words[0, 4, 1] = 6
-    ids = torch.ones(2, 8, dtype=torch.int64)
-    batch, subwords = names["batch"], names["subwords"]
+def export_graph(model: TableModel, path: Path, opset: int, stage: str = TABLE) -> None:
+    """Trace a stage in evaluation mode with every axis of its inputs dynamic that the model does not fix."""
+    spec = model.scheme.stages[stage]
+    dims = {axis: torch.export.Dim(axis, min=1) for axes in spec.inputs.values() for axis in axes if axis.islower()}
+    examples = example_inputs(spec, model.encoder.width)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
-            model.eval(),
-            (ids, torch.ones_like(ids), words),
+            model.eval().stage(stage),
+            tuple(examples.values()),
             str(path),
             dynamo=True,
             opset_version=opset,
-            input_names=["input_ids", "attention_mask", "word_subwords"],
-            output_names=OUTPUTS,
-            dynamic_shapes=(
-                {0: batch, 1: subwords},
-                {0: batch, 1: subwords},
-                {0: batch, 1: names["words"], 2: names["pieces"]},
-            ),
+            input_names=list(spec.inputs),
+            output_names=list(spec.outputs),
+            # What takes any number of inputs has them traced as one tuple.
+            dynamic_shapes=_shapes(spec, dims, stage),
             external_data=False,
             verbose=False,
         )
+
+
+def _shapes(spec: Stage, dims: Mapping[str, Any], stage: str) -> tuple[Any, ...]:
+    shapes = tuple({i: dims[axis] for i, axis in enumerate(axes) if axis in dims} for axes in spec.inputs.values())
+    return shapes if stage == TABLE else (shapes,)
+
+
+def example_inputs(spec: Stage, width: int) -> dict[str, torch.Tensor]:
+    """Inputs of a stage to trace it with.
+
+    No two axes alike and none of them 1: the tracer would take equal sizes for the same axis, and 1 for a constant.
+    """
+    axes = [axis for names in spec.inputs.values() for axis in names if axis.islower()]
+    sizes = {axis: 2 + 3 * i for i, axis in enumerate(dict.fromkeys(axes))} | FIXED | {"H": width}
+    examples = {}
+    for name, names in spec.inputs.items():
+        shape = [sizes[axis] for axis in names]
+        examples[name] = torch.randn(shape) if name in spec.floats else torch.ones(shape, dtype=torch.int64)
+    if "word_subwords" in examples:
+        # A word of two subwords, and padding.
+        examples["word_subwords"][:, :, 1:] = -1
+        examples["word_subwords"][0, 0, 1] = 2
+        examples["word_subwords"][1, -1] = -1
+    return examples
 
 
 def sample_sentences(card: ModelCard) -> list[list[str]]:

@@ -70,10 +70,10 @@ def parts_of(model: Any) -> dict[str, list[str]]:
         scope = next((p.value for p in node.metadata_props if p.key == SCOPES), "")
         if node.op_type == "Gather":
             found["embeddings"].append(node.name)
-        elif "'head.pair'" in scope:
-            found["first layer"].append(node.name)
         elif "'head.last'" in scope:
             found["taps"].append(node.name)
-        elif "'encoder'" in scope:
+        elif "'encoder'" in scope or "'model.encoder'" in scope:
             found["encoder"].append(node.name)
+        else:
+            found["first layer"].append(node.name)
     return found

@@ -9,9 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from export.bundle import open_bundle
-from tablert_dist.config import PredictConfig
+from tablert_dist.config import ModelConfig, PredictConfig
+from tablert_dist.engines import Arrays
 from tablert_dist.errors import InputError
-from tablert_dist.predictor import Arrays, Predictor
+from tablert_dist.predictor import Predictor
 from tablert_dist.tables import TagSet
 
 PROVIDERS = {
@@ -63,7 +64,8 @@ def load_bundle(folder: Path, config: PredictConfig) -> Predictor:
     """An exported bundle as a predictor, its files checked against their hashes."""
     bundle = open_bundle(folder)
     engine = OnnxEngine(bundle.graphs, config.provider, config.threads, config.spinning)
-    return Predictor(engine, bundle.tokenizer, TagSet(bundle.schema), bundle.pad_id, config)
+    model = ModelConfig.model_validate(bundle.config["model"], strict=False)
+    return Predictor(engine, bundle.tokenizer, TagSet(bundle.schema), bundle.pad_id, config, model)
 
 
 def import_onnxruntime() -> Any:

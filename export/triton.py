@@ -28,6 +28,11 @@ def write_repository(bundle: Path, out: Path, name: str = "tablert") -> Path:
     part = out / f".{name}.part"
     shutil.rmtree(part, ignore_errors=True)
     (part / "1").mkdir(parents=True)
+    if len(opened.graphs) > 1:
+        raise InputError(
+            f"--triton: {bundle} has the graphs {', '.join(opened.graphs)}, between which somebody has to decode; only "
+            f"TablERT-CNN's one graph can be served by Triton"
+        )
     (graph,) = opened.graphs.values()
     shutil.copyfile(graph, part / "1" / "model.onnx")
     session = import_onnxruntime().InferenceSession(str(graph), providers=["CPUExecutionProvider"])

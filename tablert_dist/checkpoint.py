@@ -23,7 +23,7 @@ from tablert_dist.errors import InputError, RunError
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import WordEncoder, build_encoder
 from tablert_dist.model.engine import TorchEngine
-from tablert_dist.model.system import build_head
+from tablert_dist.model.system import assemble
 from tablert_dist.predictor import Predictor
 from tablert_dist.schema import Schema
 from tablert_dist.tables import TagSet
@@ -41,6 +41,11 @@ class ModelCard:
     pad_id: int
     notes: Mapping[str, Any]
     """Epoch, scores, protocol: whatever describes the training, as JSON."""
+
+    @property
+    def model(self) -> ModelConfig:
+        """The part of the configuration that the weights are of."""
+        return ModelConfig.model_validate(self.config["model"], strict=False)
 
 
 def save_checkpoint(folder: Path, model: TableModel, card: ModelCard, trainer: Mapping[str, Any] | None = None) -> None:
@@ -115,10 +120,8 @@ def damage(folder: Path) -> str | None:
 def load_checkpoint(folder: Path, device: str = "cpu") -> tuple[TableModel, ModelCard]:
     """The model in evaluation mode. Raises InputError where a file is missing or damaged."""
     card = read_card(folder)
-    config = ModelConfig.model_validate(card.config["model"], strict=False)
-    tags = TagSet(card.schema)
-    encoder = WordEncoder(build_encoder(folder / "encoder"), config.frozen)
-    model = TableModel(encoder, build_head(config, encoder.width, tags))
+    encoder = WordEncoder(build_encoder(folder / "encoder"), card.model.frozen)
+    model = assemble(card.model, encoder, TagSet(card.schema))
     load_weights(model, folder)
     return model.to(device).eval(), card
 
@@ -171,7 +174,7 @@ def load_predictor(folder: Path, config: PredictConfig) -> Predictor:
     if config.threads:
         torch.set_num_threads(config.threads)
     model, card = load_checkpoint(folder, device)
-    return Predictor(TorchEngine(model), card.tokenizer, TagSet(card.schema), card.pad_id, config)
+    return Predictor(TorchEngine(model), card.tokenizer, TagSet(card.schema), card.pad_id, config, card.model)
 
 
 def _sha256(path: Path) -> str:

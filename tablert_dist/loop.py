@@ -17,15 +17,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tablert_dist.batching import evaluation_batches, length_groups, rank_share, training_batches
 from tablert_dist.config import Config, OptimConfig
-from tablert_dist.decoding import decode
-from tablert_dist.encoding import collate_targets
 from tablert_dist.features import Features, to_device
-from tablert_dist.loss import table_loss
-from tablert_dist.model import TableModel
+from tablert_dist.model import Head, TableModel
+from tablert_dist.model.engine import FeatureEngine
 from tablert_dist.parallel import Parallel
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count
-from tablert_dist.tables import TableLogits, TagSet
+from tablert_dist.tables import TagSet
 
 Progress = Callable[[int, int, int, float], None]
 """Called with epoch, step, steps in the epoch, and the step's loss a sentence on this worker."""
@@ -115,7 +113,9 @@ def train_epochs(
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             share = rank_share(batch, train.features.lengths, place.rank, place.world_size)
-            loss = backward(parallel.module, train, share, tags, config.train.accumulation, place, grouped)
+            loss = backward(
+                parallel.module, train, share, tags, config.train.accumulation, place, grouped, (seed, epoch)
+            )
             parallel.reduce_rows(train.features, batch)
             norm = float(nn.utils.clip_grad_norm_(trainable.parameters(), config.optim.clip_norm))
             if not math.isfinite(norm):
@@ -145,10 +145,12 @@ def backward(
     parts: int = 1,
     place: Place = Place(),
     grouped: bool = False,
+    draw: tuple[int, ...] = (0,),
 ) -> float:
     """Add one worker's share of a batch to the gradients, in `parts`; the summed loss of the share.
 
     `grouped` passes sentences of similar length together, for a module that pads: less padding, the same gradients.
+    `draw` is what random targets are drawn from: seed and epoch.
 
     DDP averages over workers; times their number, the step is that of one worker with the whole batch.
     """
@@ -158,7 +160,7 @@ def backward(
     for i, piece in enumerate(pieces):
         last = i == len(pieces) - 1
         with nullcontext() if last or not isinstance(module, DistributedDataParallel) else module.no_sync():
-            loss = summed_loss(module, examples, piece, tags, place) * (1.0 if share else 0.0)
+            loss = summed_loss(module, examples, piece, tags, place, draw) * (1.0 if share else 0.0)
             (loss * place.world_size).backward()
         loss_sum += float(loss.detach())
     return loss_sum
@@ -170,32 +172,52 @@ def _pieces(share: Sequence[int], lengths: Sequence[int], parts: int, grouped: b
     return [group for piece in pieces for group in length_groups(piece, lengths)] if grouped else pieces
 
 
-def summed_loss(module: nn.Module, examples: Examples, indices: Sequence[int], tags: TagSet, place: Place) -> Tensor:
-    """The loss of one batch, summed over its cells."""
-    targets = targets_of(examples, indices, tags, place.device)
+def summed_loss(
+    module: nn.Module,
+    examples: Examples,
+    indices: Sequence[int],
+    tags: TagSet,
+    place: Place,
+    draw: tuple[int, ...] = (0,),
+) -> Tensor:
+    """The loss of one batch, summed over its sentences."""
+    head = head_of(module)
+    targets = targets_of(head, examples, indices, tags, place.device, draw)
+    given = [targets[name] for name in head.given]
     with place.precision():
-        entity, relation = module(*examples.features.inputs(indices, place.device))
-    return table_loss(entity, relation, *targets)
+        outputs = module(*examples.features.inputs(indices, place.device), *given)
+    return head.loss(outputs, targets)
 
 
-def targets_of(examples: Examples, indices: Sequence[int], tags: TagSet, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Gold tags of one batch: entities [B, N], relations [B, N, N]."""
-    targets = collate_targets([examples.sentences[i] for i in indices], tags)
-    entity, relation = (torch.from_numpy(a) for a in (targets.entity_tags, targets.relation_tags))
-    return to_device(entity, device), to_device(relation, device)
+def head_of(module: nn.Module) -> Head:
+    """The head of what is trained: a model, its head alone, or one of them behind DDP."""
+    inner = module.module if isinstance(module, DistributedDataParallel) else module
+    found: Head = inner.head if isinstance(inner, TableModel) else inner  # type: ignore[assignment]
+    return found
+
+
+def targets_of(
+    head: Head,
+    examples: Examples,
+    indices: Sequence[int],
+    tags: TagSet,
+    device: torch.device,
+    draw: tuple[int, ...] = (0,),
+) -> dict[str, Tensor]:
+    """Gold of one batch by name. What is drawn for a sentence follows from `draw` and its index, not from its batch."""
+    draws = [np.random.default_rng((*draw, index)) for index in indices]
+    targets = head.scheme.targets([examples.sentences[i] for i in indices], tags, draws)
+    return {name: to_device(torch.from_numpy(array), device) for name, array in targets.items()}
 
 
 def evaluate(model: TableModel, examples: Examples, tags: TagSet, max_cells: int, place: Place = Place()) -> Counts:
     """Counts over all sentences and workers; each worker predicts every W-th batch."""
     pairs: list[tuple[Sentence, Sentence]] = []
-    module = model.trainable
-    module.eval()
+    model.trainable.eval()
     for batch in evaluation_batches(examples.features.lengths, max_cells)[place.rank :: place.world_size]:
-        with torch.inference_mode(), place.precision():
-            entity, relation = module(*examples.features.inputs(batch, place.device))
-        logits = TableLogits(entity.float().cpu().numpy(), relation.float().cpu().numpy())
+        engine = FeatureEngine(model, examples.features.inputs(batch, place.device), place.precision)
         gold = [examples.sentences[i] for i in batch]
-        pairs.extend(zip(gold, decode([s.words for s in gold], logits, tags), strict=True))
+        pairs.extend(zip(gold, model.scheme.decode(engine, {}, [s.words for s in gold], tags), strict=True))
     counts = count(pairs, tags.schema)
     table = torch.from_numpy(counts.table).clone()
     all_reduce(table, place)

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
 
 from tablert_dist.batching import evaluation_batches
-from tablert_dist.config import PredictConfig
-from tablert_dist.decoding import decode, softmax
+from tablert_dist.config import ModelConfig, PredictConfig
+from tablert_dist.decoding import softmax
 from tablert_dist.encoding import EncodedSentence, SubwordTokenizer, collate
+from tablert_dist.engines import Arrays, Engine
 from tablert_dist.errors import InputError, nearest
 from tablert_dist.extraction import Extraction, Read
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.tables import Floats, TableLogits, TagSet
+from tablert_dist.schemes import make_scheme
+from tablert_dist.schemes.table import TABLE
+from tablert_dist.tables import Floats, TagSet
 from tablert_dist.text import Span, merge, split_sentences, split_words, windows
-
-Arrays = Mapping[str, NDArray[Any]]
-TABLE = "table"
-"""The one stage of TablERT-CNN: `TableInputs.arrays()` in, `entity_logits` and `relation_logits` out."""
-
-
-class Engine(Protocol):
-    """Runs a stage of a head on arrays; two engines can differ only in floats."""
-
-    def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
-        """The stage's outputs by name."""
-        ...
 
 
 class Predictor:
@@ -42,9 +30,11 @@ class Predictor:
         tags: TagSet,
         pad_id: int,
         config: PredictConfig | None = None,
+        model: ModelConfig | None = None,
     ) -> None:
         self.engine, self.tokenizer, self.tags, self.pad_id = engine, tokenizer, tags, pad_id
-        self.config = config or PredictConfig()
+        self.config, self.model = config or PredictConfig(), model or ModelConfig()
+        self.scheme = make_scheme(self.model, self.config.beam)
         known = (*tags.schema.entity_types, *tags.schema.relation_types)
         for name in self.config.thresholds:
             if name not in known:
@@ -128,10 +118,12 @@ class Predictor:
     def probabilities(self, words: Sequence[str]) -> tuple[Floats, Floats]:
         """Softmax of every cell of one sentence's table: entity tags [N, E], relation tags [N, N, R] (cells i < j).
 
-        Raises InputError for a sentence over the encoder's limit.
+        Raises InputError for a sentence over the encoder's limit, and where the model's head has no such table.
         """
-        logits = self._logits(self.tokenizer.encode([words]))
-        return softmax(logits.entity[0]), softmax(logits.relation[0])
+        if TABLE not in self.scheme.stages:
+            raise InputError(f"model.head = {self.model.head}: only TablERT-CNN has a table of all its probabilities")
+        logits = self.engine.run(TABLE, self._inputs(self.tokenizer.encode([words])))
+        return softmax(logits["entity_logits"][0]), softmax(logits["relation_logits"][0])
 
     def _sentences(self, text: str) -> list[list[Span]]:
         """The text's sentences as character spans of words; those without a word are left out."""
@@ -182,14 +174,14 @@ class Predictor:
     def _annotated(self, sentences: Sequence[Sequence[str]], encoded: Sequence[EncodedSentence]) -> list[Sentence]:
         results: list[Sentence] = [Sentence(())] * len(sentences)
         for batch in evaluation_batches([e.words for e in encoded], self.config.max_cells):
-            logits = self._logits([encoded[i] for i in batch])
-            for i, sentence in zip(batch, decode([sentences[i] for i in batch], logits, self.tags), strict=True):
+            inputs = self._inputs([encoded[i] for i in batch])
+            found = self.scheme.decode(self.engine, inputs, [sentences[i] for i in batch], self.tags)
+            for i, sentence in zip(batch, found, strict=True):
                 results[i] = self._sure(sentence)
         return results
 
-    def _logits(self, batch: Sequence[EncodedSentence]) -> TableLogits:
-        found = self.engine.run(TABLE, collate(batch, self.pad_id).arrays())
-        return TableLogits(found["entity_logits"], found["relation_logits"])
+    def _inputs(self, batch: Sequence[EncodedSentence]) -> Arrays:
+        return collate([self.scheme.prepare(e) for e in batch], self.pad_id).arrays()
 
     def _sure(self, sentence: Sentence) -> Sentence:
         """Without what is below the thresholds."""

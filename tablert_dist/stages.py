@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from tablert_dist.loop import Examples, Place, targets_of
-from tablert_dist.loss import table_loss
 from tablert_dist.model import TableModel
 from tablert_dist.tables import TagSet
 
@@ -56,7 +55,8 @@ def timed_step(
     trainable = model.trainable
     trainable.train()
     watch.start()
-    targets = targets_of(examples, batch, tags, place.device)
+    targets = targets_of(model.head, examples, batch, tags, place.device)
+    given = [targets[name] for name in model.head.given]
     inputs = examples.features.inputs(batch, place.device)
     watch.stage("encode")
     with place.precision():
@@ -68,9 +68,9 @@ def timed_step(
             mask = (inputs[2] >= 0).any(-1)
             cut = words.detach().requires_grad_()
         watch.stage("encoder forward")
-        entity, relation = model.head(cut, mask)
+        outputs = model.head(cut, mask, *given)
         watch.stage("head forward")
-    loss = table_loss(entity, relation, *targets)
+    loss = model.head.loss(outputs, targets)
     watch.stage("loss")
     loss.backward()
     watch.stage("head backward")

@@ -12,10 +12,11 @@ from export.pyfunc import texts_of
 from export.quantize import to_int8
 from export.report import Report
 from export.triton import write_repository
-from export.verify import CONTRACT
+from export.verify import contract
 from tablert_dist.config import PredictConfig
 from tablert_dist.errors import InputError
 from tablert_dist.predictor import Predictor
+from tablert_dist.schemes.table import TableScheme
 from tests.serving import make_bundle
 
 
@@ -116,7 +117,7 @@ def test_a_triton_repository_is_what_triton_publishes(tiny_encoder: str, tmp_pat
     assert config.max_batch_size > 1 and config.HasField("dynamic_batching")
     given = {tensor.name: list(tensor.dims) for tensor in (*config.input, *config.output)}
     axes = {name: len(dims) + 1 for name, dims in given.items()}
-    assert axes == CONTRACT, "the batch is the axis that max_batch_size stands for"
+    assert axes == contract(TableScheme().stages["table"]), "the batch is the axis that max_batch_size stands for"
     assert given["entity_logits"][-1] == 1 + 4 * 3
     assert (folder / "1" / "model.onnx").read_bytes() == (tmp_path / "bundle" / "table.onnx").read_bytes()
 

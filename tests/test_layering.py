@@ -15,9 +15,9 @@ LAYERS = [
     {"tablert_dist.errors", "tablert_dist.places"},
     {"tablert_dist.config", "tablert_dist.schema"},
     {"tune_spaces"},
-    {"tablert_dist.data", "tablert_dist.tables", "tablert_dist.batching"},
+    {"tablert_dist.data", "tablert_dist.tables", "tablert_dist.batching", "tablert_dist.engines"},
     {"tablert_dist.encoding", "tablert_dist.decoding", "tablert_dist.scoring"},
-    {"tablert_dist.extraction", "tablert_dist.text"},
+    {"tablert_dist.extraction", "tablert_dist.text", "tablert_dist.schemes"},
     {"tablert_dist.predictor", "tablert_dist.tracking", "tablert_dist.allocator", "tablert_dist.remote"},
     {"tablert_dist.render", "tablert_dist.lines"},
     {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features"},
@@ -39,6 +39,7 @@ LAYERS = [
     {"tablert_dist.train"},
     {"export.pyfunc", "export.pyfunc_model", "export.serve", "export.batch"},
     {"tablert_dist.tune"},
+    {"tablert_dist.study"},
     {"tablert_dist.cli", "export.cli", "tablert_dist.train.__main__", "tablert_dist.tune.__main__"},
 ]
 EXCEPTIONS = {

@@ -212,10 +212,10 @@ def test_an_export_that_computes_something_else_fails_and_leaves_nothing(
 
     honest = export.graph.export_graph
 
-    def wrong(model: torch.nn.Module, path: Path, opset: int) -> None:
+    def wrong(model: torch.nn.Module, path: Path, opset: int, stage: str) -> None:
         with torch.no_grad():
             model.head.pair.bias.add_(0.01)
-        honest(model, path, opset)
+        honest(model, path, opset, stage)
         with torch.no_grad():
             model.head.pair.bias.sub_(0.01)
 
@@ -235,7 +235,7 @@ def test_verification_sees_a_fixed_axis_and_a_missing_output(checkpoint: Path, b
     proto = onnx.load(str(bundle / "table.onnx"))
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
     onnx.save(proto, str(tmp_path / "fixed.onnx"))
-    report = verify(model, card, tmp_path / "fixed.onnx", 1e-4, SENTENCES)
+    report = verify(model, card, {"table": tmp_path / "fixed.onnx"}, 1e-4, SENTENCES)
     assert any("fixes an axis of input_ids" in failure for failure in report.failures)
 
 

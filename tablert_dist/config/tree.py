@@ -38,7 +38,10 @@ class DataConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """The encoder and the convolutional head (paper §3.2, Table 5)."""
+    """The encoder and the head: TablERT-CNN's (paper §3.2, Table 5), TablERT's or SpERT's."""
+
+    head: Literal["cnn", "tablert", "spert"] = "cnn"
+    """`cnn`: TablERT-CNN. `tablert`: tags from word to word, bilinear relations. `spert`: spans and pairs of them."""
 
     encoder: str = "bert-base-cased"
     """A Hugging Face hub id, a local folder, or `package:NAME/FOLDER` for a folder inside an installed package."""
@@ -47,13 +50,27 @@ class ModelConfig(_Section):
     frozen: bool = False
     """No gradient and no dropout inside the encoder."""
     kernel_size: Annotated[PositiveInt, AfterValidator(_odd)] = 3
-    """Side K of the square kernel, in words; odd."""
+    """`cnn`: side K of the square kernel, in words; odd."""
     none_bias: Annotated[float, Field(ge=0.0, le=20.0)] = 6.0
-    """Bias of the relation tag `none` at the start of training, the others' being 0; 0 = as PyTorch starts a bias.
+    """`cnn`, `tablert`: bias of the relation tag `none` at the start, the others' being 0; 0 = as PyTorch starts a bias.
     Nearly every cell is `none`: starting from that, the first epoch learns relations and not the prior."""
     hidden: tuple[PositiveInt, ...] = (512,)
-    """Channels of each hidden convolution; the number of layers is one more."""
+    """`cnn`: channels of each hidden convolution; the number of layers is one more."""
     dropout: Probability = 0.3
+    decoding: Literal["argmax", "viterbi"] = "argmax"
+    """`cnn`: entity tags word by word (the paper), or the most probable well-formed BILOU sequence."""
+    label_width: PositiveInt = 100
+    """`tablert`: width of a tag's embedding."""
+    relation_width: PositiveInt = 64
+    """`tablert`: width of the linear maps whose product is a relation tag's score."""
+    max_span: PositiveInt = 10
+    """`spert`: words of the longest span that is read."""
+    width_embedding: PositiveInt = 25
+    """`spert`: width of the embedding of a span's length."""
+    negatives: PositiveInt = 100
+    """`spert`: spans without a type, and pairs without a relation, that a training sentence gets."""
+    relation_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.4
+    """`spert`: least probability of a relation."""
 
 
 class OptimConfig(_Section):
@@ -185,6 +202,8 @@ class PredictConfig(_Section):
     """Threads inside one operator; 0 = one for each core."""
     max_cells: PositiveInt = 20_000
     """Table cells in one batch."""
+    beam: PositiveInt = 1
+    """TablERT: sequences of tags that are kept from word to word; 1 = greedy."""
     spinning: bool = False
     """Let onnxruntime's waiting threads spin: quicker alone on a machine, at the cost of whatever else runs there."""
     split_sentences: bool = True

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from tablert_dist.engines import WORDS, Arrays
 from tablert_dist.model.system import TableModel
-from tablert_dist.predictor import TABLE, Arrays
 
 
 class TorchEngine:
@@ -20,8 +22,33 @@ class TorchEngine:
 
     def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
         """As `Engine.run`."""
-        assert stage == TABLE, stage
-        tensors = {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
+        names = self.model.scheme.stages[stage].inputs
         with torch.inference_mode():
-            entity, relation = self.model(**tensors)
-        return {"entity_logits": entity.float().cpu().numpy(), "relation_logits": relation.float().cpu().numpy()}
+            outputs = self.model.stage(stage)(*(torch.from_numpy(arrays[name]).to(self.device) for name in names))
+        return named(self.model, stage, outputs)
+
+
+class FeatureEngine:
+    """The model in its present mode on one batch: its first stage takes the batch's features, kept word vectors too."""
+
+    def __init__(self, model: TableModel, features: Sequence[Tensor], precision: Callable[[], Any]) -> None:
+        self.model, self.features, self.precision = model, features, precision
+
+    def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+        """As `Engine.run`; the arrays of the first stage are not looked at."""
+        model, device = self.model, self.features[0].device
+        with torch.inference_mode(), self.precision():
+            if stage == WORDS:
+                outputs = (self.features[0] if model.encoder.frozen else model.encoder(*self.features),)
+            elif stage == next(iter(model.scheme.stages)):
+                outputs = model.trainable(*self.features)
+            else:
+                names = model.scheme.stages[stage].inputs
+                outputs = model.stage(stage)(*(torch.from_numpy(arrays[name]).to(device) for name in names))
+        return named(model, stage, outputs)
+
+
+def named(model: TableModel, stage: str, outputs: tuple[Tensor, ...]) -> dict[str, NDArray[Any]]:
+    """A stage's outputs as arrays by name."""
+    names = model.scheme.stages[stage].outputs
+    return {name: output.float().cpu().numpy() for name, output in zip(names, outputs, strict=True)}

@@ -1,49 +1,103 @@
-"""Encoder and head as one module, and the builder that reads the configuration."""
+"""Encoder and head as one module, its stages, and the builder that reads the configuration."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch import Tensor, nn
 
 from tablert_dist.config import ModelConfig
+from tablert_dist.engines import WORDS
 from tablert_dist.model.encoder import EncoderParts, WordEncoder
+from tablert_dist.model.spert import SpertHead
+from tablert_dist.model.tablert import TablertHead
 from tablert_dist.model.tablert_cnn import TableHead
+from tablert_dist.schemes import Scheme, make_scheme
+from tablert_dist.schemes.table import TABLE
 from tablert_dist.tables import TagSet
+
+Head = TableHead | TablertHead | SpertHead
 
 
 class TableModel(nn.Module):
-    """Subwords in, table logits out: the contract that the exported graph has as well."""
+    """Subwords in, a head's outputs out."""
 
-    def __init__(self, encoder: WordEncoder, head: TableHead) -> None:
+    def __init__(self, encoder: WordEncoder, head: Head) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
+
+    @property
+    def scheme(self) -> Scheme:
+        """What the outputs mean."""
+        return self.head.scheme
 
     @property
     def trainable(self) -> nn.Module:
         """What a training updates, and its features are the inputs of: the head alone where the encoder is frozen."""
         return self.head if self.encoder.frozen else self
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, word_subwords: Tensor) -> tuple[Tensor, Tensor]:
-        """`entity_logits` [B, N, E] and `relation_logits` [B, N, N, R] (cells i > j unspecified)."""
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, word_subwords: Tensor, *given: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The head's outputs; `given` are the targets that it is trained with (`head.given`).
+
+        TablERT-CNN: `entity_logits` [B, N, E] and `relation_logits` [B, N, N, R] (cells i > j unspecified).
+        """
         words = self.encoder(input_ids, attention_mask, word_subwords)
-        logits: tuple[Tensor, Tensor] = self.head(words, (word_subwords >= 0).any(-1))
+        logits: tuple[Tensor, Tensor] = self.head(words, (word_subwords >= 0).any(-1), *given)
         return logits
+
+    def stage(self, name: str) -> nn.Module:
+        """A stage of the scheme as a module: its inputs in order, a tuple of its outputs."""
+        return self if name == TABLE else StageModule(self, name)
+
+
+class StageModule(nn.Module):
+    """The encoder, or one function of the head, as a module of its own."""
+
+    def __init__(self, model: TableModel, name: str) -> None:
+        super().__init__()
+        self.model, self.name = model, name
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """A tuple, as the stages that have several outputs."""
+        part: Any = self.model.encoder if self.name == WORDS else getattr(self.model.head, self.name)
+        return (part(*inputs),)
 
 
 def build_model(config: ModelConfig, parts: EncoderParts, tags: TagSet) -> TableModel:
     """The model of a configuration on a loaded encoder. Head weights are drawn from torch's current random state."""
-    encoder = WordEncoder(parts.transformer, config.frozen)
+    return assemble(config, WordEncoder(parts.transformer, config.frozen), tags)
+
+
+def assemble(config: ModelConfig, encoder: WordEncoder, tags: TagSet) -> TableModel:
+    """The model of a configuration on an encoder. Head weights are drawn from torch's current random state."""
     return TableModel(encoder, build_head(config, encoder.width, tags))
 
 
-def build_head(config: ModelConfig, width: int, tags: TagSet) -> TableHead:
+def build_head(config: ModelConfig, width: int, tags: TagSet) -> Head:
     """The head of a configuration, its weights drawn from torch's current random state."""
+    head = _bare_head(config, width, tags)
+    head.scheme = make_scheme(config)
+    return head
+
+
+def _bare_head(config: ModelConfig, width: int, tags: TagSet) -> Head:
+    entity_tags, relation_tags = len(tags.entity_tags), len(tags.relation_tags)
+    if config.head == "tablert":
+        return TablertHead(
+            width,
+            entity_tags,
+            relation_tags,
+            config.label_width,
+            config.relation_width,
+            config.dropout,
+            config.none_bias,
+        )
+    if config.head == "spert":
+        types = len(tags.schema.entity_types), len(tags.schema.relation_types)
+        return SpertHead(width, *types, config.width_embedding, config.dropout)
     return TableHead(
-        width,
-        len(tags.entity_tags),
-        len(tags.relation_tags),
-        config.hidden,
-        config.kernel_size,
-        config.dropout,
-        config.none_bias,
+        width, entity_tags, relation_tags, config.hidden, config.kernel_size, config.dropout, config.none_bias
     )

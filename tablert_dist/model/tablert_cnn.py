@@ -6,16 +6,19 @@ tags, R relation tags.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from tablert_dist.loss import table_loss
 from tablert_dist.model.gemm import eager_on_cpu
 from tablert_dist.model.pair_conv import PairConv, spread
 from tablert_dist.model.strips import hidden_rows, table_logits
 from tablert_dist.model.tap_conv import TapConv
+from tablert_dist.schemes import Scheme
+from tablert_dist.schemes.table import TableScheme
 
 
 class TableHead(nn.Module):
@@ -25,6 +28,10 @@ class TableHead(nn.Module):
     outside each sentence's own table, so that a sentence's logits do not depend on its batch. On a CPU sentences are
     computed one by one, without padding; on a GPU and in the exported graph the whole batch goes through each operation.
     """
+
+    scheme: Scheme = TableScheme()
+    given: tuple[str, ...] = ()
+    """Targets that training passes to `forward`: none."""
 
     def __init__(
         self,
@@ -60,6 +67,10 @@ class TableHead(nn.Module):
         table = way(words_BNH, mask_BN)
         diagonal = torch.diagonal(table, dim1=1, dim2=2).transpose(1, 2)
         return self.entity(diagonal), table
+
+    def loss(self, outputs: tuple[Tensor, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """As `table_loss`."""
+        return table_loss(*outputs, targets["entity_tags"], targets["relation_tags"])
 
     def batched(self, words_BNH: Tensor, mask_BN: Tensor) -> Tensor:
         """Relation logits, the whole batch in every operation."""

@@ -117,6 +117,10 @@ class Session:
             "checkpoint": str(folder),
             "history": history,
             "scores": scores,
+            "parameters": {
+                "trained": sum(p.numel() for p in self.model.trainable.parameters() if p.requires_grad),
+                "all": sum(p.numel() for p in self.model.parameters()),
+            },
         }
         if not self.place.rank:
             runs.write_json(self.job.folder / "result.json", result)

@@ -118,7 +118,8 @@ def examples_of(prepared: Prepared, config: Config, place: Place, cache: Path | 
     kept = KeptFeatures(model.encoder, cache) if model.encoder.frozen and cache else None
     found = {}
     for name, sentences in prepared.corpus.splits.items():
-        subwords = SubwordFeatures(parts.tokenizer.encode([s.words for s in sentences]), parts.pad_id)
+        encoded = [model.scheme.prepare(e) for e in parts.tokenizer.encode([s.words for s in sentences])]
+        subwords = SubwordFeatures(encoded, parts.pad_id)
         features: Features = subwords
         if model.encoder.frozen:
             features = WordFeatures(model.encoder, subwords, config.train.eval_cells, place.device, kept)

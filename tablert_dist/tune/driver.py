@@ -23,11 +23,18 @@ def trial_name(index: int) -> str:
     return f"trial-{index:02d}"
 
 
-def job_of(config: Config, folder: Path, remote: Remote | None, index: int, point: Mapping[str, Any]) -> Job:
-    """What a trial trains, in `folder` and, where that has a copy, in `remote`. Test is for the winner alone."""
+def job_of(
+    config: Config,
+    folder: Path,
+    remote: Remote | None,
+    index: int,
+    point: Mapping[str, Any],
+    score_test: bool = False,
+) -> Job:
+    """What a trial trains, in `folder` and, where that has a copy, in `remote`. In a search test is for the winner alone."""
     config = with_overrides(config, point)
     copy = remote / trial_name(index) if remote else None
-    return Job(config, folder / trial_name(index), config.train.seeds[0], score_test=False, remote=copy)
+    return Job(config, folder / trial_name(index), config.train.seeds[0], score_test=score_test, remote=copy)
 
 
 def item(name: str, index: int, point: Mapping[str, Any]) -> dict[str, str]:
@@ -49,6 +56,7 @@ def drive(
     tracking: TrackingArgs | None,
     corpus: Any,
     histories: Mapping[int, Sequence[Mapping[str, float]]],
+    score_test: bool = False,
 ) -> None:
     """Train one trial of the stage in `folder`, copied to the URL `remote`; `corpus` is an object reference.
 
@@ -61,7 +69,8 @@ def drive(
     for row in histories.get(trial["index"], ()):
         tune.report({**row, "repeated": 1.0})
     base = Config.model_validate(config, strict=False)
-    job = job_of(base, Path(folder), Remote(remote) if remote else None, trial["index"], trial["point"])
+    place = Remote(remote) if remote else None
+    job = job_of(base, Path(folder), place, trial["index"], trial["point"], score_test)
     if tracking:
         tracking = replace(tracking, name=trial["name"])
     run_under_ray(job, shape, tracking, [TuneReportCallback()], show=False, corpus=corpus)

@@ -68,6 +68,7 @@ def run_stage(stage: Stage, points: Points, growth: Growth | None, means: Means)
         shape=means.shape,
         tracking=replace(tracking, sends=not stage.sends) if tracking else None,
         corpus=ray.put(means.corpus),
+        score_test=stage.score_test,
         histories={trial.index: trial.history for trial in known if trial.history and not trial.ended},
     )
     # The driver only waits for its workers: with a CPU of its own, as many drivers as CPUs would starve them all.

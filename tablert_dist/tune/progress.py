@@ -39,11 +39,12 @@ def progress_callback(epochs: int) -> Any:
                 self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
             ) -> None:
                 self.best = max(self.best, result[METRIC])
+                item = read_item(trial.config)
                 if "repeated" in result:
                     return
                 click.echo(
-                    f"{self._clock()} {read_item(trial.config)['name']} "
-                    f"epoch {int(result['epoch'])}/{epochs}  NER {100 * result['dev/ner_f1']:.1f}  "
+                    f"{self._clock()} {item['name']} epoch {int(result['epoch'])}/"
+                    f"{item['point'].get('train.epochs', epochs)}  NER {100 * result['dev/ner_f1']:.1f}  "
                     f"RE {100 * result['dev/re_f1']:.1f}  RE+ {100 * result[METRIC]:.1f}  "
                     f"{result['train/sentences_per_second']:.1f} sentences/s  (best RE+ so far {100 * self.best:.1f}, "
                     f"{self.done} of {total} trials done)"

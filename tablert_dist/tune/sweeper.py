@@ -61,11 +61,13 @@ def _empty() -> set[str]:
     from ray.util.state import list_actors, list_placement_groups
 
     job = ray.get_runtime_context().get_job_id()
-    groups = list_placement_groups(filters=[("state", "=", "CREATED")], detail=True, limit=LIMIT)
+    # Named, for where several clusters run on one machine Ray's own cleaner and this call would find none.
+    address = ray.get_runtime_context().gcs_address
+    groups = list_placement_groups(address, filters=[("state", "=", "CREATED")], detail=True, limit=LIMIT)
     own = {group.placement_group_id for group in groups if group.creator_job_id == job and not group.is_detached}
     if not own:
         return own
-    actors = list_actors(filters=[("state", "!=", "DEAD")], detail=True, limit=LIMIT)
+    actors = list_actors(address, filters=[("state", "!=", "DEAD")], detail=True, limit=LIMIT)
     return own - {actor.placement_group_id for actor in actors}
 
 

@@ -70,6 +70,8 @@ class Stage:
     """The search's folder."""
     number: int | None = None
     """1 or 2 in a search of two stages."""
+    score_test: bool = False
+    """Whether its trials are scored on test: in a study, where none is chosen by it."""
 
     @property
     def folder(self) -> Path:
@@ -90,7 +92,7 @@ class Stage:
 
     def job(self, index: int, point: Point) -> Job:
         """What a trial trains."""
-        return job_of(self.config, self.folder, self.remote, index, point)
+        return job_of(self.config, self.folder, self.remote, index, point, self.score_test)
 
     def read(self, index: int, point: Point) -> Trial:
         """A trial as its folder, or its copy at a URL, has it."""

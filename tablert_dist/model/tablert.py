@@ -1,0 +1,80 @@
+"""TablERT's head (paper §2.2): a linear layer from word to word for the tags, bilinear scores of all pairs for relations.
+
+Axes: B batch, N words, M rows, H width of a word vector, E entity tags, R relation tags, D width of the bilinear maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from tablert_dist.loss import table_loss
+from tablert_dist.model.gemm import linear
+from tablert_dist.model.spans import run_maxima, span_maxima
+from tablert_dist.schemes import Scheme
+from tablert_dist.schemes.tablert import TablertScheme
+
+
+class TablertHead(nn.Module):
+    """A word's tag from its vector, the pooled words of the open entity and the tag before; a relation of two words from
+    their vectors and tags. Trained with gold tags. `label_width` is that of a tag's embedding."""
+
+    scheme: Scheme = TablertScheme()
+    given: tuple[str, ...] = ("entity_tags", "open_from")
+    """Targets that training passes to `forward`."""
+
+    def __init__(
+        self,
+        width: int,
+        entity_tags: int,
+        relation_tags: int,
+        label_width: int = 100,
+        relation_width: int = 64,
+        dropout: float = 0.3,
+        none_bias: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.relation_tags, self.dropout = relation_tags, dropout
+        self.label = nn.Embedding(entity_tags, label_width)
+        self.tag = nn.Linear(2 * width + label_width, entity_tags)
+        self.row = nn.Linear(width + label_width, relation_tags * relation_width)
+        self.column = nn.Linear(width + label_width, relation_tags * relation_width)
+        self.bias = nn.Parameter(torch.zeros(relation_tags))
+        nn.init.normal_(self.label.weight, std=0.02)
+        nn.init.zeros_(self.tag.bias)
+        with torch.no_grad():
+            self.bias[0] = none_bias
+
+    def forward(
+        self, words_BNH: Tensor, mask_BN: Tensor, entity_tags_BN: Tensor, open_from_BN: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Entity logits [B, N, E] given the gold tags before each word, relation logits [B, N, N, R] given all of them."""
+        words = F.dropout(words_BNH, self.dropout, self.training)
+        tags = entity_tags_BN.clamp(min=0)
+        before = F.pad(tags[:, :-1], (1, 0))
+        places = torch.arange(words.shape[1], device=words.device).expand_as(open_from_BN)
+        opened = span_maxima(run_maxima(words), open_from_BN, places)
+        return self.tag_step(words, opened, before), self.relations(words, tags)
+
+    def loss(self, outputs: tuple[Tensor, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """As `table_loss`."""
+        return table_loss(*outputs, targets["entity_tags"], targets["relation_tags"])
+
+    def tag_step(self, word: Tensor, open_entity: Tensor, previous_tag: Tensor) -> Tensor:
+        """Tag logits [..., E] of words [..., H], the pooled words of the open entity [..., H], the tags before [...]."""
+        return linear(torch.cat([word, open_entity, self.label(previous_tag)], -1), self.tag.weight, self.tag.bias)
+
+    def relations(self, word_vectors: Tensor, entity_tags: Tensor) -> Tensor:
+        """[B, N, N, R]: for each relation tag a bilinear score of every two words with their tags."""
+        known = torch.cat([word_vectors, self.label(entity_tags)], -1)
+        B, N = entity_tags.shape
+        row, column = (
+            linear(known, part.weight, part.bias).view(B, N, self.relation_tags, -1).transpose(1, 2)
+            for part in (self.row, self.column)
+        )
+        scores = (row @ column.transpose(2, 3)) * row.shape[-1] ** -0.5
+        logits: Tensor = scores.permute(0, 2, 3, 1) + self.bias
+        return logits

@@ -1,0 +1,184 @@
+"""SpERT (Eberts and Ulges 2020): every span up to a length gets a type or none, every ordered pair of them relations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tablert_dist.decoding import softmax
+from tablert_dist.encoding import EncodedSentence, TableLoss
+from tablert_dist.engines import ENCODER, WORDS, Arrays, Engine, Stage
+from tablert_dist.schema import Entity, Relation, Sentence
+from tablert_dist.schemes.base import Masks, word_mask
+from tablert_dist.tables import IGNORE, Floats, Ints, TagSet
+
+SPANS, RELATIONS = "spans", "relations"
+PAIRS_AT_ONCE = 4096
+"""Pairs of spans in one call: a head that knows nothing yet may find a hundred entities in a sentence."""
+
+STAGES: Mapping[str, Stage] = {
+    WORDS: ENCODER,
+    SPANS: Stage(
+        {"word_vectors": ("batch", "words", "H"), "spans": ("batch", "spans", "TWO")},
+        {"entity_logits": ("batch", "spans", "T")},
+        frozenset({"word_vectors"}),
+    ),
+    RELATIONS: Stage(
+        {"word_vectors": ("batch", "words", "H"), "pairs": ("batch", "pairs", "FOUR")},
+        {"relation_logits": ("batch", "pairs", "R")},
+        frozenset({"word_vectors"}),
+    ),
+}
+
+
+class SpertScheme:
+    """`max_span`: words of the longest span that is read; `negatives`: spans, and pairs, without a label that a training
+    sentence gets; `threshold`: least probability of a relation."""
+
+    def __init__(self, max_span: int = 10, negatives: int = 100, threshold: float = 0.4) -> None:
+        self.stages = STAGES
+        self.max_span, self.negatives, self.threshold = max_span, negatives, threshold
+
+    def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
+        """With the encoder's first token, which stands for the sentence, as a word before the others."""
+        zero = np.zeros(1, np.int64)
+        return replace(
+            encoded, first=np.concatenate([zero, encoded.first]), count=np.concatenate([zero + 1, encoded.count])
+        )
+
+    def fit(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
+        """All but entities that are too long or a span's second type; overlaps and several relations on a pair are no
+        loss."""
+        by_span = {(e.start, e.end): e for e in reversed(sentence.entities) if e.end - e.start <= self.max_span}
+        kept = set(by_span.values())
+        among = [r for r in sentence.relations if r.head in kept and r.tail in kept]
+        relations = tuple(r for r in among if r.head != r.tail)
+        loss = TableLoss(
+            entities=len(set(sentence.entities) - kept),
+            self_relations=len(set(among)) - len(set(relations)),
+            of_lost_entities=len(set(sentence.relations)) - len(set(among)),
+        )
+        return replace(sentence, entities=tuple(e for e in sentence.entities if e in kept), relations=relations), loss
+
+    def targets(
+        self, sentences: Sequence[Sentence], tags: TagSet, draws: Sequence[np.random.Generator]
+    ) -> dict[str, NDArray[Any]]:
+        """Gold spans and pairs, and some without a label: `spans` [B, Q, 2], `span_types` [B, Q] (0 = none, IGNORE =
+        padding), `pairs` [B, M, 4] (head and tail), `pair_labels` [B, M, R] (0, 1; IGNORE = padding).
+
+        Pairs without a label are pairs of gold entities. A span's words count from 1, for 0 is the sentence token.
+        """
+        parts = [self._examples(s, tags, draw) for s, draw in zip(sentences, draws, strict=True)]
+        kinds = len(tags.schema.relation_types)
+        return {
+            "spans": _padded([p[0] for p in parts], 0, (2,)),
+            "span_types": _padded([p[1] for p in parts], IGNORE, ()),
+            "pairs": _padded([p[2] for p in parts], 0, (4,)),
+            "pair_labels": _padded([p[3] for p in parts], IGNORE, (kinds,)),
+        }
+
+    def _examples(self, sentence: Sentence, tags: TagSet, draw: np.random.Generator) -> tuple[Ints, Ints, Ints, Ints]:
+        types = tags.schema.entity_types
+        # What is too long to be read is learned all the same; a span's second type is not.
+        sentence, _ = SpertScheme(max_span=len(sentence.words)).fit(sentence, tags)
+        gold = {(e.start, e.end): 1 + types.index(e.type) for e in sentence.entities}
+        without = [span for span in self._all_spans(len(sentence.words)) if span not in gold]
+        chosen = [without[i] for i in _some(len(without), self.negatives, draw)]
+        spans = np.asarray([*gold, *chosen], np.int64).reshape(-1, 2)
+        kinds = np.asarray([*gold.values(), *(0 for _ in chosen)], np.int64)
+        labels: dict[tuple[int, ...], Ints] = {}
+        for relation in sentence.relations:
+            ends = [(relation.head, relation.tail)]
+            if relation.type in tags.schema.symmetric:
+                ends.append((relation.tail, relation.head))
+            for head, tail in ends:
+                row = labels.setdefault(_pair(head, tail), np.zeros(len(tags.schema.relation_types), np.int64))
+                row[tags.schema.relation_types.index(relation.type)] = 1
+        entities = list(dict.fromkeys(sentence.entities))
+        unrelated = [p for a in entities for b in entities if a is not b and (p := _pair(a, b)) not in labels]
+        picked = [unrelated[i] for i in _some(len(unrelated), self.negatives, draw)]
+        pairs = np.asarray([*labels, *picked], np.int64).reshape(-1, 4)
+        nothing = np.zeros((len(picked), len(tags.schema.relation_types)), np.int64)
+        return spans + 1, kinds, pairs + 1, np.concatenate([*(row[None] for row in labels.values()), nothing])
+
+    def _all_spans(self, words: int) -> list[tuple[int, int]]:
+        return [(a, a + n) for n in range(1, min(self.max_span, words) + 1) for a in range(words - n + 1)]
+
+    def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
+        """As `Scheme.decode`. Entities may overlap, but have one type each."""
+        vectors = engine.run(WORDS, inputs)["word_vectors"]
+        spans = [np.asarray(self._all_spans(len(w)), np.int64) + 1 for w in words]
+        logits = engine.run(SPANS, {"word_vectors": vectors, "spans": _padded(spans, 0, (2,), filler=(0, 1))})
+        found = []
+        for b, w in enumerate(words):
+            chances = softmax(logits["entity_logits"][b, : len(spans[b])])
+            kinds = chances.argmax(-1)
+            entities = [
+                Entity(
+                    int(start) - 1, int(end) - 1, tags.schema.entity_types[kinds[i] - 1], float(chances[i, kinds[i]])
+                )
+                for i, (start, end) in enumerate(spans[b])
+                if kinds[i]
+            ]
+            found.append(Sentence(tuple(w), tuple(sorted(entities))))
+        related = self._related(engine, vectors, found, tags)
+        return [replace(s, relations=tuple(relations)) for s, relations in zip(found, related, strict=True)]
+
+    def _related(
+        self, engine: Engine, vectors: Floats, sentences: Sequence[Sentence], tags: TagSet
+    ) -> Iterator[list[Relation]]:
+        """The relations of each sentence, in order."""
+        for b, sentence in enumerate(sentences):
+            pairs = [(a, c) for a in sentence.entities for c in sentence.entities if a is not c]
+            best: dict[tuple[Entity, Entity, str], float] = {}
+            for i in range(0, len(pairs), PAIRS_AT_ONCE):
+                part = pairs[i : i + PAIRS_AT_ONCE]
+                arrays: Arrays = {
+                    "word_vectors": vectors[b : b + 1, : 1 + len(sentence.words)],
+                    "pairs": np.asarray([_pair(a, c) for a, c in part], np.int64)[None] + 1,
+                }
+                chances = _sigmoid(engine.run(RELATIONS, arrays)["relation_logits"][0])
+                for row, column in zip(*np.nonzero(chances >= self.threshold), strict=True):
+                    kind, (head, tail) = tags.schema.relation_types[column], part[row]
+                    if kind in tags.schema.symmetric:
+                        head, tail = min(head, tail), max(head, tail)
+                    key = (head, tail, kind)
+                    best[key] = max(best.get(key, 0.0), float(chances[row, column]))
+            yield [Relation(head, tail, kind, chance) for (head, tail, kind), chance in best.items()]
+
+    def meaningful(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
+        """Words; spans that are not padding; pairs."""
+        if stage == WORDS:
+            return {"word_vectors": word_mask(inputs)}
+        if stage == SPANS:
+            # Padding's span is the sentence token.
+            return {"entity_logits": np.asarray(inputs["spans"][..., 0] > 0)}
+        return {"relation_logits": np.ones(inputs["pairs"].shape[:2], bool)}
+
+
+def _pair(head: Entity, tail: Entity) -> tuple[int, int, int, int]:
+    return head.start, head.end, tail.start, tail.end
+
+
+def _some(there: int, most: int, draw: np.random.Generator) -> list[int]:
+    """At most so many indices, drawn without repetition."""
+    return list(range(there)) if there <= most else draw.choice(there, most, replace=False).tolist()
+
+
+def _padded(parts: Sequence[Ints], fill: int, tail: tuple[int, ...], filler: tuple[int, ...] | None = None) -> Ints:
+    """Arrays of differing length as one batch; at least one row long, for no axis of a graph may be empty."""
+    longest = max(1, *(len(p) for p in parts)) if parts else 1
+    out = np.full((len(parts), longest, *tail), fill, np.int64)
+    if filler is not None:
+        out[...] = filler
+    for b, part in enumerate(parts):
+        out[b, : len(part)] = part
+    return out
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))

@@ -1,0 +1,64 @@
+"""TablERT-CNN: the whole table in one stage (SPEC §6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tablert_dist.decoding import decode
+from tablert_dist.encoding import EncodedSentence, TableLoss, collate_targets, fit_to_table
+from tablert_dist.engines import SUBWORDS, Arrays, Engine, Stage
+from tablert_dist.schema import Sentence
+from tablert_dist.schemes.base import Masks, word_mask
+from tablert_dist.tables import TableLogits, TagSet
+
+TABLE = "table"
+
+STAGES: Mapping[str, Stage] = {
+    TABLE: Stage(
+        SUBWORDS,
+        {"entity_logits": ("batch", "words", "E"), "relation_logits": ("batch", "words", "words", "R")},
+    )
+}
+
+
+class TableScheme:
+    """Entity tags on the diagonal, relation tags above it. `constrained`: entity tags by Viterbi, not word by word."""
+
+    def __init__(self, constrained: bool = False) -> None:
+        self.stages = STAGES
+        self.constrained = constrained
+
+    def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
+        """As it is."""
+        return encoded
+
+    def fit(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
+        """As `fit_to_table`."""
+        return fit_to_table(sentence, tags)
+
+    def targets(
+        self, sentences: Sequence[Sentence], tags: TagSet, draws: Sequence[np.random.Generator] = ()
+    ) -> dict[str, NDArray[Any]]:
+        """`entity_tags` [B, N], `relation_tags` [B, N, N]."""
+        gold = collate_targets(sentences, tags)
+        return {"entity_tags": gold.entity_tags, "relation_tags": gold.relation_tags}
+
+    def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
+        """As `Scheme.decode`."""
+        found = engine.run(TABLE, inputs)
+        return decode(words, TableLogits(found["entity_logits"], found["relation_logits"]), tags, self.constrained)
+
+    def meaningful(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
+        """Words, and cells i < j of words."""
+        mask = word_mask(inputs)
+        return {"entity_logits": mask, "relation_logits": upper_cells(mask)}
+
+
+def upper_cells(mask_BN: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[B, N, N]: cells i < j of two words."""
+    N = mask_BN.shape[1]
+    return np.asarray(mask_BN[:, :, None] & mask_BN[:, None, :] & np.triu(np.ones((N, N), bool), 1))

@@ -1,0 +1,141 @@
+"""TablERT (paper §2.2): entity tags from left to right, then every relation at once. Its table is TablERT-CNN's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tablert_dist.decoding import log_softmax, relations_of, softmax, spans_of
+from tablert_dist.encoding import EncodedSentence, TableLoss, collate_targets, fit_to_table
+from tablert_dist.engines import ENCODER, WORDS, Arrays, Engine, Stage
+from tablert_dist.schema import Sentence
+from tablert_dist.schemes.base import Masks, word_mask
+from tablert_dist.schemes.table import upper_cells
+from tablert_dist.tables import PREFIXES, Floats, Ints, TagSet
+
+TAG_STEP, RELATIONS = "tag_step", "relations"
+CONTINUES = ("B", "I")
+"""Prefixes after which an entity is open."""
+
+STAGES: Mapping[str, Stage] = {
+    WORDS: ENCODER,
+    TAG_STEP: Stage(
+        {"word": ("rows", "H"), "open_entity": ("rows", "H"), "previous_tag": ("rows",)},
+        {"tag_logits": ("rows", "E")},
+        frozenset({"word", "open_entity"}),
+    ),
+    RELATIONS: Stage(
+        {"word_vectors": ("batch", "words", "H"), "entity_tags": ("batch", "words")},
+        {"relation_logits": ("batch", "words", "words", "R")},
+        frozenset({"word_vectors"}),
+    ),
+}
+
+
+class TablertScheme:
+    """`beam`: sequences of tags that are kept at each word; 1 = greedy."""
+
+    def __init__(self, beam: int = 1) -> None:
+        self.stages = STAGES
+        self.beam = beam
+
+    def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
+        """As it is."""
+        return encoded
+
+    def fit(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
+        """As `fit_to_table`."""
+        return fit_to_table(sentence, tags)
+
+    def targets(
+        self, sentences: Sequence[Sentence], tags: TagSet, draws: Sequence[np.random.Generator] = ()
+    ) -> dict[str, NDArray[Any]]:
+        """`entity_tags` [B, N], `relation_tags` [B, N, N]; `open_from` [B, N]: where the entity that is open before a
+        word begins, the word's own place where there is none."""
+        gold = collate_targets(sentences, tags)
+        return {
+            "entity_tags": gold.entity_tags,
+            "relation_tags": gold.relation_tags,
+            "open_from": open_from(gold.entity_tags),
+        }
+
+    def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
+        """As `Scheme.decode`."""
+        vectors = engine.run(WORDS, inputs)["word_vectors"]
+        lengths = np.asarray([len(w) for w in words])
+        chosen, probability = self._tag(engine, vectors, lengths)
+        relation = engine.run(RELATIONS, {"word_vectors": vectors, "entity_tags": chosen})["relation_logits"]
+        found = []
+        for b, w in enumerate(words):
+            entities = spans_of(chosen[b, : len(w)].tolist(), probability[b, : len(w)], tags)
+            found.append(Sentence(tuple(w), tuple(entities), tuple(relations_of(entities, relation[b], tags))))
+        return found
+
+    def _tag(self, engine: Engine, vectors_BNH: Floats, lengths_B: Ints) -> tuple[Ints, Floats]:
+        """Tags and their probabilities, [B, N] each, of the best sequence. Beyond a sentence's end all tags are O."""
+        B, N, H = vectors_BNH.shape
+        W = self.beam
+        scores = np.full((B, W), -np.inf)
+        # All sequences begin alike: but for one they would fill the beam with copies.
+        scores[:, 0] = 0.0
+        previous = np.zeros((B, W), np.int64)
+        opened = np.zeros((B, W, H), np.float32)
+        path = np.zeros((B, W, N), np.int64)
+        probability = np.ones((B, W, N))
+        rows = np.arange(B)[:, None]
+        for i in range(N):
+            word = np.repeat(vectors_BNH[:, None, i], W, 1)
+            arrays = {
+                "word": np.ascontiguousarray(word.reshape(B * W, H), np.float32),
+                "open_entity": np.ascontiguousarray(opened.reshape(B * W, H), np.float32),
+                "previous_tag": previous.reshape(B * W),
+            }
+            logits = engine.run(TAG_STEP, arrays)["tag_logits"].reshape(B, W, -1)
+            E = logits.shape[-1]
+            total = (scores[:, :, None] + log_softmax(logits)).reshape(B, W * E)
+            best = np.argsort(-total, 1, kind="stable")[:, :W]
+            going = (i < lengths_B)[:, None]
+            source = np.where(going, best // E, np.arange(W))
+            tag = np.where(going, best % E, 0)
+            scores = np.where(going, np.take_along_axis(total, best, 1), scores)
+            chances = softmax(logits)[rows, source, tag]
+            path, probability = path[rows, source], probability[rows, source]
+            path[:, :, i], probability[:, :, i] = tag, np.where(going, chances, 1.0)
+            opened = _opened(opened[rows, source], previous[rows, source], tag, word)
+            previous = tag
+        winner = scores.argmax(1)
+        return path[np.arange(B), winner], probability[np.arange(B), winner]
+
+    def meaningful(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
+        """Words; rows; cells i < j."""
+        if stage == WORDS:
+            return {"word_vectors": word_mask(inputs)}
+        if stage == TAG_STEP:
+            return {"tag_logits": np.ones(len(inputs["previous_tag"]), bool)}
+        # A padded word's vector is zero.
+        return {"relation_logits": upper_cells(np.asarray(inputs["word_vectors"].any(-1)))}
+
+
+def continues(tags: Ints) -> NDArray[np.bool_]:
+    """Whether an entity is open after each of these tags."""
+    prefix = np.where(tags > 0, (tags - 1) % len(PREFIXES), -1)
+    return np.isin(prefix, [PREFIXES.index(p) for p in CONTINUES])
+
+
+def open_from(entity_tags_BN: Ints) -> Ints:
+    """[B, N]: the first word of the entity that is open before each word; the word's own place where there is none."""
+    N = entity_tags_BN.shape[1]
+    after = continues(entity_tags_BN)
+    begin = np.zeros_like(entity_tags_BN)
+    for i in range(1, N):
+        begin[:, i] = np.where(after[:, i - 1], begin[:, i - 1], i)
+    return begin
+
+
+def _opened(opened_BWH: Floats, previous_BW: Ints, tag_BW: Ints, word_BWH: Floats) -> Floats:
+    """The pooled words of the entity that is open after `tag`: the one before goes on where `previous` left it open."""
+    joined = np.where(continues(previous_BW)[..., None], np.maximum(opened_BWH, word_BWH), word_BWH)
+    return np.asarray(np.where(continues(tag_BW)[..., None], joined, 0.0), np.float32)
