@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tablert_dist.data.download.fetch import Patience, Progress, fetch, file_hash
+from tablert_dist.data.download.fetch import PATIENT, Patience, Progress, fetch, file_hash
 from tablert_dist.data.download.sources import DataSet, Source
 from tablert_dist.data.download.unpack import unpack
 from tablert_dist.errors import InputError, RunError
@@ -30,7 +30,7 @@ def download(
     what: DataSet,
     folder: Path,
     source: str | None = None,
-    patience: Patience = Patience(),  # noqa: B008 -- frozen
+    patience: Patience = PATIENT,
     say: Say = lambda line: None,
     bar: Bar = lambda name: lambda done, total: None,
 ) -> Fetched:

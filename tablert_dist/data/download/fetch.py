@@ -20,7 +20,6 @@ from tablert_dist.errors import InputError, RunError
 if TYPE_CHECKING:
     import httpx
 
-CHUNK = 1 << 16
 REDIRECTS = 5
 
 
@@ -37,7 +36,10 @@ class Patience:
     window: float = 60.0
 
 
-class Broken(Exception):
+PATIENT = Patience()
+
+
+class BrokenTransferError(Exception):
     """An attempt that failed in a way that another may not."""
 
 
@@ -50,7 +52,7 @@ def fetch(
     out: Path,
     sha256: str,
     most_bytes: int,
-    patience: Patience = Patience(),  # noqa: B008 -- frozen
+    patience: Patience = PATIENT,
     progress: Progress = lambda done, total: None,
 ) -> None:
     """Fetch `url` as the file `out`, which then has this hash. What was read of a broken transfer is kept and resumed.
@@ -64,7 +66,11 @@ def fetch(
         out.parent.mkdir(parents=True, exist_ok=True)
     timeout = httpx.Timeout(patience.read, connect=patience.connect)
     reasons: list[str] = []
-    with httpx.Client(timeout=timeout, headers={"Accept-Encoding": "identity"}) as client:
+    try:
+        opened = httpx.Client(timeout=timeout, headers={"Accept-Encoding": "identity"})
+    except ValueError as error:
+        raise InputError(f"HTTP_PROXY or HTTPS_PROXY in the environment: {error}") from None
+    with opened as client:
         for attempt in range(patience.attempts):
             if attempt:
                 time.sleep(patience.pause * 2 ** (attempt - 1))
@@ -72,7 +78,7 @@ def fetch(
             try:
                 with _writing(out):
                     _attempt(client, url, part, most_bytes, patience, progress)
-            except (Broken, httpx.TransportError, httpx.InvalidURL) as error:
+            except (BrokenTransferError, httpx.TransportError, httpx.InvalidURL) as error:
                 reasons.append(str(error) or type(error).__name__)
                 continue
             found = file_hash(part)
@@ -105,7 +111,7 @@ def _writing(out: Path) -> Iterator[None]:
 def _attempt(
     client: httpx.Client, url: str, part: Path, most_bytes: int, patience: Patience, progress: Progress
 ) -> None:
-    """Go on with `part` to the end of the file. Raises Broken, RunError for what no attempt mends."""
+    """Go on with `part` to the end of the file. Raises BrokenTransferError, RunError for what no attempt mends."""
     have = part.stat().st_size if part.exists() else 0
     with _opened(client, url, {"Range": f"bytes={have}-"} if have else {}) as answer:
         if answer.status_code == 416 and have:
@@ -113,7 +119,7 @@ def _attempt(
             if _total(answer) == have:
                 return
             part.unlink()
-            raise Broken("what was fetched before does not fit the file; starting again")
+            raise BrokenTransferError("what was fetched before does not fit the file; starting again")
         _check_status(answer)
         start = _start(answer, have)
         length = answer.headers.get("content-length", "")
@@ -136,7 +142,7 @@ def _copy(
     with part.open("r+b" if start else "wb") as file:
         file.seek(start)
         file.truncate()
-        for piece in answer.iter_raw(CHUNK):
+        for piece in answer.iter_raw():  # as they come: what was read before a break is kept
             done += len(piece)
             if done > most_bytes:
                 file.close()
@@ -149,10 +155,10 @@ def _copy(
             now = time.monotonic()
             if now - since > patience.window:
                 if done - at < patience.slowest * (now - since):
-                    raise Broken(f"slower than {patience.slowest:.0f} bytes a second")
+                    raise BrokenTransferError(f"slower than {patience.slowest:.0f} bytes a second")
                 since, at = now, done
     if total is not None and done < total:
-        raise Broken(f"the connection ended after {done} of {total} bytes")
+        raise BrokenTransferError(f"the connection ended after {done} of {total} bytes")
 
 
 @contextmanager
@@ -177,18 +183,18 @@ def _check_status(answer: httpx.Response) -> None:
     code = answer.status_code
     says = f"the server answers {code} {answer.reason_phrase}".rstrip()
     if code in {408, 425, 429} or code >= 500:
-        raise Broken(says)
+        raise BrokenTransferError(says)
     if code not in {200, 206}:
         raise RunError(f"{answer.url}: {says}")
 
 
 def _start(answer: httpx.Response, have: int) -> int:
-    """Where the answer's bytes belong: 0 where the server ignores the range. Raises Broken for a range not asked for."""
+    """Where the answer's bytes belong: 0 where the server ignores the range. Another range than asked for is broken."""
     if answer.status_code == 200:
         return 0
     found = re.fullmatch(r"bytes (\d+)-\d+/(?:\d+|\*)", answer.headers.get("content-range", ""))
     if not have or not found or int(found[1]) != have:
-        raise Broken("the server gives another part of the file than was asked for")
+        raise BrokenTransferError("the server gives another part of the file than was asked for")
     return have
 
 

@@ -42,7 +42,8 @@ def unpack(
                 _check(archive, member, folder, count > most_members, size > most_bytes)
                 name = next((n for n, end in wanted.items() if _is_at(member.name, end)), None)
                 if name is not None and name not in written:
-                    written[name] = _copy(archive, tar, member, folder / name, most_file)
+                    written[name] = (folder / name).with_name(f".{Path(name).name}.part")
+                    _copy(archive, tar, member, written[name], most_file)
                     if len(written) == len(wanted):
                         break
         for name, part in written.items():
@@ -77,17 +78,15 @@ def _is_at(name: str, end: str) -> bool:
     return name == end or name.endswith("/" + end)
 
 
-def _copy(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, out: Path, most: int) -> Path:
-    """Copy a plain file's bytes to a temporary name beside `out`; neither its mode nor its owner."""
+def _copy(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, part: Path, most: int) -> None:
+    """Copy a plain file's bytes to `part`; neither its mode nor its owner."""
     if not member.isreg():
         raise RunError(f"{archive.name}: {member.name} is no plain file")
     if member.size > most:
         raise RunError(f"{archive.name}: {member.name} has {member.size} bytes, more than the {most} it may have")
     source = tar.extractfile(member)
     assert source is not None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("wb") as file:
         while piece := source.read(CHUNK):
             file.write(piece)
-    return part
