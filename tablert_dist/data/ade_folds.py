@@ -56,7 +56,7 @@ def _fold_ids(path: Path) -> tuple[list[list[Any]], dict[str, str]]:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     folds = tree.get("test_folds") if isinstance(tree, dict) else None
     hashes = tree.get("sha256", {}) if isinstance(tree, dict) else {}

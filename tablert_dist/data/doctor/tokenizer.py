@@ -30,7 +30,7 @@ def find_tokenizer(source: str) -> SubwordTokenizer:
     tokenizer, config = paths
     try:
         tree = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{config}: not JSON: {error}") from None
     if not isinstance(tree, dict):
         raise InputError(f"{config}: not an encoder's configuration")
