@@ -77,6 +77,11 @@ class SubwordTokenizer:
                 )
         return encoded
 
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of the unknown token, where the vocabulary has one."""
+        return None if self._unknown is None else self.tokenizer.token_to_id(self._unknown)
+
     def overflows(self, sentence: Sequence[str]) -> bool:
         """Whether the sentence is over `limit`."""
         return len(self.tokenizer.encode(list(sentence), is_pretokenized=True).ids) > self.limit

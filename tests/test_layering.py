@@ -12,14 +12,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # From the bottom up: a module imports from the lines above it and from its own line.
 LAYERS = [
-    {"tablert_dist.errors", "tablert_dist.places"},
+    {"tablert_dist.errors", "tablert_dist.places", "tablert_dist.limits"},
     {"tablert_dist.config", "tablert_dist.schema"},
     {"tune_spaces"},
     {"tablert_dist.data", "tablert_dist.tables", "tablert_dist.batching", "tablert_dist.engines"},
     {"tablert_dist.encoding", "tablert_dist.decoding", "tablert_dist.scoring"},
     {"tablert_dist.extraction", "tablert_dist.text", "tablert_dist.schemes"},
     {"tablert_dist.predictor", "tablert_dist.tracking", "tablert_dist.allocator", "tablert_dist.remote"},
-    {"tablert_dist.render", "tablert_dist.lines"},
+    {"tablert_dist.render", "tablert_dist.lines", "tablert_dist.data.doctor"},
     {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features"},
     {"tablert_dist.checkpoint", "tablert_dist.parallel"},
     {"tablert_dist.loop"},
@@ -123,6 +123,7 @@ def test_modules_import_downwards_only(module: str) -> None:
         ("import tablert_dist.scoring, tablert_dist.encoding, tablert_dist.decoding", {"torch", "ray", "transformers"}),
         ("import tablert_dist.predictor, export.runtime", {"torch", "ray", "transformers", "mlflow"}),
         ("import export.serve.local, export.serve.on_ray", {"torch", "ray", "transformers", "mlflow"}),
+        ("import tablert_dist.data.doctor, tablert_dist.data.doctor.page", {"torch", "ray", "transformers", "mlflow"}),
         ("import tablert_dist.tracking", {"torch", "ray", "mlflow"}),
         ("import tablert_dist.loop, tablert_dist.checkpoint, export.graph", {"ray", "mlflow"}),
         ("import tablert_dist.train.worker, tablert_dist.train.fit", {"ray", "mlflow"}),

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 @click.option("--name", default=None, help="Name of the run; unset: made from the time.")
 @click.option("--resume", default=None, metavar="NAME", help="Go on with this run.")
 @click.option("--init-from", type=click.Path(path_type=Path), default=None, help="Start from a checkpoint's weights.")
+@click.option("--no-check", is_flag=True, help="Do not look for mistakes in the data first (tablert data check).")
 @plain_errors
 @config_options
-def command(config: Config, name: str | None, resume: str | None, init_from: Path | None) -> None:
+def command(config: Config, name: str | None, resume: str | None, init_from: Path | None, no_check: bool) -> None:
     """Train every seed, print the scores with their protocol."""
     set_up_logging()
     from tablert_dist.errors import InputError
@@ -27,7 +28,7 @@ def command(config: Config, name: str | None, resume: str | None, init_from: Pat
 
     if name and resume:
         raise InputError("give --name for a new run or --resume for an old one, not both")
-    result = fit(config, resume or name, bool(resume), init_from, click.echo)
+    result = fit(config, resume or name, bool(resume), init_from, click.echo, doctor=not no_check)
     for line in result.summary():
         click.echo(line)
     protocol = result.results[0]["scores"]

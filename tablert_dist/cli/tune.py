@@ -30,10 +30,17 @@ if TYPE_CHECKING:
 )
 @click.option("--name", default=None, help="Name of the run; unset: made from the time.")
 @click.option("--resume", default=None, metavar="NAME", help="Go on with this run.")
+@click.option("--no-check", is_flag=True, help="Do not look for mistakes in the data first (tablert data check).")
 @plain_errors
 @config_options
 def command(
-    config: Config, space_name: str, how: str | None, stages: int | None, name: str | None, resume: str | None
+    config: Config,
+    space_name: str,
+    how: str | None,
+    stages: int | None,
+    name: str | None,
+    resume: str | None,
+    no_check: bool,
 ) -> None:
     """Run the search to the exported, registered winner and say what was found."""
     set_up_logging()
@@ -61,6 +68,7 @@ def command(
         bool(resume),
         click.echo,
         progress_callback(config.train.epochs),
+        doctor=not no_check,
     )
     _report(console, config, result, corpus, shape, started)
 

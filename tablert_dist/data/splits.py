@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tablert_dist.config import DataConfig
@@ -24,6 +24,8 @@ class Corpus:
     splits: Mapping[str, tuple[Sentence, ...]]
     hashes: Mapping[str, str]
     notes: tuple[str, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The name of the file that each split is from, for messages; `a + b` where two were joined."""
 
     @property
     def train(self) -> tuple[Sentence, ...]:
@@ -60,7 +62,8 @@ def load_corpus(config: DataConfig) -> Corpus:
         if split != "types":
             splits[split] = _usable(splits[split], schema, config.overlap, paths, notes)
     hashes = {split: _digest(paths) for split, paths in files.items()}
-    return Corpus(folder.resolve().name, schema, splits, hashes, tuple(notes))
+    names = {split: _joined(paths) for split, paths in files.items()}
+    return Corpus(folder.resolve().name, schema, splits, hashes, tuple(notes), names)
 
 
 def read_file(path: Path, schema: Schema, policy: str = "error", format: str = "auto") -> list[Sentence]:
@@ -108,7 +111,7 @@ def _schema(files: Mapping[str, Sequence[Path]], splits: Mapping[str, Sequence[S
 def _usable(
     sentences: Sequence[Sentence], schema: Schema, policy: str, paths: Sequence[Path], notes: list[str]
 ) -> tuple[Sentence, ...]:
-    name = " + ".join(path.name for path in paths)
+    name = _joined(paths)
     kept = []
     affected = 0
     for index, sentence in enumerate(sentences):
@@ -133,6 +136,10 @@ def _check_types(sentence: Sentence, schema: Schema, where: str) -> None:
         for item in used:
             if item.type not in known:
                 raise InputError(f"{where}: unknown {kind} type '{item.type}'; the schema has {', '.join(known)}")
+
+
+def _joined(paths: Sequence[Path]) -> str:
+    return " + ".join(path.name for path in paths)
 
 
 def _digest(paths: Sequence[Path]) -> str:

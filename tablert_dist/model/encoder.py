@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError
+from tablert_dist.limits import first_position, pad_id, subword_limit
 from tablert_dist.model.gemm import eager_on_cpu, speed_up
 from tablert_dist.model.packing import enable_packing, packed_states
 from tablert_dist.places import PACKAGE, locate
@@ -37,7 +38,7 @@ class WordEncoder(nn.Module):
         super().__init__()
         self.transformer = transformer
         self.frozen = frozen
-        self.positions_from = _first_position(transformer.config)
+        self.positions_from = first_position(transformer.config)
         speed_up(transformer)
         self.packs = enable_packing(transformer, self.positions_from)
         if frozen:
@@ -162,24 +163,6 @@ def build_encoder(config_folder: Path) -> nn.Module:
     from transformers import AutoConfig, AutoModel
 
     return _without_pooler(AutoModel.from_config(AutoConfig.from_pretrained(str(config_folder))))
-
-
-def subword_limit(config: Any) -> int:
-    """The longest input that the position embeddings allow, special tokens included."""
-    positions = int(getattr(config, "max_position_embeddings", 0) or 512)
-    return positions - _first_position(config)
-
-
-def _first_position(config: Any) -> int:
-    """The position of a sentence's first subword: RoBERTa's start behind the padding id."""
-    after_padding = {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text"}
-    return pad_id(config) + 1 if config.model_type in after_padding else 0
-
-
-def pad_id(config: Any) -> int:
-    """The id that fills up a batch."""
-    found = getattr(config, "pad_token_id", None)
-    return int(found) if found is not None else 0
 
 
 def _without_pooler(transformer: Any) -> nn.Module:

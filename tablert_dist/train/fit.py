@@ -37,15 +37,16 @@ def fit(
     init_from: Path | None = None,
     say: Say = lambda line: None,
     parent: str | None = None,
+    doctor: bool = True,
 ) -> FitResult:
     """Train every seed of the configuration and score the selected weights on dev and test.
 
-    Raises InputError, before anything is written, where the configuration, the data, the encoder or the cluster do
-    not allow it.
+    `doctor` looks for mistakes in the data first. Raises InputError, before anything is written, where the
+    configuration, the data, the encoder or the cluster do not allow it.
     """
     config = runs.with_storage(absolute_data(config))
     tracking_args(config, "", None)
-    corpus = check(config, say)
+    corpus = check(config, say, doctor)
     if init_from is not None:
         check_init(init_from, corpus)
     ray_shape = None
@@ -139,8 +140,12 @@ def absolute_data(config: Config) -> Config:
     return with_overrides(config, changes)
 
 
-def check(config: Config, say: Say) -> Corpus:
-    """Read the data, the encoder's configuration and its tokenizer; say what was found. Raises InputError."""
+def check(config: Config, say: Say, doctor: bool = False) -> Corpus:
+    """Read the data, the encoder's configuration and its tokenizer; say what was found. Raises InputError.
+
+    `doctor` also says what looks like a mistake in the data, and refuses what surely is one.
+    """
+    from tablert_dist.data.doctor import corpus_case, quick_lines
     from tablert_dist.model.encoder import check_encoder
 
     choose_place(config) if not config.cluster.num_workers else None
@@ -153,6 +158,9 @@ def check(config: Config, say: Say) -> Corpus:
         lost = f"; a table cannot hold {found['lost']}" if found["total"] else ""
         oracle = f": oracle RE+ F1 {100 * found['oracle_re_plus_f1']:.2f}" if found["total"] else ""
         say(f"{corpus.name} {split}: {len(corpus.splits[split])} sentences{lost}{oracle}")
+    if doctor:
+        for line in quick_lines(corpus_case(corpus, config.data, limits.tokenizer)):
+            say(line)
     if effective(config) is not config:
         say("trained on train+dev: there is no dev split, so the last epoch's weights are the result")
     return corpus

@@ -27,6 +27,10 @@ def load_records(path: Path) -> list[Record]:
         tree = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise InputError(f"{path}: not JSON that can be read: it is nested too deep") from None
+    except ValueError as error:  # such as a number of 5000 digits
+        raise InputError(f"{path}: not JSON that can be read: {error}") from None
     if not isinstance(tree, list):
         raise InputError(f"{path}: expected a JSON array of sentences, found {_kind(tree)}")
     if not tree:

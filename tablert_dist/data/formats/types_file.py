@@ -13,7 +13,9 @@ def read(path: Path) -> Schema:
     """The schema in the file's order. Raises InputError naming the file."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     parts = [tree.get(key) if isinstance(tree, dict) else None for key in ("entities", "relations")]
     if not all(isinstance(part, dict) for part in parts):

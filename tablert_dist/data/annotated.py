@@ -1,0 +1,100 @@
+"""Annotated sentences from a file or a folder with their schema, and back into folders, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tablert_dist.config import DataConfig
+from tablert_dist.data import formats, load_corpus
+from tablert_dist.data.formats import types_file
+from tablert_dist.errors import InputError
+from tablert_dist.schema import Schema, Sentence
+
+
+def read_all(source: Path, format: str = "auto") -> tuple[list[Sentence], Schema]:
+    """All sentences of a file, or of all splits of a folder, overlaps included; the types file beside it gives types.
+
+    Raises InputError as the readers do.
+    """
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder")
+    if source.is_dir():
+        config = DataConfig(path=str(source), overlap="keep-gold").model_copy(update={"format": format})
+        corpus = load_corpus(config)
+        order = [name for name in ("train", "dev", "test") if name in corpus.splits]
+        return [s for name in order for s in corpus.splits[name]], corpus.schema
+    sentences = list(formats.read(source, format))
+    beside = sorted(source.parent.glob("*types.json"))
+    return sentences, types_file.read(beside[0]) if len(beside) == 1 else Schema.infer(sentences)
+
+
+def to_spert(sentence: Sentence) -> dict[str, Any]:
+    """The sentence as a record of SpERT's JSON. A relation's head and tail are found by position."""
+    places = {entity: i for i, entity in reversed(list(enumerate(sentence.entities)))}
+    record: dict[str, Any] = {
+        "tokens": list(sentence.words),
+        "entities": [{"type": e.type, "start": e.start, "end": e.end} for e in sentence.entities],
+        "relations": [{"type": r.type, "head": places[r.head], "tail": places[r.tail]} for r in sentence.relations],
+    }
+    if sentence.id is not None:
+        record["orig_id"] = sentence.id
+    return record
+
+
+def spert_bytes(sentences: Sequence[Sentence]) -> bytes:
+    """A file of SpERT's JSON."""
+    return json.dumps([to_spert(s) for s in sentences], ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def types_bytes(schema: Schema) -> bytes:
+    """A types file of this schema, in its order."""
+    tree = {
+        "entities": {name: {"short": name, "verbose": name} for name in schema.entity_types},
+        "relations": {
+            name: {"short": name, "verbose": name, "symmetric": name in schema.symmetric}
+            for name in schema.relation_types
+        },
+    }
+    return json.dumps(tree, indent=1, ensure_ascii=False).encode("utf-8")
+
+
+def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
+    """Make the folder with these files, or nothing. Raises InputError where it exists with something in it."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not an empty folder: choose another --out")
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        for name, data in content.items():
+            path = part / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        if folder.exists():
+            folder.rmdir()
+        part.rename(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_files(content: Mapping[Path, bytes]) -> None:
+    """Write each file under a temporary name, then rename all. Raises InputError where one exists or cannot be written."""
+    for path in content:
+        if path.exists():
+            raise InputError(f"{path} exists: choose another --out")
+    parts = {path: path.with_name(f".{path.name}.part") for path in content}
+    try:
+        for path, data in content.items():
+            parts[path].write_bytes(data)
+        for path, part in parts.items():
+            part.replace(path)
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be written: {error.strerror}") from None
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)

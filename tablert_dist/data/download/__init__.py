@@ -1,0 +1,1 @@
+"""The public corpora, fetched so that they can be trusted."""

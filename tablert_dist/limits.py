@@ -1,0 +1,25 @@
+"""How long an input an encoder takes, from its configuration alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text"})
+"""Architectures whose positions start behind the padding id."""
+
+
+def subword_limit(config: Any) -> int:
+    """The longest input that the position embeddings allow, special tokens included."""
+    positions = int(getattr(config, "max_position_embeddings", 0) or 512)
+    return positions - first_position(config)
+
+
+def first_position(config: Any) -> int:
+    """The position of a sentence's first subword: RoBERTa's start behind the padding id."""
+    return pad_id(config) + 1 if config.model_type in AFTER_PADDING else 0
+
+
+def pad_id(config: Any) -> int:
+    """The id that fills up a batch."""
+    found = getattr(config, "pad_token_id", None)
+    return int(found) if found is not None else 0
