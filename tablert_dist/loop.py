@@ -212,16 +212,24 @@ def targets_of(
 
 def evaluate(model: TableModel, examples: Examples, tags: TagSet, max_cells: int, place: Place = Place()) -> Counts:
     """Counts over all sentences and workers; each worker predicts every W-th batch."""
-    pairs: list[tuple[Sentence, Sentence]] = []
-    model.trainable.eval()
-    for batch in evaluation_batches(examples.features.lengths, max_cells)[place.rank :: place.world_size]:
-        engine = FeatureEngine(model, examples.features.inputs(batch, place.device), place.precision)
-        gold = [examples.sentences[i] for i in batch]
-        pairs.extend(zip(gold, model.scheme.decode(engine, {}, [s.words for s in gold], tags), strict=True))
-    counts = count(pairs, tags.schema)
+    found = annotate(model, examples, tags, max_cells, place)
+    counts = count(((examples.sentences[i], sentence) for i, sentence in found.items()), tags.schema)
     table = torch.from_numpy(counts.table).clone()
     all_reduce(table, place)
     return Counts(tags.schema, table.numpy())
+
+
+def annotate(
+    model: TableModel, examples: Examples, tags: TagSet, max_cells: int, place: Place = Place()
+) -> dict[int, Sentence]:
+    """What the model finds, by the index of the sentence; each worker predicts every W-th batch."""
+    found: dict[int, Sentence] = {}
+    model.trainable.eval()
+    for batch in evaluation_batches(examples.features.lengths, max_cells)[place.rank :: place.world_size]:
+        engine = FeatureEngine(model, examples.features.inputs(batch, place.device), place.precision)
+        words = [examples.sentences[i].words for i in batch]
+        found.update(zip(batch, model.scheme.decode(engine, {}, words, tags), strict=True))
+    return found
 
 
 def make_optimizer(

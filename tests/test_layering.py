@@ -20,6 +20,7 @@ LAYERS = [
     {"tablert_dist.extraction", "tablert_dist.text", "tablert_dist.schemes"},
     {"tablert_dist.predictor", "tablert_dist.tracking", "tablert_dist.allocator", "tablert_dist.remote"},
     {"tablert_dist.render", "tablert_dist.lines", "tablert_dist.data.doctor"},
+    {"tablert_dist.report"},
     {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features"},
     {"tablert_dist.checkpoint", "tablert_dist.parallel"},
     {"tablert_dist.loop"},

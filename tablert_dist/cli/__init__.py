@@ -10,6 +10,7 @@ VERBS = {
     "data": "Check, split and fetch annotated sentences.",
     "train": "Train on annotated sentences.",
     "tune": "Search the head's settings, export and register the best model.",
+    "study": "Compare systems as the paper does: by encoder layer, or on whole data sets.",
     "evaluate": "Score a model on annotated sentences.",
     "predict": "Extract entities and relations from text.",
     "serve": "Answer requests over HTTP.",

@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 @click.command(help="Score a model on annotated sentences.")
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="A bundle or a checkpoint.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="A JSON file (SpERT's or BILOU tags).")
+@click.option("--report", default=None, type=click.Path(path_type=Path), help="Also write a page of the errors (HTML).")
+@click.option(
+    "--precision",
+    default=0.9,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="That the page's thresholds aim at.",
+)
 @click.option("--out", default=None, type=click.Path(path_type=Path), help="Also write the scores as JSON.")
 @plain_errors
 @set_option
-def command(config: Config, model: Path, data: Path, out: Path | None) -> None:
+def command(config: Config, model: Path, data: Path, report: Path | None, precision: float, out: Path | None) -> None:
     """Print NER, RE and RE+ by type with both averages."""
     set_up_logging()
     from tablert_dist.data.splits import read_file
@@ -29,7 +37,8 @@ def command(config: Config, model: Path, data: Path, out: Path | None) -> None:
 
     predictor = Predictor.load(model, config.predict)
     gold = read_file(data, predictor.tags.schema, config.data.overlap)
-    scores = count(zip(gold, predictor.annotate([s.words for s in gold]), strict=True), predictor.tags.schema).scores()
+    found_here = predictor.annotate([s.words for s in gold])
+    scores = count(zip(gold, found_here, strict=True), predictor.tags.schema).scores()
     click.echo(f"{data.name}: {len(gold)} sentences, overlap {config.data.overlap}")
     click.echo(f"{'':24}{'P':>8}{'R':>8}{'F1':>8}{'support':>9}")
     for level in LEVELS:
@@ -39,6 +48,11 @@ def command(config: Config, model: Path, data: Path, out: Path | None) -> None:
             label = f"{TITLES[level]} {name}"
             values = "".join(f"{100 * v:8.1f}" for v in (ratio.precision, ratio.recall, ratio.f1))
             click.echo(f"{label:24}{values}{ratio.support:9d}")
+    if report:
+        from tablert_dist.report import examine, write_page
+
+        errors = examine(gold, found_here, predictor.tags.schema, precision)
+        click.echo(f"written: {write_page(errors, report, data.name, f'overlap {config.data.overlap}')}")
     if out:
         from tablert_dist.train.runs import write_json
 

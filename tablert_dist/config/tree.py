@@ -57,6 +57,12 @@ class ModelConfig(_Section):
     hidden: tuple[PositiveInt, ...] = (512,)
     """`cnn`: channels of each hidden convolution; the number of layers is one more."""
     dropout: Probability = 0.3
+    focal: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0
+    """`cnn`, `tablert`: exponent of the focal loss of relations; 0 = plain cross-entropy (the paper)."""
+    relation_weight: PositiveFloat = 1.0
+    """`cnn`, `tablert`: weight in the loss of the cells whose gold tag is a relation; 1 = as all others (the paper)."""
+    distance: bool = False
+    """`cnn`: learn for each relation tag a bias by the distance of the two words (the paper does not)."""
     decoding: Literal["argmax", "viterbi"] = "argmax"
     """`cnn`: entity tags word by word (the paper), or the most probable well-formed BILOU sequence."""
     label_width: PositiveInt = 100

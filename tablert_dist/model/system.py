@@ -94,10 +94,21 @@ def _bare_head(config: ModelConfig, width: int, tags: TagSet) -> Head:
             config.relation_width,
             config.dropout,
             config.none_bias,
+            config.focal,
+            config.relation_weight,
         )
     if config.head == "spert":
         types = len(tags.schema.entity_types), len(tags.schema.relation_types)
         return SpertHead(width, *types, config.width_embedding, config.dropout)
     return TableHead(
-        width, entity_tags, relation_tags, config.hidden, config.kernel_size, config.dropout, config.none_bias
+        width,
+        entity_tags,
+        relation_tags,
+        config.hidden,
+        config.kernel_size,
+        config.dropout,
+        config.none_bias,
+        config.focal,
+        config.relation_weight,
+        config.distance,
     )

@@ -35,8 +35,11 @@ class TablertHead(nn.Module):
         relation_width: int = 64,
         dropout: float = 0.3,
         none_bias: float = 0.0,
+        focal: float = 0.0,
+        relation_weight: float = 1.0,
     ) -> None:
         super().__init__()
+        self.focal, self.relation_weight = focal, relation_weight
         self.relation_tags, self.dropout = relation_tags, dropout
         self.label = nn.Embedding(entity_tags, label_width)
         self.tag = nn.Linear(2 * width + label_width, entity_tags)
@@ -61,7 +64,7 @@ class TablertHead(nn.Module):
 
     def loss(self, outputs: tuple[Tensor, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """As `table_loss`."""
-        return table_loss(*outputs, targets["entity_tags"], targets["relation_tags"])
+        return table_loss(*outputs, targets["entity_tags"], targets["relation_tags"], self.focal, self.relation_weight)
 
     def tag_step(self, word: Tensor, open_entity: Tensor, previous_tag: Tensor) -> Tensor:
         """Tag logits [..., E] of words [..., H], the pooled words of the open entity [..., H], the tags before [...]."""

@@ -20,6 +20,9 @@ from tablert_dist.model.tap_conv import TapConv
 from tablert_dist.schemes import Scheme
 from tablert_dist.schemes.table import TableScheme
 
+FARTHEST = 40
+"""Words apart, from which on all distances are one."""
+
 
 class TableHead(nn.Module):
     """Paper §3.2, equations 2 to 6. `hidden` are the channels of the hidden layers; [] is a single layer.
@@ -42,8 +45,12 @@ class TableHead(nn.Module):
         kernel_size: int = 3,
         dropout: float = 0.3,
         none_bias: float = 0.0,
+        focal: float = 0.0,
+        relation_weight: float = 1.0,
+        distance: bool = False,
     ) -> None:
         super().__init__()
+        self.focal, self.relation_weight = focal, relation_weight
         channels = [*hidden, relation_tags]
         self.hidden, self.dropout = list(hidden), dropout
         self.pair = PairConv(width, channels[0], kernel_size)
@@ -56,6 +63,9 @@ class TableHead(nn.Module):
         # first epoch of CoNLL04 finds hardly an entity (BENCHMARKS.md, "Initialisation").
         self.entity = nn.Linear(relation_tags, entity_tags)
         nn.init.zeros_(self.entity.bias)
+        self.distance = nn.Embedding(FARTHEST + 1, relation_tags) if distance else None
+        if self.distance is not None:
+            nn.init.zeros_(self.distance.weight)
         if none_bias:
             bias = self.pair.bias if self.last is None else self.last.bias
             nn.init.zeros_(bias)
@@ -65,12 +75,15 @@ class TableHead(nn.Module):
         """Entity logits [B, N, E] and relation logits [B, N, N, R]; `mask` is 1 at words. Padding is unspecified."""
         way = self.by_sentence if eager_on_cpu(words_BNH) else self.batched
         table = way(words_BNH, mask_BN)
+        if self.distance is not None:
+            places = torch.arange(table.shape[1], device=table.device)
+            table = table + self.distance((places[None] - places[:, None]).clamp(0, FARTHEST))
         diagonal = torch.diagonal(table, dim1=1, dim2=2).transpose(1, 2)
         return self.entity(diagonal), table
 
     def loss(self, outputs: tuple[Tensor, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """As `table_loss`."""
-        return table_loss(*outputs, targets["entity_tags"], targets["relation_tags"])
+        return table_loss(*outputs, targets["entity_tags"], targets["relation_tags"], self.focal, self.relation_weight)
 
     def batched(self, words_BNH: Tensor, mask_BN: Tensor) -> Tensor:
         """Relation logits, the whole batch in every operation."""

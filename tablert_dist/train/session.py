@@ -11,9 +11,10 @@ from typing import Any
 from tablert_dist import checkpoint as ckpt
 from tablert_dist.config import Config, public_config
 from tablert_dist.data import Corpus
-from tablert_dist.loop import Examples, Place, evaluate
+from tablert_dist.loop import Examples, Place, annotate, evaluate
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import EncoderParts
+from tablert_dist.report import examine, write_page
 from tablert_dist.scoring import Protocol
 from tablert_dist.tables import TagSet
 from tablert_dist.tracking import Tracker
@@ -110,6 +111,8 @@ class Session:
                 scores[split] = {"protocol": asdict(self.protocol(split)), "scores": found.to_json()}
                 if not self.place.rank:
                     self.tracker.metrics({f"final_{k}": v for k, v in found.flat(split).items()}, chosen)
+                    if self.job.score_test:
+                        self._errors(splits[split], split, tags)
         result = {
             "seed": self.job.seed,
             "epoch": chosen,
@@ -136,6 +139,15 @@ class Session:
             if self.mirror:
                 self.mirror.push()
         return result
+
+    def _errors(self, examples: Examples, split: str, tags: TagSet) -> None:
+        """The page of the selected weights' errors on a split, kept with the run and logged."""
+        alone = Place(device=self.place.device, autocast=self.place.autocast)
+        found = annotate(self.model, examples, tags, self.config.train.eval_cells, alone)
+        report = examine(examples.sentences, [found[i] for i in range(len(found))], tags.schema)
+        title = f"{self.corpus.name} {split}"
+        page = write_page(report, self.job.folder / f"errors-{split}.html", title, str(self.protocol(split)))
+        self.tracker.artifact(page, "scores")
 
 
 def _remove(folder: Path) -> None:

@@ -1,0 +1,112 @@
+"""The error report as one HTML page that loads nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from tablert_dist.errors import InputError
+from tablert_dist.render import palette
+from tablert_dist.render.rows import visible
+from tablert_dist.report.calibration import Calibration
+from tablert_dist.report.errors import NOTHING, ErrorReport
+from tablert_dist.schema import Entity, Sentence
+from tablert_dist.scoring import LEVELS, TITLES
+
+SIDE = 240.0
+"""Side of the reliability plot, in pixels of its view box."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An entity or a relation in words, and whether the other side has it."""
+
+    text: str
+    shared: bool
+
+
+def to_html(report: ErrorReport, title: str, protocol: str = "") -> str:
+    """The page as text: the same bytes for the same report."""
+    return _environment().get_template("page.html.jinja").render(
+        report=report,
+        title=title,
+        protocol=protocol,
+        levels=[(TITLES[level], report.scores.levels[level].micro) for level in LEVELS],
+        titles=TITLES,
+        matrices=[
+            ("entities of equal spans", *_matrix(report.entity_confusion)),
+            ("relations of equal pairs of spans", *_matrix(report.relation_confusion)),
+        ],
+        groups=[("sentences by length", report.by_length), ("relations by distance", report.by_distance)],
+        curves=[
+            ("entities", report.entity_calibration, _curve(report.entity_calibration)),
+            ("relations", report.relation_calibration, _curve(report.relation_calibration)),
+        ],
+        side=SIDE,
+        worst=[(w, " ".join(w.gold.words), _items(w.gold, w.found), _items(w.found, w.gold)) for w in report.worst],
+        css=Markup(palette.css() + "\n" + _asset("page.css")),
+    )  # fmt: skip
+
+
+def write_page(report: ErrorReport, out: Path, title: str, protocol: str = "") -> Path:
+    """Write the file whole or not at all. Raises InputError where it cannot be written."""
+    part = out.with_name(f".{out.name}.part")
+    try:
+        part.write_text(to_html(report, title, protocol), encoding="utf-8", newline="\n")
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from None
+    return out
+
+
+def _matrix(confusion: dict[tuple[str, str], int]) -> tuple[list[str], list[tuple[str, list[tuple[int, float]]]]]:
+    """Column names, and rows of (count, share of the gold row); nothing stands last."""
+    names = sorted({name for pair in confusion for name in pair} - {NOTHING})
+    names.append(NOTHING)
+    rows = []
+    for gold in names:
+        row = [confusion.get((gold, said), 0) for said in names]
+        total = sum(row) or 1
+        rows.append((gold, [(n, n / total) for n in row]))
+    return names, rows
+
+
+def _curve(found: Calibration) -> list[tuple[float, float, float]]:
+    """Points of the reliability curve: x, y and radius in pixels."""
+    most = max((b.count for b in found.bins), default=1)
+    return [
+        (round(b.confidence * SIDE, 1), round((1 - b.precision) * SIDE, 1), round(3 + 6 * (b.count / most) ** 0.5, 1))
+        for b in found.bins
+    ]
+
+
+def _items(mine: Sentence, theirs: Sentence) -> list[Item]:
+    def say(entity: Entity) -> str:
+        return f"{mine.text_of(entity)} ({entity.type})"
+
+    entities = [Item(say(e), e in set(theirs.entities)) for e in sorted(set(mine.entities))]
+    relations = [
+        Item(f"{say(r.head)} – {r.type} → {say(r.tail)}", r in set(theirs.relations))
+        for r in sorted(set(mine.relations))
+    ]
+    return entities + relations
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"shown": visible, "percent": lambda value: f"{100 * value:.1f}"}
+    return environment
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("tablert_dist.report").joinpath(name).read_text(encoding="utf-8")
