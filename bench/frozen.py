@@ -12,7 +12,8 @@ from bench.timing import interleaved, report
 from tablert_dist.allocator import keep_pages
 from tablert_dist.batching import training_batches
 from tablert_dist.features import WordFeatures
-from tablert_dist.loop import Examples, Place, backward, make_optimizer
+from tablert_dist.loop import make_optimizer
+from tablert_dist.step import Examples, Place, backward
 
 
 @click.command()

@@ -12,9 +12,10 @@ from tablert_dist.allocator import keep_pages
 from tablert_dist.config import load_config
 from tablert_dist.data import load_corpus
 from tablert_dist.features import SubwordFeatures
-from tablert_dist.loop import Examples, evaluate, train_epochs
+from tablert_dist.loop import evaluate, train_epochs
 from tablert_dist.model import build_model
 from tablert_dist.model.encoder import load_encoder
+from tablert_dist.step import Examples
 from tablert_dist.tables import TagSet
 
 VARIANTS = {

@@ -12,8 +12,9 @@ from bench.oracle import DenseHead
 from bench.parts import bench_config, model_and_examples, peak_mib
 from bench.timing import report
 from tablert_dist.batching import training_batches
-from tablert_dist.loop import Place, make_optimizer
+from tablert_dist.loop import make_optimizer
 from tablert_dist.stages import Stopwatch, timed_step
+from tablert_dist.step import Place
 
 BATCHES = 3
 

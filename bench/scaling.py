@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from bench.links import Links, Step, all_reduce, flat, hierarchical, simulate
 from bench.parts import BERT_BASE_SHAPE, bench_config, model_and_examples
 from bench.timing import report
-from tablert_dist.loop import Examples, Place, make_optimizer
+from tablert_dist.loop import make_optimizer
 from tablert_dist.model import TableModel
 from tablert_dist.stages import Stopwatch, timed_step
+from tablert_dist.step import Examples, Place
 from tablert_dist.tables import TagSet
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "BENCHMARKS.md"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,45 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
-from tablert_dist.batching import evaluation_batches, length_groups, rank_share, training_batches
+from tablert_dist.batching import evaluation_batches, rank_share, training_batches
 from tablert_dist.config import Config, OptimConfig
-from tablert_dist.features import Features, to_device
-from tablert_dist.model import Head, TableModel
+from tablert_dist.model import TableModel
 from tablert_dist.model.engine import FeatureEngine
 from tablert_dist.parallel import Parallel
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count
+from tablert_dist.step import ALONE, Examples, Place, backward
 from tablert_dist.tables import TagSet
 
 Progress = Callable[[int, int, int, float], None]
 """Called with epoch, step, steps in the epoch, and the step's loss a sentence on this worker."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Sentences and where their tensors come from."""
-
-    sentences: Sequence[Sentence]
-    features: Features
-
-
-CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Place:
-    """This worker among the others, its device, and its autocast type (None = fp32)."""
-
-    rank: int = 0
-    world_size: int = 1
-    device: torch.device = CPU
-    autocast: torch.dtype | None = None
-
-    def precision(self) -> Any:
-        """A context for the forward pass."""
-        return torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()
 
 
 @dataclass(frozen=True)
@@ -83,7 +56,7 @@ def train_epochs(
     tags: TagSet,
     config: Config,
     seed: int,
-    place: Place = Place(),
+    place: Place = ALONE,
     optimizer_state: Mapping[str, Any] | None = None,
     first_epoch: int = 0,
     progress: Progress | None = None,
@@ -137,80 +110,7 @@ def train_epochs(
         )
 
 
-def backward(
-    module: nn.Module,
-    examples: Examples,
-    share: Sequence[int],
-    tags: TagSet,
-    parts: int = 1,
-    place: Place = Place(),
-    grouped: bool = False,
-    draw: tuple[int, ...] = (0,),
-) -> float:
-    """Add one worker's share of a batch to the gradients, in `parts`; the summed loss of the share.
-
-    `grouped` passes sentences of similar length together, for a module that pads: less padding, the same gradients.
-    `draw` is what random targets are drawn from: seed and epoch.
-
-    DDP averages over workers; times their number, the step is that of one worker with the whole batch.
-    """
-    loss_sum = 0.0
-    # DDP waits for every rank: one without a share passes a sentence whose loss counts nothing.
-    pieces = _pieces(share, examples.features.lengths, parts, grouped) if share else [[0]]
-    for i, piece in enumerate(pieces):
-        last = i == len(pieces) - 1
-        with nullcontext() if last or not isinstance(module, DistributedDataParallel) else module.no_sync():
-            loss = summed_loss(module, examples, piece, tags, place, draw) * (1.0 if share else 0.0)
-            (loss * place.world_size).backward()
-        loss_sum += float(loss.detach())
-    return loss_sum
-
-
-def _pieces(share: Sequence[int], lengths: Sequence[int], parts: int, grouped: bool) -> list[list[int]]:
-    ordered = sorted(share, key=lambda i: -lengths[i])
-    pieces = [p.tolist() for p in np.array_split(np.asarray(ordered, int), min(parts, len(share)))]
-    return [group for piece in pieces for group in length_groups(piece, lengths)] if grouped else pieces
-
-
-def summed_loss(
-    module: nn.Module,
-    examples: Examples,
-    indices: Sequence[int],
-    tags: TagSet,
-    place: Place,
-    draw: tuple[int, ...] = (0,),
-) -> Tensor:
-    """The loss of one batch, summed over its sentences."""
-    head = head_of(module)
-    targets = targets_of(head, examples, indices, tags, place.device, draw)
-    given = [targets[name] for name in head.given]
-    with place.precision():
-        outputs = module(*examples.features.inputs(indices, place.device), *given)
-    return head.loss(outputs, targets)
-
-
-def head_of(module: nn.Module) -> Head:
-    """The head of what is trained: a model, its head alone, or one of them behind DDP."""
-    inner = module.module if isinstance(module, DistributedDataParallel) else module
-    found: Head = inner.head if isinstance(inner, TableModel) else inner  # type: ignore[assignment]
-    return found
-
-
-def targets_of(
-    head: Head,
-    examples: Examples,
-    indices: Sequence[int],
-    tags: TagSet,
-    device: torch.device,
-    draw: tuple[int, ...] = (0,),
-) -> dict[str, Tensor]:
-    """Gold of one batch by name. What is drawn for a sentence follows from `draw` and its index, not from its batch."""
-    draws = [np.random.default_rng((*draw, index)) for index in indices]
-    targets = head.scheme.targets([examples.sentences[i] for i in indices], tags, draws)
-    return {name: to_device(torch.from_numpy(array), device) for name, array in targets.items()}
-
-
-def evaluate(model: TableModel, examples: Examples, tags: TagSet, max_cells: int, place: Place = Place()) -> Counts:
+def evaluate(model: TableModel, examples: Examples, tags: TagSet, max_cells: int, place: Place = ALONE) -> Counts:
     """Counts over all sentences and workers; each worker predicts every W-th batch."""
     found = annotate(model, examples, tags, max_cells, place)
     counts = count(((examples.sentences[i], sentence) for i, sentence in found.items()), tags.schema)
@@ -220,7 +120,7 @@ def evaluate(model: TableModel, examples: Examples, tags: TagSet, max_cells: int
 
 
 def annotate(
-    model: TableModel, examples: Examples, tags: TagSet, max_cells: int, place: Place = Place()
+    model: TableModel, examples: Examples, tags: TagSet, max_cells: int, place: Place = ALONE
 ) -> dict[int, Sentence]:
     """What the model finds, by the index of the sentence; each worker predicts every W-th batch."""
     found: dict[int, Sentence] = {}

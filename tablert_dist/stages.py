@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from tablert_dist.loop import Examples, Place, targets_of
 from tablert_dist.model import TableModel
+from tablert_dist.step import Examples, Place, targets_of
 from tablert_dist.tables import TagSet
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tablert_dist.loop import Place, train_epochs
+from tablert_dist.loop import train_epochs
 from tablert_dist.model.tablert_cnn import TableHead
+from tablert_dist.step import Place
 from tests.test_loop import TAGS, make, weights
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]

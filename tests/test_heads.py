@@ -14,13 +14,14 @@ from tablert_dist.checkpoint import load_checkpoint
 from tablert_dist.config import ExportConfig, load_config
 from tablert_dist.data.formats import spert
 from tablert_dist.errors import InputError
-from tablert_dist.loop import Place, backward, evaluate, train_epochs
+from tablert_dist.loop import evaluate, train_epochs
 from tablert_dist.model.spans import run_maxima, span_maxima
 from tablert_dist.model.spert import SpertHead
 from tablert_dist.model.tablert import TablertHead
 from tablert_dist.predictor import Predictor
 from tablert_dist.schemes import tablert
 from tablert_dist.scoring import count
+from tablert_dist.step import Place, backward
 from tablert_dist.train.fit import fit
 from tests.test_loop import TAGS, make
 from tests.tiny import tiny_records, write_corpus

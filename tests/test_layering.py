@@ -23,6 +23,7 @@ LAYERS = [
     {"tablert_dist.report"},
     {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features"},
     {"tablert_dist.checkpoint", "tablert_dist.parallel"},
+    {"tablert_dist.step"},
     {"tablert_dist.loop"},
     {"tablert_dist.stages"},
     {
@@ -56,7 +57,8 @@ HEAVY = {
     "onnxruntime": {"export.runtime", "export.quantize"},
     "torch": {
         "tablert_dist.model", "tablert_dist.loss", "tablert_dist.features", "tablert_dist.checkpoint",
-        "tablert_dist.loop", "tablert_dist.stages", "tablert_dist.parallel", "tablert_dist.train", "export.graph",
+        "tablert_dist.step", "tablert_dist.loop", "tablert_dist.stages", "tablert_dist.parallel", "tablert_dist.train",
+        "export.graph",
     },
 }  # fmt: skip
 

@@ -17,9 +17,10 @@ from tablert_dist.config import Config
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.features import Features, KeptFeatures, SubwordFeatures, WordFeatures
-from tablert_dist.loop import Examples, Place, Progress, evaluate, train_epochs
+from tablert_dist.loop import Progress, evaluate, train_epochs
 from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import EncoderParts, load_encoder
+from tablert_dist.step import Examples, Place
 from tablert_dist.tables import TagSet
 from tablert_dist.tracking import NullTracker, Tracker
 from tablert_dist.train import runs
