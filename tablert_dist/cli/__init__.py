@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 VERBS = {
+    "data": "Convert, check, split and fetch annotated sentences.",
     "train": "Train on annotated sentences.",
     "tune": "Search the head's settings, export and register the best model.",
     "evaluate": "Score a model on annotated sentences.",
