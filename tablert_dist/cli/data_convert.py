@@ -38,8 +38,6 @@ def command(source: Path, out: Path, given: str, wanted: str | None) -> None:
         raise InputError(f"{source} does not exist")
     if out.exists():
         raise InputError(f"{out} exists: give another name, or remove it first")
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"{out}: there is no folder {out.parent}")
     notes = formats.Notes()
     written = formats.write(formats.iterate(source, given, notes), out, name)
     for line in notes.lines():

@@ -77,6 +77,8 @@ def write(sentences: Iterable[Sentence], path: Path, name: str, schema: Schema |
     form = _format(name)
     if path.is_dir():
         raise InputError(f"{path} is a folder that exists: give another name, or remove it first")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: cannot be written: there is no folder '{path.parent}'")
     # The ending stays the last: some writers look at it.
     part = path.with_name(f".part-{path.name}")
     written = Written(path)

@@ -23,12 +23,14 @@ LEAST = 0.5
 """A relation counts from this value on; the tutorial writes 0.0 for a pair that has none."""
 
 
-def _spacy() -> Any:
+def _spacy() -> tuple[Any, Any]:
+    """DocBin and an empty vocabulary."""
     try:
-        import spacy
+        from spacy.tokens import DocBin
+        from spacy.vocab import Vocab
     except ImportError:
         raise InputError("spaCy's files need the extra [spacy]: pip install 'tablert-dist[spacy]'") from None
-    return spacy
+    return DocBin, Vocab()
 
 
 def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
@@ -36,16 +38,14 @@ def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
 
     The file is read at once, its documents are made one by one. Raises InputError naming file, record and reason.
     """
-    spacy = _spacy()
-    from spacy.tokens import DocBin
-
+    DocBin, vocab = _spacy()
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         bin = DocBin().from_bytes(data)
-        docs = bin.get_docs(spacy.blank("xx").vocab)
+        docs = bin.get_docs(vocab)
     except Exception as error:  # whatever zlib, msgpack and numpy make of other bytes
         raise InputError(f"{path}: not a spaCy DocBin: {_said(error)}") from None
     index = -1
@@ -176,10 +176,7 @@ def _first(starting: list[Entity], where: str, key: Any, notes: Notes) -> Entity
 
 def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:
     """A document a sentence, with `id` and `document` in its user data."""
-    spacy = _spacy()
-    from spacy.tokens import DocBin
-
-    vocab = spacy.blank("xx").vocab
+    DocBin, vocab = _spacy()
     bin = DocBin(attrs=["ORTH", "SPACY", "ENT_IOB", "ENT_TYPE", "SENT_START"], store_user_data=True)
     for sentence in sentences:
         doc, held = _to_doc(sentence, vocab, written)

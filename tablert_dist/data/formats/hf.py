@@ -169,7 +169,8 @@ def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: S
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "rows.parquet"
             _write_parquet(datasets, sentences, file, written)
-            datasets.Dataset.from_parquet(str(file), cache_dir=folder).save_to_disk(str(path))
+            if written.sentences:
+                datasets.Dataset.from_parquet(str(file), cache_dir=folder).save_to_disk(str(path))
 
 
 def _write_parquet(datasets: Any, sentences: Iterable[Sentence], path: Path, written: Written) -> None:

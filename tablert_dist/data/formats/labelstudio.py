@@ -45,7 +45,8 @@ def _task(record: Record, where: str, notes: Notes, key: str) -> list[Sentence]:
         notes.count(UNREAD, where)
         return []
     marks, links = _results(chosen, text, where, notes)
-    name = sentence_id(data, "id") or sentence_id(record, "id")
+    name = sentence_id(data, "id")
+    name = sentence_id(record, "id") if name is None else name
     marked = Marked(text, marks, links, name, sentence_id(data, "document"), offsets=word_offsets(data, text))
     return to_sentences(marked, where, notes)
 
