@@ -27,6 +27,7 @@ COMMANDS = [
     "bench.ddp --batch 32 --batches 6",
     "bench.growth",
     "bench.startup",
+    "bench.read --sentences 100000",
 ]
 HIDDEN = {"bench", "hidden", "channels", "kernel", "words", "batch", "backward", "encoder"}
 """What the command says already."""

@@ -39,8 +39,13 @@ class Sentence:
     id: str | None = None
     document: str | None = field(default=None, compare=False)
     """The document that it is from, where the data say so: what belongs together when data are split."""
+    text: str | None = field(default=None, compare=False, repr=False)
+    """Its characters as they were read, where the data are raw text; `offsets[n]` are word n's in it, half-open."""
+    offsets: tuple[tuple[int, int], ...] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.text is not None or self.offsets is not None:
+            _check_offsets(self.words, self.text, self.offsets)
         for entity in self.entities:
             where = f"entity {entity.type} [{entity.start}, {entity.end})"
             if entity.start >= entity.end:
@@ -56,6 +61,20 @@ class Sentence:
     def text_of(self, entity: Entity) -> str:
         """The entity's words, joined by spaces."""
         return " ".join(self.words[entity.start : entity.end])
+
+
+def _check_offsets(words: tuple[str, ...], text: str | None, offsets: tuple[tuple[int, int], ...] | None) -> None:
+    if text is None or offsets is None:
+        raise InputError("a sentence has both 'text' and 'offsets' or neither")
+    if len(offsets) != len(words):
+        raise InputError(f"a sentence of {len(words)} words has {len(offsets)} offsets")
+    before = 0
+    for n, ((start, end), word) in enumerate(zip(offsets, words, strict=True)):
+        if start < before or text[start:end] != word:
+            raise InputError(
+                f"offsets[{n}] = [{start}, {end}) is '{text[start:end]}' in the text, not word {n}, '{word}'"
+            )
+        before = end
 
 
 @dataclass(frozen=True, slots=True)

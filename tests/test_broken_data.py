@@ -67,7 +67,7 @@ RECORDS: dict[str, tuple[Callable[[Record], Any], str]] = {
     "end inclusive": (entity(end=0), r"entity Per \[0, 0\) has no words: 'end' is exclusive"),
     "end before start": (entity(start=3, end=1), r"entity Per \[3, 1\) has no words"),
     "end in characters": (entity(start=10, end=14), r"entity Per \[10, 14\) lies outside the sentence of \d+ words"),
-    "end huge": (entity(end=10**30), "lies outside the sentence"),
+    "end huge": (entity(end=10**30), r"entities\[0\]: 'end' is out of range"),
     "type missing": (without("type", lambda r: r["entities"][0]), r"entities\[0\]: 'type' must be a name, found nothing"),
     "type a number": (entity(type=3), r"entities\[0\]: 'type' must be a name, found the number 3"),
     "type empty": (entity(type=""), r"entities\[0\]: 'type' must be a name"),
@@ -88,7 +88,7 @@ RECORDS: dict[str, tuple[Callable[[Record], Any], str]] = {
 TAG_RECORDS: dict[str, tuple[Callable[[Record], Any], str]] = {
     "tags too few": (field("tags", ["O"]), "'tags' must be a list of 5 tags"),
     "tags text": (field("tags", "BLOOU"), "'tags' must be a list of 5 tags"),
-    "tag null": (lambda r: r["tags"].__setitem__(2, None), r"tags\[2\] = None"),
+    "tag null": (lambda r: r["tags"].__setitem__(2, None), r"tags\[2\] = 'None'"),
     "tag of BIO": (field("tags", ["B-Per", "I-Per", "O", "O", "B-Org"]), r"tags\[\d\].*(not closed|closes it)"),
     "tag without a type": (lambda r: r["tags"].__setitem__(4, "U-"), r"tags\[4\] = 'U-'"),
     "tag of BIOES": (field("tags", ["B-Per", "E-Per", "O", "O", "S-Org"]), r"tags\[1\] = 'E-Per': expected O or B-"),
@@ -98,9 +98,9 @@ FILES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the file is empty"),
     "blank": (b" \n\t", "the file is empty"),
     "cut off": (json.dumps(tiny_records(4)).encode()[:-40], "not JSON: .* line 1, column"),
-    "two arrays": (b"[]\n[]", "not JSON: Extra data"),
-    "an object": (b'{"data": []}', "expected a JSON array of sentences, found an object"),
-    "a number": (b"3", "expected a JSON array"),
+    "two arrays": (b'[{"tokens": ["a"], "entities": []}]\n[]', "not JSON: Extra data"),
+    "an object": (b'{"data": []}', "record 0 has neither 'entities'.*it has 'data'"),
+    "a number": (b"3", "neither JSON, nor columns.*starts with '3'"),
     "empty array": (b"[]", "holds no sentence"),
     "records in records": (b"[[]]", "record 0: expected an object, found a list"),
     "null record": (b'[{"tokens": ["a"], "entities": []}, null]', "record 1: expected an object, found nothing"),
@@ -181,7 +181,7 @@ def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
     config = corpus(tmp_path / "d", b"")
     (tmp_path / "d" / "my_train.json").unlink()
     (tmp_path / "d" / "my_train.json").mkdir()
-    assert "cannot be read" in refused(config, "my_train.json")
+    assert "no file *train.json to train on" in refused(config, "train.json")
 
 
 # -- fuzzed ------------------------------------------------------------------------------------------------------------

@@ -21,9 +21,6 @@ from tablert_dist.data.doctor import examine_path
 ROOT = Path(__file__).resolve().parent.parent
 OWN = Path(__file__).parent / "data" / "own"
 PAGE = ROOT / "docs" / "own-data.md"
-# The lead takes this guard out when the readers are merged.
-NAMES = tuple(getattr(formats, "NAMES", ()))
-CONVERTS = {"labelstudio", "brat"} <= set(NAMES)
 LIMIT_S = 840
 
 
@@ -34,9 +31,6 @@ def blocks() -> list[str]:
 
 def script(port: int) -> str:
     lines = "\n".join(blocks()).replace("8000", str(port))
-    if not CONVERTS:
-        kept = [line for line in lines.splitlines() if not line.startswith("tablert data convert")]
-        lines = "\n".join(["cp ready.json data.json", *kept])
     # `kill %1` wants job control; the first command that fails ends it.
     return f"set -e -o pipefail -m\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{lines}\n"
 
@@ -139,7 +133,6 @@ def test_the_doctor_has_no_error_against_it() -> None:
     assert report.tally()["error"] == 0
 
 
-@pytest.mark.skipif(not CONVERTS, reason=f"the readers labelstudio and brat are not merged (formats: {NAMES})")
 @pytest.mark.parametrize("source", ["export.json", "brat"])
 def test_conversion_keeps_every_entity_and_relation(source: str) -> None:
     found = formats.read(OWN / source)

@@ -83,8 +83,9 @@ def test_a_part_without_a_group_is_refused() -> None:
 
 def formats_of(records: list[dict[str, Any]]) -> list[Sentence]:
     from tablert_dist.data.formats import spert
+    from tablert_dist.data.formats.notes import Notes
 
-    return [spert._sentence(record) for record in records]
+    return [s for record in records for s in spert._sentence(record, "", Notes())]
 
 
 @pytest.fixture(scope="module")

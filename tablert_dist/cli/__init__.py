@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 
 VERBS = {
-    "data": "Check, split and fetch annotated sentences.",
+    "data": "Convert, check, split and fetch annotated sentences.",
     "train": "Train on annotated sentences.",
     "tune": "Search the head's settings, export and register the best model.",
     "study": "Compare systems as the paper does: by encoder layer, or on whole data sets.",

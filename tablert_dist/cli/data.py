@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 
 import click
 
 VERBS = {
     "check": "Look for mistakes in annotated sentences.",
+    "convert": "Write annotated sentences in another format.",
     "download": "Fetch CoNLL04, ADE or SciERC.",
     "sample": "Draw nested samples for learning curves.",
     "split": "Split into train, dev and test, or into folds.",
@@ -19,9 +21,10 @@ class _Lazy(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        module = f"tablert_dist.cli.data_{cmd_name}"
+        if cmd_name not in VERBS or find_spec(module) is None:
             return None
-        command = import_module(f"tablert_dist.cli.data_{cmd_name}").command
+        command = import_module(module).command
         assert isinstance(command, click.Command)
         return command
 
@@ -33,4 +36,4 @@ class _Lazy(click.Group):
 
 @click.command(cls=_Lazy, help="Convert, check, split and fetch annotated sentences.")
 def command() -> None:
-    """Annotated sentences before training."""
+    """The group; its verbs are in `data_*.py`."""

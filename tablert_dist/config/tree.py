@@ -27,8 +27,22 @@ class DataConfig(_Section):
     """Which sentences, and what happens to those that a table or the encoder cannot hold."""
 
     path: str | None = None
-    """Folder with `*train.json`, `*dev.json`, `*test.json`, `*types.json`; or `package:NAME/FOLDER`."""
-    format: Literal["auto", "spert", "bilou"] = "auto"
+    """Folder with `*train.json`, `*dev.json`, `*test.json`, `*types.json`, or other formats' files or sub-folders
+    `train`, `dev`, `test` (docs/formats.md); or `package:NAME/FOLDER`."""
+    format: Literal[
+        "auto",
+        "spert",
+        "bilou",
+        "dygie",
+        "brat",
+        "conll",
+        "labelstudio",
+        "labelstudio-predictions",
+        "spacy",
+        "hf",
+        "jsonl",
+    ] = "auto"
+    """`auto` looks at what is in each file."""
     train_on: Literal["train", "train+dev"] = "train"
     """`train+dev` leaves no development split: the last epoch's weights are kept."""
     overlap: Literal["error", "keep-gold", "drop-pair", "keep-longest"] = "error"

@@ -12,7 +12,7 @@ from typing import Any
 
 from tablert_dist.data import formats
 from tablert_dist.data.formats import types_file
-from tablert_dist.data.formats.records import load_records
+from tablert_dist.data.formats.source import objects
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Schema, Sentence
 
@@ -25,7 +25,7 @@ def rebuild(full: Path, ids: Path) -> dict[str, bytes]:
     """
     folds, hashes = _fold_ids(ids)
     by_id: dict[Any, dict[str, Any]] = {}
-    for index, record in enumerate(load_records(full)):
+    for index, record in objects(full):
         key = record.get("orig_id")
         if key is None or isinstance(key, list | dict) or key in by_id:
             raise InputError(f"{full}: record {index}: its 'orig_id' {key!r} is missing or not the first of its kind")

@@ -6,11 +6,10 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tablert_dist.config import DataConfig
 from tablert_dist.data import formats, load_corpus
-from tablert_dist.data.formats import types_file
+from tablert_dist.data.formats import spert, types_file
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Schema, Sentence
 
@@ -32,22 +31,9 @@ def read_all(source: Path, format: str = "auto") -> tuple[list[Sentence], Schema
     return sentences, types_file.read(beside[0]) if len(beside) == 1 else Schema.infer(sentences)
 
 
-def to_spert(sentence: Sentence) -> dict[str, Any]:
-    """The sentence as a record of SpERT's JSON. A relation's head and tail are found by position."""
-    places = {entity: i for i, entity in reversed(list(enumerate(sentence.entities)))}
-    record: dict[str, Any] = {
-        "tokens": list(sentence.words),
-        "entities": [{"type": e.type, "start": e.start, "end": e.end} for e in sentence.entities],
-        "relations": [{"type": r.type, "head": places[r.head], "tail": places[r.tail]} for r in sentence.relations],
-    }
-    if sentence.id is not None:
-        record["orig_id"] = sentence.id
-    return record
-
-
 def spert_bytes(sentences: Sequence[Sentence]) -> bytes:
     """A file of SpERT's JSON."""
-    return json.dumps([to_spert(s) for s in sentences], ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return json.dumps([spert.record_of(s) for s in sentences], ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def types_bytes(schema: Schema) -> bytes:

@@ -1,4 +1,4 @@
-"""A folder of JSON files as a corpus: splits, schema, hashes, and what was seen on the way."""
+"""A folder of files or sub-folders as a corpus: splits, schema, hashes, and what was seen on the way."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from tablert_dist.data.formats import types_file
 from tablert_dist.errors import InputError
 from tablert_dist.places import locate
 from tablert_dist.schema import Schema, Sentence
+
+ENDINGS = (".json", ".jsonl", ".conll", ".bio", ".iob", ".tsv", ".spacy", ".parquet")
+"""Of the files that are looked at; in which format they are, their content says."""
+NO_DATA = ("dataset_dict.json", "dataset_info.json", "state.json")
+"""What Hugging Face datasets keep beside a data set's folders."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,12 @@ def load_corpus(config: DataConfig) -> Corpus:
             f"data folder '{config.path}' is a file; give the folder with *train.json, *dev.json, *test.json"
         )
     files, notes = _find(folder, config.train_on)
+    seen = formats.Notes()
     splits = {}
     for split, paths in files.items():
         if split != "types":
-            splits[split] = tuple(s for path in paths for s in formats.read(path, config.format))
+            splits[split] = tuple(s for path in paths for s in formats.iterate(path, config.format, seen))
+    notes += seen.lines()
     schema, source = _schema(files, splits)
     notes.append(source)
     for split, paths in files.items():
@@ -72,20 +79,15 @@ def read_file(path: Path, schema: Schema, policy: str = "error", format: str = "
 
 
 def _find(folder: Path, train_on: str) -> tuple[dict[str, list[Path]], list[str]]:
-    """Files by split, and notes on the files that are not read."""
+    """Files and folders by split, and notes on the files that are not read."""
     found: dict[str, list[Path]] = {}
     skipped = []
-    for path in sorted(folder.glob("*.json")):
-        stem = path.stem.lower()
-        kind = (
-            "train_dev"
-            if stem.endswith("train_dev")
-            else next((k for k in ("train", "dev", "test", "types") if stem.endswith(k)), None)
-        )
-        if kind is None:
-            skipped.append(path.name)
-        else:
+    for path in sorted(folder.iterdir()):
+        kind = _split_of(path)
+        if kind is not None:
             found.setdefault(kind, []).append(path)
+        elif path.suffix.lower() in ENDINGS and path.is_file() and path.name not in NO_DATA:
+            skipped.append(path.name)
     for kind, paths in found.items():
         if len(paths) > 1:
             raise InputError(f"{folder}: two files could be '{kind}': {', '.join(p.name for p in paths)}; leave one")
@@ -97,8 +99,27 @@ def _find(folder: Path, train_on: str) -> tuple[dict[str, list[Path]], list[str]
     elif both:
         skipped.append(f"{both[0].name} (read with --set data.train_on=train+dev)")
     if not found.get("train"):
-        raise InputError(f"{folder}: no file *train.json to train on")
+        raise InputError(
+            f"{folder}: no file *train.json to train on (nor with {', '.join(ENDINGS[1:])}, nor a folder train)"
+        )
     return found, [f"{folder.name}: not read: {', '.join(skipped)}"] if skipped else []
+
+
+def _split_of(path: Path) -> str | None:
+    """The split that a file's ending and name, or a folder's name, say: BRAT and datasets have a folder a split."""
+    if path.name.startswith("."):
+        return None
+    if path.is_dir():
+        return {"validation": "dev"}.get(path.name, path.name if path.name in {"train", "dev", "test"} else None)
+    stem = path.stem.lower()
+    if path.suffix.lower() not in ENDINGS or path.name in NO_DATA:
+        return None
+    if stem.endswith("train_dev"):
+        return "train_dev"
+    if stem.endswith("types"):
+        return "types" if path.suffix == ".json" else None
+    kind = next((k for k in ("train", "dev", "test", "validation") if stem.endswith(k)), None)
+    return "dev" if kind == "validation" else kind
 
 
 def _schema(files: Mapping[str, Sequence[Path]], splits: Mapping[str, Sequence[Sentence]]) -> tuple[Schema, str]:
@@ -143,7 +164,11 @@ def _joined(paths: Sequence[Path]) -> str:
 
 
 def _digest(paths: Sequence[Path]) -> str:
+    """Of the files' bytes; of a folder, of the names and bytes of all that is in it."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.read_bytes())
+        for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+            if file != path:
+                digest.update(file.relative_to(path).as_posix().encode() + b"\n")
+            digest.update(file.read_bytes())
     return digest.hexdigest()

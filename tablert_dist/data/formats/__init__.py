@@ -1,27 +1,144 @@
-"""One file a format; `read` finds out which one a file is in."""
+"""One file a format; `iterate` and `read` find out which one a file is in, `write` writes any of them."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from tablert_dist.data.formats import bilou, spert
-from tablert_dist.data.formats.records import load_records
-from tablert_dist.errors import InputError
-from tablert_dist.schema import Sentence
+from tablert_dist.data.formats import bilou, brat, brat_write, conll, docbin, dygie, hf, jsonl, labelstudio, spert
+from tablert_dist.data.formats.detect import detect
+from tablert_dist.data.formats.notes import Notes, Written
+from tablert_dist.data.formats.records import check_characters, checked_type
+from tablert_dist.errors import InputError, nearest
+from tablert_dist.schema import Entity, Relation, Schema, Sentence
 
-READERS = {"spert": spert.read, "bilou": bilou.read}
-
-
-def read(path: Path, name: str = "auto") -> list[Sentence]:
-    """Read a file in the named format, or in the one that its first record has."""
-    return READERS[detect(path) if name == "auto" else name](path)
+__all__ = ["NAMES", "Notes", "Written", "detect", "iterate", "read", "write"]
 
 
-def detect(path: Path) -> str:
-    """`spert` or `bilou`, from the first record. Raises InputError where it is neither."""
-    first = load_records(path)[0]
-    if "entities" in first:
-        return "spert"
-    if "tags" in first:
-        return "bilou"
-    raise InputError(f"{path}: record 0 has neither 'entities' (SpERT's JSON) nor 'tags' (BILOU-tag JSON)")
+@dataclass(frozen=True)
+class Format:
+    """How a format is read and written, and whether it holds the text between the words, and probabilities."""
+
+    iterate: Callable[[Path, Notes], Iterator[Sentence]]
+    write: Callable[[Iterable[Sentence], Path, Written, Schema | None], None]
+    text: bool = False
+    probability: bool = False
+
+
+FORMATS = {
+    "spert": Format(spert.iterate, spert.write),
+    "bilou": Format(bilou.iterate, bilou.write),
+    "dygie": Format(dygie.iterate, dygie.write),
+    "brat": Format(brat.iterate, brat_write.write, text=True),
+    "conll": Format(conll.iterate, conll.write),
+    "labelstudio": Format(labelstudio.iterate, labelstudio.write, text=True, probability=True),
+    "labelstudio-predictions": Format(
+        partial(labelstudio.iterate, key="predictions"),
+        partial(labelstudio.write, key="predictions"),
+        text=True,
+        probability=True,
+    ),
+    "spacy": Format(docbin.iterate, docbin.write, text=True),
+    "hf": Format(hf.iterate, hf.write),
+    "jsonl": Format(jsonl.iterate, jsonl.write, text=True, probability=True),
+}
+NAMES = tuple(FORMATS)
+
+
+def iterate(path: Path, name: str = "auto", notes: Notes | None = None) -> Iterator[Sentence]:
+    """The sentences of a file or folder one by one, in the named format or in the one that it is found to be in.
+
+    What is left out or changed on the way is counted in `notes`. Raises InputError naming file, record, field and
+    reason, when the record is reached.
+    """
+    form = _format(detect(path) if name == "auto" else name)
+    found = False
+    for sentence in form.iterate(path, Notes() if notes is None else notes):
+        found = True
+        yield sentence
+    if not found:
+        raise InputError(f"{path}: holds no sentence that can be used")
+
+
+def read(path: Path, name: str = "auto", notes: Notes | None = None) -> list[Sentence]:
+    """All the sentences of a file or folder; see `iterate`."""
+    return list(iterate(path, name, notes))
+
+
+def write(sentences: Iterable[Sentence], path: Path, name: str, schema: Schema | None = None) -> Written:
+    """Write a file or folder in the named format, whole or not at all; a file that is there is replaced.
+
+    Returns what was written, and in its `lost` what the format cannot hold. `schema`, where given, is for the formats
+    that list the types (BRAT). Raises InputError where there is nothing to write, or no place for it.
+    """
+    form = _format(name)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder that exists: give another name, or remove it first")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: cannot be written: there is no folder '{path.parent}'")
+    # The ending stays the last: some writers look at it.
+    part = path.with_name(f".part-{path.name}")
+    written = Written(path)
+    _remove(part)
+    try:
+        form.write(_counted(sentences, form, written), part, written, schema)
+        if not written.sentences:
+            why = "; ".join(written.lines()[1:])
+            raise InputError(f"{path}: there is no sentence to write{': ' if why else ''}{why}")
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        _remove(part)
+    return written
+
+
+def _format(name: str) -> Format:
+    if name not in FORMATS:
+        raise InputError(f"there is no format '{name}'; there are {', '.join(NAMES)}{nearest(name, NAMES)}")
+    return FORMATS[name]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _counted(sentences: Iterable[Sentence], form: Format, written: Written) -> Iterator[Sentence]:
+    """Sentences that can be read again, less what the format does not hold, which is counted."""
+    types: set[str] = set()
+    for n, sentence in enumerate(sentences):
+        try:
+            _check(sentence, types)
+        except InputError as error:
+            raise InputError(f"{written.path}: sentence {n} cannot be written: {error}") from None
+        if not form.text and sentence.text is not None:
+            written.lose("texts", "only words are held, not what is between them")
+        if not form.probability:
+            sure = sum(item.probability is not None for item in _items(sentence))
+            written.lose("probabilities", "not held", sure)
+        yield sentence
+
+
+def _items(sentence: Sentence) -> list[Entity | Relation]:
+    return [*sentence.entities, *sentence.relations]
+
+
+def _check(sentence: Sentence, types: set[str]) -> None:
+    if not sentence.words:
+        raise InputError("it has no words")
+    for word in sentence.words:
+        if not word.strip():
+            raise InputError(f"a word is empty or white space: {word!r}")
+    check_characters("".join(sentence.words), "a word")
+    check_characters(sentence.text or "", "the text")
+    for name in (sentence.id, sentence.document):
+        check_characters(name or "", "the id or document")
+    for item in _items(sentence):
+        if item.type not in types:
+            types.add(checked_type(item.type, "a type"))

@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tablert_dist.data.formats.records import Record, read_each, relations_of, sentence_id, words_of
+from tablert_dist.data.formats import tags
+from tablert_dist.data.formats.array import JsonArray
+from tablert_dist.data.formats.notes import Notes, Written
+from tablert_dist.data.formats.records import read_each, relations_of, sentence_id, spans_to_json, words_of
+from tablert_dist.data.formats.source import Record
+from tablert_dist.data.formats.spert import names
 from tablert_dist.errors import InputError
-from tablert_dist.schema import Entity, Sentence
+from tablert_dist.schema import Schema, Sentence
+
+BILOU = {prefix: prefix for prefix in "BILU"}
 
 
-def read(path: Path) -> list[Sentence]:
-    """Sentences in file order. Raises InputError naming file, record and reason."""
-    return read_each(path, _sentence)
+def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
+    """Sentences in file order, of a JSON array or of JSON lines. Raises InputError naming file, record and reason."""
+    return read_each(path, _sentence, notes)
 
 
-def _sentence(record: Record) -> Sentence:
+def _sentence(record: Record, where: str, notes: Notes) -> list[Sentence]:
     words = words_of(record)
-    tags = record.get("tags")
-    if not isinstance(tags, list) or len(tags) != len(words):
+    given = record.get("tags")
+    if not isinstance(given, list) or len(given) != len(words):
         raise InputError(f"'tags' must be a list of {len(words)} tags, one for each token")
-    entities = spans(tags)
-    return Sentence(words, tuple(entities), relations_of(record, entities), sentence_id(record))
+    entities = tags.closed_spans(given, BILOU)
+    relations = relations_of(record, entities)
+    return [Sentence(words, tuple(entities), relations, sentence_id(record), sentence_id(record, "document"))]
 
 
-def spans(tags: list[object]) -> list[Entity]:
-    """The entities of a well-formed BILOU sequence. Raises InputError naming the first tag that is out of place."""
-    entities: list[Entity] = []
-    opened: tuple[int, str] | None = None
-    for i, tag in enumerate(tags):
-        prefix, dash, kind = tag.partition("-") if isinstance(tag, str) else ("", "", "")
-        if tag != "O" and (prefix not in {"B", "I", "L", "U"} or not dash or not kind):
-            raise InputError(f"tags[{i}] = {tag!r}: expected O or B-, I-, L-, U- and a type")
-        if opened and (prefix not in {"I", "L"} or kind != opened[1]):
-            raise InputError(f"tags[{i}] = {tag!r}: the entity B-{opened[1]} at tags[{opened[0]}] is not closed by L")
-        if not opened and prefix in {"I", "L"}:
-            raise InputError(f"tags[{i}] = {tag!r}: no B-{kind} before it")
-        if prefix == "B":
-            opened = (i, kind)
-        elif prefix == "U":
-            entities.append(Entity(i, i + 1, kind))
-        elif prefix == "L" and opened:
-            entities.append(Entity(opened[0], i + 1, kind))
-            opened = None
-    if opened:
-        raise InputError(f"tags[{opened[0]}] = 'B-{opened[1]}': the sentence ends before an L closes it")
-    return entities
+def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:
+    """A JSON array. Tags hold no overlap: the longest stay, the others are counted with their relations."""
+    with JsonArray(path) as array:
+        for whole in sentences:
+            sentence = tags.flat(whole, written)
+            record: Record = {"tokens": list(sentence.words), "tags": tags.to_bilou(sentence)}
+            array.add(record | {"relations": spans_to_json(sentence)["relations"]} | names(sentence))
+            written.add(sentence)

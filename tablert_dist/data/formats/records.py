@@ -1,85 +1,97 @@
-"""A JSON file as a list of records, and the checks that every JSON format shares."""
+"""The fields that several formats have in common, each read and checked in one place."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tablert_dist.data.formats.notes import Notes
+from tablert_dist.data.formats.source import Record, kind, objects
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Sentence
 
-Record = dict[str, Any]
+Parse = Callable[[Record, str, Notes], Sequence[Sentence]]
+"""A record, where it is (for notes), and what notes it gives: its sentences. An InputError names the field."""
+LARGEST = 2**31
+"""No position in a sentence is beyond; a number that is would only fill the error's line."""
 
 
-def load_records(path: Path) -> list[Record]:
-    """Read a JSON array of objects. Raises InputError naming the file, and the record where one is at fault."""
+def read_each(path: Path, parse: Parse, notes: Notes) -> Iterator[Sentence]:
+    """Parse the records of a JSON file one by one; a refusal is completed with the file, the index and the id."""
+    for index, record in objects(path):
+        yield from parsed(f"{path}: record {index}{named(record)}", parse, record, notes)
+
+
+def parsed(where: str, parse: Parse, record: Record, notes: Notes) -> Sequence[Sentence]:
+    """One record's sentences; a refusal is completed with where it is."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}") from None
-    if not text.strip():
-        raise InputError(f"{path}: the file is empty")
-    try:
-        tree = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise InputError(f"{path}: not JSON that can be read: it is nested too deep") from None
-    except ValueError as error:  # such as a number of 5000 digits
-        raise InputError(f"{path}: not JSON that can be read: {error}") from None
-    if not isinstance(tree, list):
-        raise InputError(f"{path}: expected a JSON array of sentences, found {_kind(tree)}")
-    if not tree:
-        raise InputError(f"{path}: the array holds no sentence")
-    for index, record in enumerate(tree):
-        if not isinstance(record, dict):
-            raise InputError(f"{path}: record {index}: expected an object, found {_kind(record)}")
-    return tree
+        return parse(record, where, notes)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
-def read_each(path: Path, parse: Callable[[Record], Sentence]) -> list[Sentence]:
-    """Parse every record; a refusal is completed with the file, the index and `orig_id`."""
-    return [sentence for _, sentence in _parsed(path, parse)]
+def named(record: Record) -> str:
+    """` (orig_id 7)`, with the first of the fields that name a record, or nothing."""
+    for key in ("orig_id", "doc_key", "id"):
+        if isinstance(value := record.get(key), str | int):
+            return f" ({key} {str(value)[:80]!s})".replace("\n", " ").replace("\r", " ")
+    return ""
 
 
-def _parsed(path: Path, parse: Callable[[Record], Sentence]) -> Iterator[tuple[int, Sentence]]:
-    for index, record in enumerate(load_records(path)):
-        try:
-            yield index, parse(record)
-        except InputError as error:
-            name = f" (orig_id {record['orig_id']})" if "orig_id" in record else ""
-            raise InputError(f"{path}: record {index}{name}: {error}") from None
-
-
-def words_of(record: Record) -> tuple[str, ...]:
-    """The field `tokens`: at least one string, none empty."""
-    tokens = record.get("tokens")
+def words_of(record: Record, key: str = "tokens") -> tuple[str, ...]:
+    """The words: at least one string, none empty."""
+    tokens = record.get(key)
     if tokens is None:
-        raise InputError("'tokens' is missing")
+        raise InputError(f"'{key}' is missing")
+    return checked_words(tokens, key)
+
+
+def checked_words(tokens: Any, name: str) -> tuple[str, ...]:
+    """A list of strings as words; `name` is what it is called in the file."""
     if not isinstance(tokens, list) or not tokens:
-        raise InputError("'tokens' must be a list of at least one string")
+        raise InputError(f"'{name}' must be a list of at least one string")
     for position, token in enumerate(tokens):
         if not isinstance(token, str):
-            raise InputError(f"tokens[{position}] must be a string, found {_kind(token)}")
+            raise InputError(f"{name}[{position}] must be a string, found {kind(token)}")
         if not token.strip():
-            raise InputError(f"tokens[{position}] is empty or white space")
+            raise InputError(f"{name}[{position}] is empty or white space")
+    check_characters("".join(tokens), f"'{name}'")
     return tuple(tokens)
 
 
-def relations_of(record: Record, entities: list[Entity]) -> tuple[Relation, ...]:
+def check_characters(text: str, what: str) -> None:
+    """Refuse what no text file holds: a NUL, and half a surrogate pair (from `\\ud83d` alone in JSON)."""
+    if "\0" in text:
+        raise InputError(f"{what} has a NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{what} has half a surrogate pair, {text[error.start]!a}: no character") from None
+
+
+def entities_of(record: Record) -> list[Entity]:
+    """The field `entities`: objects with `start`, exclusive `end` (words) and `type`."""
+    listed = record.get("entities")
+    if not isinstance(listed, list):
+        raise InputError("'entities' must be a list")
+    entities = []
+    for position, item in enumerate(listed):
+        where = f"entities[{position}]"
+        if not isinstance(item, dict):
+            raise InputError(f"{where} must be an object")
+        start, end = integer(item, "start", where), integer(item, "end", where)
+        entities.append(Entity(start, end, type_name(item, where)))
+    return entities
+
+
+def relations_of(record: Record, entities: Sequence[Entity]) -> tuple[Relation, ...]:
     """The field `relations`: objects whose `head` and `tail` index `entities`."""
-    relations = record.get("relations", [])
-    if not isinstance(relations, list):
-        raise InputError(f"'relations' must be a list, found {_kind(relations)}")
     found = []
-    for position, relation in enumerate(relations):
+    for position, relation in enumerate(list_of(record, "relations", [])):
         where = f"relations[{position}]"
         if not isinstance(relation, dict):
-            raise InputError(f"{where} must be an object, found {_kind(relation)}")
+            raise InputError(f"{where} must be an object, found {kind(relation)}")
         ends = []
         for role in ("head", "tail"):
             index = integer(relation, role, where)
@@ -92,27 +104,57 @@ def relations_of(record: Record, entities: list[Entity]) -> tuple[Relation, ...]
     return tuple(found)
 
 
+def list_of(record: Record, key: str, default: list[Any] | None = None) -> list[Any]:
+    """A list; where the key is absent the default, if there is one."""
+    value = record.get(key, default)
+    if not isinstance(value, list):
+        raise InputError(f"'{key}' must be a list, found {kind(value)}" if key in record else f"'{key}' is missing")
+    return value
+
+
 def integer(tree: Record, key: str, where: str) -> int:
     """An integer field; `true` is none."""
-    value = tree.get(key)
+    return checked_integer(tree.get(key), f"{where}: '{key}'")
+
+
+def checked_integer(value: Any, what: str) -> int:
+    """An integer of a size that a position can have."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InputError(f"{where}: '{key}' must be an integer, found {_kind(value)}")
+        raise InputError(f"{what} must be an integer, found {kind(value)}")
+    if abs(value) >= LARGEST:
+        raise InputError(f"{what} is out of range: {str(value)[:20]} …")
     return value
 
 
-def type_name(tree: Record, where: str) -> str:
-    """The field `type`: a string that is not empty."""
-    value = tree.get("type")
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{where}: 'type' must be a name, found {_kind(value)}")
+def type_name(tree: Record, where: str, key: str = "type") -> str:
+    """The field `type`: a name."""
+    return checked_type(tree.get(key), f"{where}: '{key}'")
+
+
+def checked_type(value: Any, what: str) -> str:
+    """A name of printable characters that is not empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{what} must be a name, found {kind(value)}")
+    if not value.isprintable():
+        raise InputError(f"{what} = {ascii(value)[:80]} must be a name of printable characters")
     return value
 
 
-def sentence_id(record: Record) -> str | None:
-    """`orig_id`, as text."""
-    return str(record["orig_id"]) if record.get("orig_id") is not None else None
+def sentence_id(record: Record, key: str = "orig_id") -> str | None:
+    """A name that is a string or an integer, as text."""
+    value = record.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise InputError(f"'{key}' must be a string or an integer, found {kind(value)}")
+    check_characters(str(value), f"'{key}'")
+    return str(value)
 
 
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "nothing"}
-    return names.get(type(value), f"the number {value}" if isinstance(value, int | float) else type(value).__name__)
+def spans_to_json(sentence: Sentence) -> Record:
+    """`entities` with word spans, and `relations` indexing them: what `entities_of` and `relations_of` read."""
+    index = {entity: position for position, entity in enumerate(sentence.entities)}
+    return {
+        "entities": [{"type": e.type, "start": e.start, "end": e.end} for e in sentence.entities],
+        "relations": [{"type": r.type, "head": index[r.head], "tail": index[r.tail]} for r in sentence.relations],
+    }

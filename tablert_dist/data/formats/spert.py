@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tablert_dist.data.formats.array import JsonArray
+from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.data.formats.records import (
-    Record,
-    integer,
+    entities_of,
     read_each,
     relations_of,
     sentence_id,
-    type_name,
+    spans_to_json,
     words_of,
 )
-from tablert_dist.errors import InputError
-from tablert_dist.schema import Entity, Sentence
+from tablert_dist.data.formats.source import Record
+from tablert_dist.schema import Schema, Sentence
 
 
-def read(path: Path) -> list[Sentence]:
-    """Sentences in file order. Raises InputError naming file, record and reason."""
-    return read_each(path, _sentence)
+def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
+    """Sentences in file order, of a JSON array or of JSON lines. Raises InputError naming file, record and reason."""
+    return read_each(path, _sentence, notes)
 
 
-def _sentence(record: Record) -> Sentence:
+def _sentence(record: Record, where: str, notes: Notes) -> list[Sentence]:
     words = words_of(record)
-    listed = record.get("entities")
-    if not isinstance(listed, list):
-        raise InputError("'entities' must be a list")
-    entities = []
-    for position, item in enumerate(listed):
-        where = f"entities[{position}]"
-        if not isinstance(item, dict):
-            raise InputError(f"{where} must be an object")
-        start, end = integer(item, "start", where), integer(item, "end", where)
-        entities.append(Entity(start, end, type_name(item, where)))
-    return Sentence(words, tuple(entities), relations_of(record, entities), sentence_id(record))
+    entities = entities_of(record)
+    relations = relations_of(record, entities)
+    return [Sentence(words, tuple(entities), relations, sentence_id(record), sentence_id(record, "document"))]
+
+
+def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:
+    """A JSON array; `document` is a further key, where there is one."""
+    with JsonArray(path) as array:
+        for sentence in sentences:
+            array.add(record_of(sentence))
+            written.add(sentence)
+
+
+def record_of(sentence: Sentence) -> Record:
+    """The sentence as a record. A relation's head and tail are found by position."""
+    return {"tokens": list(sentence.words), **spans_to_json(sentence), **names(sentence)}
+
+
+def names(sentence: Sentence, key: str = "orig_id") -> Record:
+    """The id and the document, where there are any."""
+    given = {key: sentence.id, "document": sentence.document}
+    return {name: value for name, value in given.items() if value is not None}

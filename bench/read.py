@@ -1,0 +1,150 @@
+"""Reading and encoding a million sentences in bounded memory, against what one training step consumes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from bench.parts import PACKAGED, bench_config, corpus_folder, model_and_examples, resident_mib
+from bench.timing import report
+from tablert_dist.data import formats, load_corpus
+from tablert_dist.data.formats.records import spans_to_json
+from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
+from tablert_dist.places import locate
+from tablert_dist.schema import Sentence
+
+CHUNK = 1000
+"""Sentences encoded at once."""
+STEPS = 8
+"""Training steps that are timed, spread over the passes."""
+
+
+def repeated(path: Path, data: str, count: int) -> None:
+    """A SpERT file of `count` sentences: the training split again and again, each with its own id."""
+    from tablert_dist.config import DataConfig
+
+    train = load_corpus(DataConfig(path=data, overlap="keep-gold")).train
+    records = [{"tokens": list(s.words), **spans_to_json(s)} for s in train]
+    with path.open("w", encoding="utf-8") as file:
+        for n, record in enumerate(itertools.islice(itertools.cycle(records), count)):
+            file.write(("[" if n == 0 else ",") + "\n" + json.dumps({**record, "orig_id": n}, ensure_ascii=False))
+        file.write("\n]\n")
+
+
+def measure(path: Path, encode: bool) -> dict[str, float]:
+    """One pass in this process: sentences a second of time and of CPU time, and how far resident memory rises."""
+    tokenizer = packaged_tokenizer()
+    tokenizer.encode([("warm", "up")])
+    sentences: Iterator[Sentence] = formats.iterate(path, "spert")
+    start = peak = resident_mib()
+    began, cpu = time.perf_counter(), time.process_time()
+    count = subwords = 0
+    while chunk := list(itertools.islice(sentences, CHUNK)):
+        count += len(chunk)
+        if encode:
+            subwords += sum(len(e.ids) for e in tokenizer.encode([s.words for s in chunk], within_limit=False))
+        peak = max(peak, resident_mib())
+    per_s, per_cpu_s = count / (time.perf_counter() - began), count / (time.process_time() - cpu)
+    return {"per_s": per_s, "per_cpu_s": per_cpu_s, "rise_mib": peak - start}
+
+
+def packaged_tokenizer() -> SubwordTokenizer:
+    """That of the packaged encoder, without its model."""
+    return read_tokenizer(locate(PACKAGED, "encoder") / "tokenizer.json", 512)
+
+
+def alone(path: Path, encode: bool) -> dict[str, float]:
+    """`measure` in a process of its own: memory once taken is seldom given back."""
+    words = [sys.executable, "-m", "bench.read", "--only", str(path), *(["--encode"] if encode else [])]
+    # The library's own threads, unless the caller says otherwise.
+    environment = {"TOKENIZERS_PARALLELISM": "true", **os.environ}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+class Training:
+    """The packaged encoder with Table 5's head, one step of the preset's batch at a time."""
+
+    def __init__(self, data: str) -> None:
+        from tablert_dist.allocator import keep_pages
+        from tablert_dist.batching import training_batches
+        from tablert_dist.loop import Place, make_optimizer
+
+        keep_pages()
+        self.config = bench_config(data__path=data, data__overlap="keep-gold")
+        self.model, self.train, self.tags = model_and_examples(self.config, "packaged")
+        self.place = Place()
+        self.optimizer = make_optimizer(self.model, self.model, self.config.optim, self.place.device)
+        size = self.config.train.batch_size
+        self.batches = itertools.cycle(training_batches(self.train.features.lengths, size, False, 1, 0))
+        self.step()
+
+    def step(self) -> tuple[float, float]:
+        """Sentences a second of one step, of time and of CPU time."""
+        from tablert_dist.stages import Stopwatch, timed_step
+
+        batch = next(self.batches)
+        clip = self.config.optim.clip_norm
+        began, cpu = time.perf_counter(), time.process_time()
+        timed_step(self.model, self.train, batch, self.tags, self.optimizer, clip, Stopwatch(self.place))
+        return len(batch) / (time.perf_counter() - began), len(batch) / (time.process_time() - cpu)
+
+
+@click.command()
+@click.option("--sentences", default=1_000_000, show_default=True)
+@click.option("--data", default=None, help="A corpus folder; unset: CoNLL04, or the packaged sample.")
+@click.option("--only", type=click.Path(path_type=Path), default=None, help="One pass over this file, in this process.")
+@click.option("--encode", is_flag=True, help="With --only: encode what is read.")
+def main(sentences: int, data: str | None, only: Path | None, encode: bool) -> None:
+    """A tenth of the sentences and all of them, each read, and read and encoded; between the passes training steps."""
+    if only is not None:
+        print(json.dumps(measure(only, encode)))
+        return
+    source = data or corpus_folder()
+    training = Training(source)
+    steps: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = Path(folder) / "small.json", Path(folder) / "large.json"
+        repeated(small, source, max(1, sentences // 10))
+        repeated(large, source, sentences)
+        found = {}
+        for name, path, encoded in (
+            ("small_read", small, False),
+            ("small_encoded", small, True),
+            ("read", large, False),
+            ("encoded", large, True),
+        ):
+            steps += [training.step() for _ in range(STEPS // 4)]
+            found[name] = alone(path, encoded)
+        steps += [training.step() for _ in range(STEPS // 4)]
+        size = large.stat().st_size
+    training_per_s, training_per_cpu_s = (statistics.median(kind) for kind in zip(*steps, strict=True))
+    report(
+        "read",
+        {
+            "ratio": round(found["encoded"]["per_s"] / training_per_s, 1),
+            # On a machine that others use, too, the ratio of CPU times says more.
+            "cpu_ratio": round(found["encoded"]["per_cpu_s"] / training_per_cpu_s, 1),
+            "training_per_s": round(training_per_s, 1),
+            "read_per_s": round(found["read"]["per_s"]),
+            "encoded_per_s": round(found["encoded"]["per_s"]),
+            "file_mb": round(size / 1e6),
+            "rise_mib": {name: round(pass_["rise_mib"]) for name, pass_ in found.items()},
+            "sentences": sentences,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

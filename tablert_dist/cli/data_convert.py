@@ -1,0 +1,46 @@
+"""`tablert data convert IN OUT`: annotated sentences from one format into another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tablert_dist.cli.common import plain_errors
+
+ENDINGS = {
+    ".jsonl": "jsonl",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
+    ".spacy": "spacy",
+    ".parquet": "hf",
+}
+"""The endings that stand for one format; `.json` may be one of five, a folder one of two."""
+
+
+@click.command(help="Write the annotated sentences of IN, a file or a folder, to OUT in another format.")
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--format", "given", default="auto", show_default=True, metavar="NAME", help="Of IN.")
+@click.option("--to", "wanted", default=None, metavar="NAME", help="Of OUT; unset: from its ending, where it is clear.")
+@plain_errors
+def command(source: Path, out: Path, given: str, wanted: str | None) -> None:
+    """Print what was written, what the reader left out or changed, and what the format cannot hold."""
+    from tablert_dist.data import formats
+    from tablert_dist.errors import InputError
+
+    name = wanted or ENDINGS.get(out.suffix.lower())
+    if name is None:
+        raise InputError(f"{out}: its ending does not say which format: add --to {'|'.join(formats.NAMES)}")
+    # What is no file may be a hub id, but only where that is said.
+    if given != "hf" and not source.exists():
+        raise InputError(f"{source} does not exist")
+    if out.exists():
+        raise InputError(f"{out} exists: give another name, or remove it first")
+    notes = formats.Notes()
+    written = formats.write(formats.iterate(source, given, notes), out, name)
+    for line in notes.lines():
+        click.echo(f"read: {line}")
+    for line in written.lines():
+        click.echo(line)

@@ -1,0 +1,31 @@
+"""A JSON array that is written record by record, and never held."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+
+class JsonArray:
+    """One record a line between `[` and `]`."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8", newline="\n")
+        self._before = "[\n"
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write one record."""
+        self._file.write(self._before + json.dumps(record, ensure_ascii=False))
+        self._before = ",\n"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._file.write("\n]\n" if self._before == ",\n" else "[]\n")
+        self._file.close()

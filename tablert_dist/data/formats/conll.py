@@ -1,0 +1,212 @@
+"""CoNLL columns: a word a line with its tag last, or the multi-head layout with relations; a blank line between."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tablert_dist.data.formats import tags
+from tablert_dist.data.formats.notes import Notes, Written
+from tablert_dist.data.formats.records import checked_integer, checked_type, checked_words
+from tablert_dist.data.formats.source import lines
+from tablert_dist.errors import InputError
+from tablert_dist.schema import Entity, Relation, Schema, Sentence
+
+_MULTI_HEAD = re.compile(r"\s*(\d{1,9})\s+(\S.*?)\s+(\S+|[A-Z]-\S.*?)\s+(\[[^\[\]]*\])\s+(\[[\d\s,]*\])\s*")
+_COMMENT = re.compile(r"#\s?([\w.]+) ?= ?(.*)")
+_DOCUMENT = re.compile(r"#doc +(.*)")
+NONE = "N"
+"""The relation type of a word that is no entity's last word in a relation."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A word with its tag; in the multi-head layout also `links`: relation types and where each tail ends."""
+
+    line: int
+    word: str
+    tag: str
+    index: int | None = None
+    links: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass
+class _Block:
+    """The rows of a sentence and what the comments before it say."""
+
+    rows: list[Row] = field(default_factory=list)
+    id: str | None = None
+    document: str | None = None
+
+
+def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
+    """Sentences in file order. The file is read twice, first for the scheme of its tags.
+
+    Raises InputError naming file, line and reason.
+    """
+    prefixes = tags.scheme(row.tag for block in _blocks(path) for row in block.rows)
+    found = False
+    for block in _blocks(path):
+        where = f"{path}: line {block.rows[0].line}" + (f" (id {block.id})" if block.id is not None else "")
+        try:
+            sentence = _sentence(block, prefixes, notes, where)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        found = True
+        yield sentence
+    if not found:
+        raise InputError(f"{path}: the file holds no sentence")
+
+
+def _blocks(path: Path) -> Iterator[_Block]:
+    block, document = _Block(), None
+    for number, line in lines(path):
+        if not line.strip():
+            if block.rows:
+                yield block
+                block = _Block(document=document)
+            continue
+        known, value = comment(line)
+        if known is None:
+            try:
+                block.rows.append(row(number, line))
+            except InputError as error:
+                raise InputError(f"{path}: line {number}: {error}") from None
+            continue
+        if block.rows and known in {"id", "sent_id", "document", "newdoc"}:
+            raise InputError(f"{path}: line {number}: a comment in the middle of a sentence: a blank line is missing")
+        if known in {"document", "newdoc"}:
+            block.document = document = value or None
+        elif known in {"id", "sent_id"}:
+            block.id = value
+    if block.rows:
+        yield block
+
+
+def comment(line: str) -> tuple[str | None, str]:
+    """A comment's key and value; no key where the line is none, an empty one where it says nothing to us."""
+    if line.startswith("-DOCSTART-"):
+        return "newdoc", ""
+    if found := _DOCUMENT.fullmatch(line):
+        return "document", found[1].strip()
+    if found := _COMMENT.fullmatch(line):
+        key = found[1]
+        return {"orig_id": "id", "document": "document"}.get(key, key), found[2]
+    return None, ""
+
+
+def row(number: int, line: str) -> Row:
+    """A line of either layout. Raises InputError where it is neither."""
+    if "\0" in line:
+        raise InputError("a NUL: not a text file")
+    if found := _multi_head(line):
+        index, word, tag, types, heads = found
+        return Row(number, word, tag, int(index), _links(types, heads))
+    columns = line.split("\t") if "\t" in line else line.split()
+    if len(columns) < 2 or not tags.is_tag(columns[-1].strip()):
+        raise InputError(
+            f"expected a word, other columns and a tag (O, B-TYPE, …), or 'index word tag [types] [heads]', "
+            f"found {line[:60]!r}"
+        )
+    return Row(number, columns[0], columns[-1].strip())
+
+
+def _multi_head(line: str) -> Sequence[str] | None:
+    columns = line.split("\t")
+    if (
+        len(columns) == 5
+        and columns[0].isdecimal()
+        and len(columns[0]) < 10
+        and columns[3][:1] == "["
+        and columns[4][:1] == "["
+    ):
+        return columns
+    found = _MULTI_HEAD.fullmatch(line)
+    return None if found is None else found.groups()
+
+
+def _links(types: str, heads: str) -> tuple[tuple[str, int], ...]:
+    if types.strip() == "['N']":  # nearly every line
+        return ()
+    try:
+        names, ends = ast.literal_eval(types.strip()), ast.literal_eval(heads.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise InputError(f"expected ['type', …] and [index, …], found {types[:40]} and {heads[:40]}") from None
+    if not isinstance(names, list) or not isinstance(ends, list) or len(names) != len(ends):
+        raise InputError(f"as many relation types as heads, both in brackets: found {types[:40]} and {heads[:40]}")
+    found = [
+        (checked_type(n, "a relation type"), checked_integer(e, "a head")) for n, e in zip(names, ends, strict=True)
+    ]
+    return tuple((name, end) for name, end in found if name != NONE)
+
+
+def _sentence(block: _Block, prefixes: dict[str, str], notes: Notes, where: str) -> Sentence:
+    rows = block.rows
+    words = checked_words([r.word for r in rows], "words")
+    for n, r in enumerate(rows):
+        if (r.index is None) != (rows[0].index is None):
+            raise InputError(f"line {r.line} has another layout than the line where the sentence starts")
+        if r.index is not None and r.index != n:
+            raise InputError(f"line {r.line} has the index {r.index}, expected {n}: is a blank line missing?")
+    entities = tags.spans([r.tag for r in rows], prefixes, notes, where)
+    owner = {n: entity for entity in entities for n in range(entity.start, entity.end)}
+    relations = []
+    for n, r in enumerate(rows):
+        for kind, end in r.links:
+            relations.append(Relation(_at(owner, n, "head", r), _at(owner, end, "tail", r), kind))
+    return Sentence(words, tuple(entities), tuple(relations), block.id, block.document)
+
+
+def _at(owner: dict[int, Entity], n: int, role: str, r: Row) -> Entity:
+    if n not in owner:
+        raise InputError(f"line {r.line}: a relation's {role} is word {n}, which is in no entity")
+    return owner[n]
+
+
+def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:
+    """The multi-head layout, BIO tags, tabs. A sentence with a tab or line break in a word is not held."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        document = None
+        for whole in sentences:
+            reason = _unheld(whole)
+            if reason:
+                written.lose("sentences", reason)
+                continue
+            sentence = tags.flat(whole, written)
+            held = sentence.document if _plain(sentence.document) else None
+            if held != document:
+                document = held
+                file.write("-DOCSTART-\n" if held is None else f"#doc {held}\n")
+            if _plain(sentence.id):
+                file.write(f"# id = {sentence.id}\n")
+            for what, name in (("ids", sentence.id), ("documents", sentence.document)):
+                written.lose(what, "with line breaks, or spaces at an end", int(name is not None and not _plain(name)))
+            file.writelines(_rows(sentence))
+            file.write("\n")
+            written.add(sentence)
+
+
+def _unheld(sentence: Sentence) -> str:
+    if any(c in word for word in sentence.words for c in "\t\n\r"):
+        return "a word has a tab or a line break"
+    if any(r.type == NONE for r in sentence.relations):
+        return f"a relation has the type {NONE}, which stands for none"
+    return ""
+
+
+def _plain(name: str | None) -> bool:
+    return name is not None and bool(name.strip()) and name == name.strip() and not any(c in name for c in "\n\r")
+
+
+def _rows(sentence: Sentence) -> Iterator[str]:
+    links: dict[int, list[Relation]] = {}
+    for relation in sentence.relations:
+        links.setdefault(relation.head.end - 1, []).append(relation)
+    for n, (word, tag) in enumerate(zip(sentence.words, tags.to_bio(sentence), strict=True)):
+        own = links.get(n)
+        types = [r.type for r in own] if own else [NONE]
+        heads = [r.tail.end - 1 for r in own] if own else [n]
+        yield f"{n}\t{word}\t{tag}\t{types}\t{heads}\n"

@@ -1,0 +1,107 @@
+"""Which format a file or folder is in, from what is inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tablert_dist.data.formats import conll, tags
+from tablert_dist.data.formats.brat import UNREAD
+from tablert_dist.data.formats.source import Record, lines, objects
+from tablert_dist.errors import InputError
+
+FIELDS = {
+    "entities": "SpERT's JSON",
+    "tags": "BILOU-tag JSON",
+    "sentences": "DyGIE++",
+    "text": "text with character offsets",
+    "data": "Label Studio",
+    "ner_tags": "Hugging Face datasets",
+}
+SIGNS: list[tuple[str, Callable[[Record], bool]]] = [
+    ("dygie", lambda r: "sentences" in r and ("doc_key" in r or "ner" in r)),
+    ("labelstudio", lambda r: isinstance(r.get("data"), dict)),
+    ("jsonl", lambda r: ("text" in r and "tokens" not in r) or {"line", "error"} <= set(r)),
+    ("spert", lambda r: "entities" in r),
+    ("bilou", lambda r: "tags" in r),
+    ("hf", lambda r: "ner_tags" in r),
+]
+"""The first record's fields, by which a format is told; the first that fits."""
+HF_FILES = ("dataset_info.json", "state.json", "dataset_dict.json")
+ZLIB = (b"\x78\x01", b"\x78\x9c", b"\x78\xda")
+
+
+def detect(path: Path) -> str:
+    """The name of the format. Raises InputError saying what was seen where it cannot be told."""
+    if path.is_dir():
+        return _folder(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if head.startswith(b"PAR1"):
+        return "hf"
+    if head.startswith(ZLIB):
+        return "spacy"
+    if path.suffix in {".txt", ".ann"} and all(path.with_suffix(s).is_file() for s in (".txt", ".ann")):
+        return "brat"
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{", b""):
+        return _json(path)
+    return _columns(path)
+
+
+def _folder(path: Path) -> str:
+    names = sorted(item.name for item in path.iterdir())
+    if any(name in HF_FILES for name in names):
+        return "hf"
+    if any(name.endswith(".ann") for name in names):
+        return "brat"
+    seen = ", ".join(names[:5]) + (", …" if len(names) > 5 else "") if names else "nothing"
+    raise InputError(
+        f"{path} is a folder that is neither BRAT's (.ann) nor of Hugging Face datasets ({HF_FILES[0]}): it has {seen}"
+    )
+
+
+def _json(path: Path) -> str:
+    try:
+        first = next(objects(path))[1]
+    except InputError:
+        if _looks_like_columns(path):  # a first word that is a bracket
+            return "conll"
+        raise
+    return _record(first, path)
+
+
+def _record(first: Record, path: Path) -> str:
+    for name, fits in SIGNS:
+        if fits(first):
+            return name
+    wanted = " nor ".join(f"'{key}' ({what})" for key, what in FIELDS.items())
+    seen = ", ".join(f"'{str(key)[:40]}'" for key in list(first)[:8]) or "no field"
+    raise InputError(
+        f"{path}: record 0 has neither {wanted}: it has {seen}; expected a JSON array of sentences, or JSON lines"
+    )
+
+
+def _columns(path: Path) -> str:
+    if _looks_like_columns(path):
+        return "conll"
+    seen = next((line for _, line in lines(path) if line.strip()), "")
+    if seen[:1] in {"T", "R", *UNREAD} and "\t" in seen:
+        raise InputError(f"{path}: BRAT annotations without their .txt beside them, it seems: {seen[:60]!r}")
+    raise InputError(
+        f"{path}: neither JSON, nor columns with a tag at the end, nor a spaCy DocBin, nor parquet: it starts with "
+        f"{seen[:60]!r}; --format says which format it is"
+    )
+
+
+def _looks_like_columns(path: Path) -> bool:
+    try:
+        for number, line in lines(path):
+            if not line.strip() or conll.comment(line)[0] is not None:
+                continue
+            return tags.is_tag(conll.row(number, line).tag)
+    except InputError:
+        return False
+    return False

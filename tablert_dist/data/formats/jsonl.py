@@ -1,0 +1,166 @@
+"""Plain JSON lines: a text a line, entities by characters, relations by their indices or ids; predictions too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tablert_dist.data.formats.notes import Notes, Written
+from tablert_dist.data.formats.records import checked_integer, integer, list_of, read_each, sentence_id, type_name
+from tablert_dist.data.formats.source import Record, kind
+from tablert_dist.data.formats.spans import Link, Mark, Marked, splits_alike, text_and_offsets, to_sentences
+from tablert_dist.data.formats.spert import names
+from tablert_dist.errors import InputError
+from tablert_dist.schema import Schema, Sentence
+from tablert_dist.text import Span
+
+
+def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
+    """Sentences in file order; a text is cut into sentences as for prediction, unless it has `word_offsets`.
+
+    Raises InputError naming file, record and reason.
+    """
+    return read_each(path, _sentences, notes)
+
+
+def _sentences(record: Record, where: str, notes: Notes) -> list[Sentence]:
+    if "text" not in record and "error" in record:
+        notes.count("lines that say that a text could not be read, left out", where)
+        return []
+    text = text_of(record)
+    marks = [_mark(item, n, text) for n, item in enumerate(_objects(list_of(record, "entities"), "entities"))]
+    by_id = _by_id(record["entities"])
+    links = []
+    for n, item in enumerate(_objects(list_of(record, "relations", []), "relations")):
+        name = f"relations[{n}]"
+        head, tail = (_end(item, role, name, by_id, len(marks)) for role in ("head", "tail"))
+        links.append(Link(head, tail, type_name(item, name), probability(item)))
+    marked = Marked(
+        text,
+        marks,
+        links,
+        sentence_id(record, "id"),
+        sentence_id(record, "document"),
+        offsets=word_offsets(record, text),
+    )
+    return to_sentences(marked, where, notes)
+
+
+def text_of(record: Record) -> str:
+    """The field `text`."""
+    text = record.get("text")
+    if not isinstance(text, str):
+        raise InputError(f"'text' must be a string, found {kind(text)}")
+    return text
+
+
+def word_offsets(record: Record, text: str) -> list[Span] | None:
+    """The field `word_offsets`: that the text is one sentence, with these words."""
+    if record.get("word_offsets") is None:
+        return None
+    found: list[Span] = []
+    for n, item in enumerate(list_of(record, "word_offsets")):
+        name = f"word_offsets[{n}]"
+        if not isinstance(item, list | tuple) or len(item) != 2:
+            raise InputError(f"{name} must be [start, end]")
+        start, end = (checked_integer(value, name) for value in item)
+        if start < (found[-1][1] if found else 0) or not start < end <= len(text):
+            raise InputError(f"{name} = [{start}, {end}] is empty, out of order or outside the text")
+        if not text[start:end].strip():
+            raise InputError(f"{name} = [{start}, {end}] is white space")
+        found.append((start, end))
+    if not found:
+        raise InputError("'word_offsets' must have at least one word")
+    return found
+
+
+def _objects(items: list[Any], key: str) -> list[Record]:
+    for n, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise InputError(f"{key}[{n}] must be an object, found {kind(item)}")
+    return items
+
+
+def _mark(item: Record, n: int, text: str) -> Mark:
+    where = f"entities[{n}]"
+    start, end = integer(item, "start", where), integer(item, "end", where)
+    if "text" in item and item["text"] != text[max(start, 0) : max(end, 0)]:
+        raise InputError(
+            f"{where}: its 'text' is {str(item['text'])[:60]!r}, but characters [{start}, {end}) are "
+            f"'{text[max(start, 0) : max(end, 0)][:60]}' (counted in Unicode characters, 'end' is exclusive)"
+        )
+    return Mark(n, start, end, type_name(item, where), probability(item))
+
+
+def probability(item: Record) -> float | None:
+    """The field `probability`, where it is one."""
+    value = item.get("probability")
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise InputError(f"'probability' must be a number from 0 to 1, found {kind(value)}")
+    return float(value)
+
+
+def _by_id(entities: Sequence[Record]) -> dict[str, int] | None:
+    """Positions by id where every entity has one; nothing where none has."""
+    ids = [sentence_id(entity, "id") for entity in entities]
+    if all(name is None for name in ids):
+        return None
+    found: dict[str, int] = {}
+    for n, name in enumerate(ids):
+        if name is None:
+            raise InputError(f"entities[{n}] has no 'id', but others have: relations would be ambiguous")
+        if name in found:
+            raise InputError(f"entities[{n}] has the id '{name[:60]}' of entities[{found[name]}]")
+        found[name] = n
+    return found
+
+
+def _end(item: Record, role: str, where: str, by_id: dict[str, int] | None, count: int) -> int:
+    if by_id is None:
+        index = integer(item, role, where)
+        if not 0 <= index < count:
+            raise InputError(f"{where}: its {role} is entity {index}, but there are {count} (counted from 0)")
+        return index
+    name = sentence_id(item, role)
+    if name is None or name not in by_id:
+        raise InputError(f"{where}: its {role} is the entity {str(name)[:60]!r}, which there is not")
+    return by_id[name]
+
+
+def text_fields(sentence: Sentence) -> Record:
+    """`text`, and `word_offsets` where the text alone would be cut otherwise."""
+    text, offsets = text_and_offsets(sentence)
+    fields: Record = {"text": text}
+    if not splits_alike(text, offsets):
+        fields["word_offsets"] = [list(span) for span in offsets]
+    return fields
+
+
+def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:
+    """A line a sentence."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for sentence in sentences:
+            file.write(json.dumps(_line(sentence), ensure_ascii=False) + "\n")
+            written.add(sentence)
+
+
+def _line(sentence: Sentence) -> Record:
+    text, offsets = text_and_offsets(sentence)
+    index = {entity: n for n, entity in enumerate(sentence.entities)}
+    entities = []
+    for entity in sentence.entities:
+        start, end = offsets[entity.start][0], offsets[entity.end - 1][1]
+        found = {"start": start, "end": end, "text": text[start:end], "type": entity.type}
+        entities.append(_sure(found, entity.probability))
+    relations = [
+        _sure({"head": index[r.head], "tail": index[r.tail], "type": r.type}, r.probability) for r in sentence.relations
+    ]
+    return names(sentence, "id") | text_fields(sentence) | {"entities": entities, "relations": relations}
+
+
+def _sure(record: Record, probability: float | None) -> Record:
+    return record if probability is None else record | {"probability": probability}

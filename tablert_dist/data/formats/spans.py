@@ -1,0 +1,173 @@
+"""Character spans on a text as word spans in its sentences; what does not fit is counted, never moved in silence."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tablert_dist.data.formats.notes import Notes
+from tablert_dist.data.formats.records import check_characters
+from tablert_dist.errors import InputError
+from tablert_dist.schema import Entity, Relation, Sentence
+from tablert_dist.text import Span, split_sentences, split_words
+
+LANGUAGE = "en"
+"""Whose rules cut texts into sentences, as `predict.language` by default."""
+WIDENED = "entities that cut a word, widened to whole words"
+TRIMMED = "entities with white space at an end, which was left out"
+EMPTY = "entities of white space only, left out"
+CROSSING = "entities that cross the end of a sentence, left out"
+ACROSS = "relations across sentences, left out"
+ORPHANS = "relations of an entity that was left out, left out"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An entity on characters `start … end - 1`; `key` is what relations call it."""
+
+    key: object
+    start: int
+    end: int
+    type: str
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A relation between two keys."""
+
+    head: object
+    tail: object
+    type: str
+    probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A text with what is marked in it. `pieces` are its sentences, `offsets` its words; unset: split as for
+    prediction. `id` and `document` are the record's."""
+
+    text: str
+    marks: Sequence[Mark]
+    links: Sequence[Link]
+    id: str | None = None
+    document: str | None = None
+    pieces: Sequence[Span] | None = None
+    offsets: Sequence[Span] | None = None
+
+
+def to_sentences(marked: Marked, where: str, notes: Notes) -> list[Sentence]:
+    """The sentences that have a word. Of several, ids are `ID.0`, `ID.1`, …, and the document is at least the id.
+
+    Raises InputError for spans outside the text.
+    """
+    text = marked.text
+    check_characters(text, "the text")
+    if marked.offsets is not None:
+        cut = [list(marked.offsets)]
+    else:
+        pieces = marked.pieces if marked.pieces is not None else split_sentences(text, LANGUAGE)
+        cut = [[(start + a, start + b) for a, b in split_words(text[start:end])] for start, end in pieces]
+    cut = [words for words in cut if words]
+    words = [word for piece in cut for word in piece]
+    piece_of = [number for number, piece in enumerate(cut) for _ in piece]
+    begins = [0]
+    for piece in cut:
+        begins.append(begins[-1] + len(piece))
+    ends, starts = [end for _, end in words], [start for start, _ in words]
+    placed: dict[object, tuple[int, Entity] | None] = {}
+    entities: list[list[Entity]] = [[] for _ in cut]
+    for mark in marked.marks:
+        placed[mark.key] = None
+        start, end = _trimmed(text, mark, where, notes)
+        first, last = bisect_right(ends, start), bisect_left(starts, end) - 1
+        name = f"{where}: {mark.type} '{text[mark.start : mark.end][:40]}'".replace("\n", " ").replace("\r", " ")
+        if first > last:
+            notes.count(EMPTY, name)
+            continue
+        number = piece_of[first]
+        if number != piece_of[last]:
+            notes.count(CROSSING, name)
+            continue
+        if (words[first][0], words[last][1]) != (start, end):
+            notes.count(WIDENED, name)
+        base = begins[number]
+        entity = Entity(first - base, last + 1 - base, mark.type, mark.probability)
+        placed[mark.key] = (number, entity)
+        entities[number].append(entity)
+    relations = _relations(marked.links, placed, len(cut), where, notes)
+    return [
+        _sentence(marked, cut[i], entities[i], relations[i], f".{i}" if len(cut) > 1 else "") for i in range(len(cut))
+    ]
+
+
+def _trimmed(text: str, mark: Mark, where: str, notes: Notes) -> Span:
+    if not 0 <= mark.start < mark.end <= len(text):
+        raise InputError(
+            f"the {mark.type} [{mark.start}, {mark.end}) lies outside the text of {len(text)} characters, or is empty"
+        )
+    inside = text[mark.start : mark.end]
+    start = mark.start + len(inside) - len(inside.lstrip())
+    end = mark.end - len(inside) + len(inside.rstrip())
+    if start < end and (start, end) != (mark.start, mark.end):
+        notes.count(TRIMMED, f"{where}: {mark.type} {inside[:40]!a}")
+    return (start, end) if start < end else (mark.start, mark.start)
+
+
+def _relations(
+    links: Sequence[Link], placed: dict[object, tuple[int, Entity] | None], count: int, where: str, notes: Notes
+) -> list[list[Relation]]:
+    found: list[list[Relation]] = [[] for _ in range(count)]
+    for link in links:
+        for role, key in (("head", link.head), ("tail", link.tail)):
+            if key not in placed:
+                raise InputError(f"the relation {link.type}: its {role} is the entity {key!r}, which there is not")
+        head, tail = placed[link.head], placed[link.tail]
+        name = f"{where}: {link.type} from {link.head} to {link.tail}"
+        if head is None or tail is None:
+            notes.count(ORPHANS, name)
+        elif head[0] != tail[0]:
+            notes.count(ACROSS, name)
+        else:
+            found[head[0]].append(Relation(head[1], tail[1], link.type, link.probability))
+    return found
+
+
+def _sentence(
+    marked: Marked, words: Sequence[Span], entities: list[Entity], relations: list[Relation], suffix: str
+) -> Sentence:
+    # One sentence keeps its text as it was read; of several, each begins and ends with its own words.
+    start, end = (words[0][0], words[-1][1]) if suffix else (0, len(marked.text))
+    text = marked.text[start:end]
+    offsets = tuple((a - start, b - start) for a, b in words)
+    return Sentence(
+        tuple(text[a:b] for a, b in offsets),
+        tuple(entities),
+        tuple(relations),
+        None if marked.id is None else marked.id + suffix,
+        marked.id if marked.document is None and suffix else marked.document,
+        text,
+        offsets,
+    )
+
+
+def text_and_offsets(sentence: Sentence) -> tuple[str, Sequence[Span]]:
+    """The sentence's own characters, or its words joined by spaces."""
+    if sentence.text is not None and sentence.offsets is not None:
+        return sentence.text, sentence.offsets
+    offsets, at = [], 0
+    for word in sentence.words:
+        offsets.append((at, at + len(word)))
+        at += len(word) + 1
+    return " ".join(sentence.words), offsets
+
+
+def splits_alike(text: str, offsets: Sequence[Span]) -> bool:
+    """Whether a text without its words' offsets reads as one sentence with just these words."""
+    pieces = [
+        words
+        for start, end in split_sentences(text, LANGUAGE)
+        if (words := [(start + a, start + b) for a, b in split_words(text[start:end])])
+    ]
+    return pieces == [list(offsets)]
