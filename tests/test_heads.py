@@ -12,7 +12,7 @@ from export.graph import export_bundle
 from export.triton import write_repository
 from tablert_dist.checkpoint import load_checkpoint
 from tablert_dist.config import ExportConfig, load_config
-from tablert_dist.data.formats import spert
+from tablert_dist.data import formats
 from tablert_dist.errors import InputError
 from tablert_dist.loop import evaluate, train_epochs
 from tablert_dist.model.spans import run_maxima, span_maxima
@@ -148,7 +148,7 @@ def test_it_learns_a_small_corpus_by_heart(head: str, frozen: bool, tiny_encoder
     model, _ = load_checkpoint(Path(done.best["checkpoint"]))
     assert model.scheme.stages.keys() == {"words", *(("tag_step",) if head == "tablert" else ("spans",)), "relations"}
     read_again = Predictor.load(done.best["checkpoint"])
-    gold = spert.read(tmp_path / "data" / "tiny_dev.json")
+    gold = formats.read(tmp_path / "data" / "tiny_dev.json")
     scores = count(
         zip(gold, read_again.annotate([s.words for s in gold]), strict=True), read_again.tags.schema
     ).scores()

@@ -12,7 +12,7 @@ import torch
 from torch import multiprocessing, nn
 
 from tablert_dist.config import Config, load_config
-from tablert_dist.data.formats import spert
+from tablert_dist.data import formats
 from tablert_dist.features import SubwordFeatures, WordFeatures
 from tablert_dist.loop import evaluate, make_optimizer, rate_factor, train_epochs
 from tablert_dist.model import TableModel, build_model
@@ -43,7 +43,7 @@ def make(encoder: str, folder: Path, **overrides: Any) -> tuple[TableModel, Exam
                 module.dropout_prob = 0.0
     model = build_model(config.model, parts, TAGS)
     path = write_corpus(folder, {"train": tiny_records(12)}) / "tiny_train.json"
-    sentences = spert.read(path)
+    sentences = formats.read(path)
     subwords = SubwordFeatures(parts.tokenizer.encode([s.words for s in sentences]), parts.pad_id)
     if config.model.frozen:
         return model, Examples(sentences, WordFeatures(model.encoder, subwords, 1000, torch.device("cpu"))), config

@@ -1,0 +1,47 @@
+"""A study under Ray Tune: killed in the middle, it is gone on with, and no finished cell is run again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.nodes import end, wait_for
+from tests.test_ray import finish
+from tests.tiny import tiny_records, write_corpus
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+def start(folder: Path, encoder: str, option: str) -> subprocess.Popen[str]:
+    words = [
+        sys.executable, "-m", "tablert_dist.cli", "study", "layers", "--config", "conll04", "--data", str(folder / "data"),
+        "--systems", "cnn,spert", "--layers", "2", "--epochs", "2", option, "s", "--set", f"model.encoder={encoder}",
+        "--set", "model.hidden=[8]", "--set", f"train.storage={folder / 'runs'}", "--set", "tune.max_concurrent=1",
+    ]  # fmt: skip
+    log = (folder / "log").open("w")
+    return subprocess.Popen(words, cwd=folder, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+
+def test_a_killed_study_runs_no_finished_cell_again(tiny_encoder: str, tmp_path: Path) -> None:
+    records = tiny_records(8)
+    write_corpus(tmp_path / "data", {"train": records, "dev": records[:4]})
+    cells = tmp_path / "runs" / "s" / "data"
+    first = start(tmp_path, tiny_encoder, "--name")
+    try:
+        wait_for(lambda: first.poll() is not None or len(list(cells.glob("trial-*/result.json"))) >= 2, 240)
+        assert first.poll() is None, (tmp_path / "log").read_text()[-4000:]
+    finally:
+        end(first)
+    finished = {path: path.read_bytes() for path in cells.glob("trial-*/result.json")}
+    times = {path: path.stat().st_mtime_ns for path in finished}
+    assert 2 <= len(finished) < 4
+    text = finish(start(tmp_path, tiny_encoder, "--resume"), tmp_path)
+    assert f"{4 - len(finished)} of 4 cells to run" in text
+    assert all(path.read_bytes() == content for path, content in finished.items())
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    rows = json.loads((tmp_path / "runs" / "s" / "study" / "layers.json").read_text())
+    assert {(row["system"], row["frozen"]) for row in rows} == {(s, f) for s in ("cnn", "spert") for f in (True, False)}
