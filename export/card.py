@@ -12,6 +12,17 @@ from tablert_dist import __version__
 from tablert_dist.checkpoint import ModelCard
 from tablert_dist.scoring import LEVELS, TITLES
 
+HEADS = {
+    "cnn": ("TablERT-CNN", "Reads a sentence as a table of word pairs and labels every cell."),
+    "tablert": ("TablERT", "Tags words from left to right, then scores every pair of them for each relation."),
+    "spert": ("SpERT", "Judges every short span of words, then every ordered pair of those that are entities."),
+}
+"""A head's name, and what it does."""
+LIMITS = {
+    "spert": ["Entities of more than {max_span} words are not found; a span has one type."],
+}
+TABLE_LIMITS = ["One entity a word and one relation a pair of entities: nested or overlapping entities are not found."]
+
 
 def model_card(card: ModelCard, report: Report, opset: int) -> str:
     """Markdown with a YAML head."""
@@ -22,16 +33,16 @@ def model_card(card: ModelCard, report: Report, opset: int) -> str:
         tags=["relation-extraction", "named-entity-recognition", "onnx", "table-labelling"],
     )
     schema = card.schema
+    name, what = HEADS[card.model.head]
     symmetric = ", ".join(sorted(schema.symmetric)) or "none"
     return "\n".join(
         [
             "---",
             head.to_yaml(),
             "---",
-            f"# {protocol.get('dataset', 'unnamed data')}: entities and relations (TablERT-CNN)",
+            f"# {protocol.get('dataset', 'unnamed data')}: entities and relations ({name})",
             "",
-            f"Reads a sentence as a table of word pairs and labels every cell. ONNX, {report.precision}, opset {opset}, "
-            f"written by tablert_dist {__version__}.",
+            f"{what} ONNX, {report.precision}, opset {opset}, written by tablert_dist {__version__}.",
             "",
             f"- Entity types: {', '.join(schema.entity_types)}",
             f"- Relation types: {', '.join(schema.relation_types)} (symmetric: {symmetric})",
@@ -47,9 +58,9 @@ def model_card(card: ModelCard, report: Report, opset: int) -> str:
             *(f"- {line}" for line in report.lines()),
             "",
             "## Limits",
-            "- One entity a word and one relation a pair of entities: nested or overlapping entities are not found.",
+            *(f"- {text.format(max_span=card.model.max_span)}" for text in LIMITS.get(card.model.head, TABLE_LIMITS)),
             "- Relations are read inside a sentence only.",
-            "- Probabilities are softmax values of the network, not calibrated.",
+            "- Probabilities are those of the network, not calibrated.",
             "",
             "## Use",
             "```python",

@@ -31,6 +31,8 @@ MOVES = {
 LEAST_ENTITIES = 30
 """Below this a file says too little to be judged."""
 SURE_ENTITIES = 100
+SURE_FORMS = 50
+"""Different words inside entities; where few words come again and again, other spans may explain them better by chance."""
 HINT, SURE = 0.01, 0.02
 """How much more of the uncertainty has to go for a warning, and for an error."""
 PLAUSIBLE = 0.2
@@ -87,7 +89,8 @@ def findings(file: str, sentences: Sequence[Annotated]) -> Iterator[Finding]:
     index, (words, spans) = _example(sentences, verdict.move)
     start, end = spans[0]
     moved = words[max(start + verdict.move[0], 0) : end + verdict.move[1]]
-    sure = verdict.gain >= SURE and count >= SURE_ENTITIES
+    inside = {word.lower() for words, spans in sentences for start, end in spans for word in words[max(start, 0) : end]}
+    sure = verdict.gain >= SURE and count >= SURE_ENTITIES and len(inside) >= SURE_FORMS
     yield Finding(
         "offsets",
         "error" if sure else "warning",
