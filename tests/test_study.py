@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from tablert_dist.errors import InputError
 from tablert_dist.study.cells import Cell, grid, systems
 from tablert_dist.study.ledger import Ours, differences, ledger, published, published_layers
 from tablert_dist.study.significance import compare, micro_f1
+from tablert_dist.train.resume import resume_command
+from tablert_dist.train.status import read_status
 from tests.tiny import tiny_records, write_corpus
 
 
@@ -67,6 +70,11 @@ def test_a_study_by_layers_writes_tables_and_figures_and_runs_no_finished_cell_a
     before = {path: path.stat().st_mtime_ns for path in results}
     for path in results[-2:]:
         path.unlink()
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "status": "running"}))
+    status = read_status(data / "runs", "s", now=time.time() + 1e5)
+    assert status.state == "stopped" and sum(part.state == "finished" for part in status.parts) == 22
+    assert resume_command(status.record).startswith("tablert study layers --systems cnn,tablert,spert --layers 0,2")
     again = study(data, tiny_encoder, "layers", "--layers", "0,2", "--resume", "s", "--seeds", "1,2")
     assert again.exit_code == 0 and "2 of 24 cells to run" in again.output
     assert all(path.stat().st_mtime_ns == before[path] for path in results[:-2])

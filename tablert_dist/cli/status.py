@@ -99,7 +99,7 @@ def _part_line(part: Part, epochs: int, width: int) -> str:
 
 def _headline(run: RunStatus) -> str:
     done = sum(part.state == "finished" for part in run.parts)
-    of = "trials" if run.kind == "tune" else "seeds"
+    of = {"tune": "trials", "study": "cells"}.get(run.kind, "seeds")
     best = f", best RE+ {100 * run.best.best['re_plus']:.1f}" if run.best else ""
     return f"{done} of {len(run.parts)} {of} finished{best}"
 

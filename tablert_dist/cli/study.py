@@ -42,11 +42,10 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
             from tablert_dist.errors import InputError
 
             raise InputError("give --name for a new study or --resume for an old one, not both")
-        variants = arguments.pop("variants")
-        if variants:
+        if arguments["variants"]:
             from tablert_dist.study.cells import use_variants
 
-            use_variants(variants)
+            use_variants(arguments["variants"])
         set_up_logging()
         function(**arguments)
 
@@ -72,6 +71,7 @@ def layers(
     resume: str | None,
     out: Path | None,
     keep_weights: bool,
+    variants: str | None,
 ) -> None:
     """Run what is missing and write the page, its figures and the scores."""
     from tablert_dist.errors import InputError
@@ -88,6 +88,8 @@ def layers(
             raise InputError(f"--ways {way}: there are frozen and updated")
     cells = grid(names.split(","), wanted, [way == "frozen" for way in ways.split(",")], _numbers("--seeds", seeds))
     config = absolute_data(config)
+    given = {"--systems": names, "--layers": layers, "--ways": ways, "--seeds": seeds}
+    options = ["layers", *_given(given, epochs, variants)]
     corpus = check(
         config.model_copy(update={"model": config.model.model_copy(update={"layer": max(wanted)})}), click.echo
     )
@@ -95,7 +97,7 @@ def layers(
         raise InputError(f"{corpus.name} has no development split, which this study scores")
     part = Part(corpus.name, config, cells, corpus)
     folder, done, parent = run_study(
-        config, [part], resume or name or new_name("study"), bool(resume), epochs, click.echo, keep_weights
+        config, [part], resume or name or new_name("study"), bool(resume), epochs, click.echo, keep_weights, options
     )
     page = layers_page(done, config, corpus.name, _command())
     target = out or folder / "study"
@@ -120,6 +122,7 @@ def main_study(
     resume: str | None,
     out: Path | None,
     keep_weights: bool,
+    variants: str | None,
 ) -> None:
     """Run what is missing and write the page and the scores."""
     from tablert_dist.study.cells import grid
@@ -129,9 +132,11 @@ def main_study(
     from tablert_dist.train.runs import new_name
 
     cells = grid(names.split(","), [config.model.layer], [config.model.frozen], _numbers("--seeds", seeds))
+    given = {"--datasets": datasets, "--folds": folds, "--systems": names, "--seeds": seeds}
+    options = ["main", *_given(given, epochs, variants)]
     parts = parts_of(config, datasets.split(","), _numbers("--folds", folds), cells, click.echo)
     folder, done, parent = run_study(
-        config, parts, resume or name or new_name("study"), bool(resume), epochs, click.echo, keep_weights
+        config, parts, resume or name or new_name("study"), bool(resume), epochs, click.echo, keep_weights, options
     )
     page = main_page(done, parts, _command())
     target = out or folder / "study"
@@ -150,6 +155,13 @@ def _numbers(option: str, text: str) -> list[int]:
         except ValueError:
             raise InputError(f"{option} {text}: write whole numbers, such as 0,2,4 or 0-9") from None
     return found
+
+
+def _given(options: dict[str, str], epochs: int | None, variants: str | None) -> list[str]:
+    """The study's own options as words."""
+    words = [word for option in options.items() for word in option]
+    words += ["--epochs", str(epochs)] if epochs else []
+    return words + (["--variants", variants] if variants else [])
 
 
 def _command() -> str:

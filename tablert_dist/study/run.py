@@ -67,11 +67,13 @@ def run_study(
     epochs: int | None,
     say: Say,
     keep_weights: bool = False,
+    options: Sequence[str] = (),
 ) -> tuple[Path, list[Done], JournalTracker | None]:
     """Train every cell of every part that has no result yet: its folder, all results, and the study's run in MLflow.
 
-    Each cell keeps its predictions; its weights only with `keep_weights`. Raises InputError, before anything is written,
-    where the configuration, the data or the cluster do not allow it, and where `resume` names another study than this.
+    `options` are the study's own on the command line, for the command that goes on with it. Each cell keeps its
+    predictions; its weights only with `keep_weights`. Raises InputError, before anything is written, where the
+    configuration, the data or the cluster do not allow it, and where `resume` names another study than this.
     """
     config = runs.with_storage(config)
     if runs.remote_root(config):
@@ -82,7 +84,8 @@ def run_study(
     folder, record = runs.open_run(config, name, resume, "study")
     if resume and record.get("plan") != plan:
         raise InputError(f"--resume {name}: its cells are others; give the same systems, layers, seeds and epochs")
-    runs.write_record(config, folder, {**record, "plan": plan})
+    record |= {"plan": plan, "options": list(options)}
+    runs.write_record(config, folder, record)
     total = sum(len(part.cells) for part in parts)
     say(f"run {name} in {folder}: {total} cells")
     parent = _parent(config, name, folder, total)
@@ -93,7 +96,7 @@ def run_study(
         for one in found:
             keep_predictions(one.folder, one.result, part.corpus, keep_weights)
         done += found
-    runs.write_record(config, folder, {**record, "plan": plan, "status": "finished"})
+    runs.write_record(config, folder, {**record, "status": "finished"})
     return folder, done, parent
 
 

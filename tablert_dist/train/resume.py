@@ -17,7 +17,7 @@ def resume_command(record: Mapping[str, Any]) -> str:
     wanted = flatten(config)
     known = {name: flatten(load_config(name)) for name in presets()}
     preset = min(known, key=lambda name: sum(known[name].get(key) != value for key, value in wanted.items()))
-    words = ["tablert", record["kind"], "--config", preset]
+    words = ["tablert", record["kind"], *record.get("options", ()), "--config", preset]
     if record["kind"] == "tune":
         words += ["--space", _space(str(record.get("space", "paper")))]
     # A login in the address is not shown: whoever goes on has it.

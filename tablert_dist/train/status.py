@@ -96,13 +96,14 @@ def read_status(storage: Path, name: str, now: float | None = None, where: str |
     if record is None or not {"kind", "config"} <= record.keys():
         raise InputError(f"{where}/{name}/{RECORD} is not the record of a run; was it written by this package?")
     search = record["kind"] == "tune"
+    several = record["kind"] in {"tune", "study"}
     result = read_json(folder / RESULT) if search else None
     parts = [_read_part(folder / part, f"{where}/{name}/{part}", part, point) for part, point in _expected(record)]
     active = max([modified(folder / RECORD), modified(folder / RESULT), *(part.active for part in parts)])
     silent = max(0.0, (time.time() if now is None else now) - active)
     finished = result is not None if search else record.get("status") == "finished"
     limit = max([SILENCE_S, *(3 * part.pace for part in parts)])
-    state: State = "finished" if finished else "stopped" if silent > limit or _gave_up(parts, search) else "running"
+    state: State = "finished" if finished else "stopped" if silent > limit or _gave_up(parts, several) else "running"
     if state == "stopped":
         parts = [_cut_off(part) for part in parts]
     epochs = int(record["config"]["train"]["epochs"])
@@ -123,6 +124,9 @@ def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
 
 def _expected(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any] | None]]:
     """Names of the folders of a run's parts; with a trial's, its point. Optuna's later points are not known yet."""
+    if record["kind"] == "study":
+        plan = record.get("plan", {})
+        return [(f"{part}/trial-{i:02d}", point) for part, points in plan.items() for i, point in enumerate(points)]
     if record["kind"] != "tune":
         return [(f"seed-{seed}", None) for seed in record["config"]["train"]["seeds"]]
     points = [(f"trial-{i:02d}", point) for i, point in enumerate(record.get("points", []))]
