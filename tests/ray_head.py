@@ -53,11 +53,12 @@ class Head:
 @contextlib.contextmanager
 def started_head(log: Path, environment: Mapping[str, str], cpus: int = 2) -> Iterator[Head]:
     """`ray start --head` on loopback. The folder is a short one: a socket's path has room for 107 characters."""
-    ports = free_ports(2)
+    ports = free_ports(3)
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     words = [RAY, "start", "--head", "--block", f"--num-cpus={cpus}", f"--port={ports[0]}"]
     words += [f"--dashboard-port={ports[1]}", "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"]
-    words += [f"--temp-dir={folder}", "--disable-usage-stats"]
+    # The agent's own port is a fixed one unless told: beside another cluster on this machine it could take no job.
+    words += [f"--dashboard-agent-listen-port={ports[2]}", f"--temp-dir={folder}", "--disable-usage-stats"]
     with log.open("w") as file:
         process = subprocess.Popen(
             words, env=dict(environment), stdout=file, stderr=subprocess.STDOUT, start_new_session=True

@@ -85,7 +85,9 @@ def test_the_log_of_a_job_says_what_happens_once(head: Head, options: list[str],
     log = log_of(done.stdout)
     told = [line.split(") ", 1)[1] if line.startswith("(RayTrainWorker") else line for line in log]
     expected = [
-        r"no \*types\.json: .*", r"tiny dev: 6 sentences", r"tiny train: 24 sentences", r"run job in .*/runs/job",
+        r"no \*types\.json: .*", r"tiny dev: 6 sentences", r"tiny train: 24 sentences",
+        r"warning: tiny_train\.json: entities start .*", r"warning: tiny_dev\.json: 4 sentences of dev are also in train .*",
+        r"warning: tiny_dev\.json: 2 sentences of dev are nearly .*", r"checked in .*", r"run job in .*/runs/job",
         r"epoch 1/3  loss/sentence .*", r"epoch 2/3  loss/sentence .*", r"epoch 3/3  loss/sentence .*",
         r"dev: NER .*", r"protocol: tiny .*", r"checkpoint: .*", r"next: tablert-export .*",
     ]  # fmt: skip

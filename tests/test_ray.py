@@ -183,7 +183,7 @@ def test_the_cluster_file_is_one() -> None:
 def head(tmp_path: Path) -> Iterator[str]:
     """A real Ray head in a session of its own; the address for jobs."""
     ports = []
-    sockets = [socket.socket() for _ in range(2)]
+    sockets = [socket.socket() for _ in range(3)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
         ports.append(one.getsockname()[1])
@@ -198,6 +198,7 @@ def head(tmp_path: Path) -> Iterator[str]:
         "--num-cpus=2",
         f"--port={ports[0]}",
         f"--dashboard-port={ports[1]}",
+        f"--dashboard-agent-listen-port={ports[2]}",
     ]
     words += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--disable-usage-stats"]
     log = (tmp_path / "head.log").open("w")
