@@ -26,7 +26,8 @@ def layers_page(done: Sequence[Done], config: Config, dataset: str, command: str
         "",
         f"Micro F1 in percent at the best epoch by dev RE+; encoder `{config.model.encoder}`; "
         f"seeds {', '.join(map(str, seeds))}; epochs {', '.join(f'{title(n)} {e}' for n, e in epochs.items())}; "
-        f"trained on {config.data.train_on}, overlapping entities: {config.data.overlap}. Layer 0 is the embedding output.",
+        f"trained on {config.data.train_on}, overlapping entities: {config.data.overlap}. "
+        "Layer 0 is the embedding output; –: not run.",
         "",
         "```",
         command,
@@ -114,6 +115,8 @@ def _order(done: Sequence[Done]) -> list[str]:
                 for system, way in rows_of(done)
                 if way == frozen and (values := values_of(done, system, frozen, layer, "re"))
             }
+            if not means:
+                continue
             ranked = sorted(means, key=lambda s: -means[s])
             told = " > ".join(f"{title(s)} {means[s]:.1f}" for s in ranked)
             lines.append(f"- {'frozen' if frozen else 'updated'}, layer {layer}, RE: {told}")
