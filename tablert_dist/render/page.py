@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from tablert_dist.errors import InputError
+from tablert_dist.places import write_whole
 from tablert_dist.render import palette
 from tablert_dist.render.heat import tag_names
 from tablert_dist.render.rows import Arc, Card, Row, visible
@@ -70,13 +70,7 @@ def to_html(page: Page) -> str:
 
 def write_page(page: Page, out: Path) -> None:
     """Write the file whole or not at all. Raises InputError where it cannot be written."""
-    part = out.with_name(f".{out.name}.part")
-    try:
-        part.write_text(to_html(page), encoding="utf-8", newline="\n")
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{out}: cannot be written: {error.strerror}") from None
+    write_whole(out, to_html(page))
 
 
 @cache

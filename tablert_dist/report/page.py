@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from tablert_dist.errors import InputError
+from tablert_dist.places import write_whole
 from tablert_dist.render import palette
 from tablert_dist.render.rows import visible
 from tablert_dist.report.calibration import Calibration
@@ -55,13 +55,7 @@ def to_html(report: ErrorReport, title: str, protocol: str = "") -> str:
 
 def write_page(report: ErrorReport, out: Path, title: str, protocol: str = "") -> Path:
     """Write the file whole or not at all. Raises InputError where it cannot be written."""
-    part = out.with_name(f".{out.name}.part")
-    try:
-        part.write_text(to_html(report, title, protocol), encoding="utf-8", newline="\n")
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{out}: cannot be written: {error.strerror}") from None
+    write_whole(out, to_html(report, title, protocol))
     return out
 
 

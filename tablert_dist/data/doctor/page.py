@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from tablert_dist.data.doctor.finding import SEVERITIES, Report
 from tablert_dist.data.doctor.plots import histogram, type_rows
-from tablert_dist.errors import InputError
+from tablert_dist.places import write_whole
 from tablert_dist.render import palette
 from tablert_dist.render.rows import visible
 
@@ -35,13 +35,7 @@ def to_html(report: Report) -> str:
 
 def write_page(report: Report, out: Path) -> None:
     """Write the file whole or not at all. Raises InputError where it cannot be written."""
-    part = out.with_name(f".{out.name}.part")
-    try:
-        part.write_text(to_html(report), encoding="utf-8", newline="\n")
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{out}: cannot be written: {error.strerror}") from None
+    write_whole(out, to_html(report))
 
 
 def _charts(summary: Any, splits: Any) -> list[tuple[str, Any]]:
