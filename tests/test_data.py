@@ -58,6 +58,12 @@ def test_ades_overlaps_under_each_policy(data_root: Path, tmp_path: Path) -> Non
         load_corpus(DataConfig(path=str(tmp_path)))
 
 
+def test_a_folder_that_says_its_format_alone_has_the_name_of_the_one_above(data_root: Path) -> None:
+    names = [load_corpus(DataConfig(path=str(data_root / path), overlap="keep-gold")).name
+             for path in ("scierc/spert", "conll04")]  # fmt: skip
+    assert names == ["scierc", "conll04"]
+
+
 def test_scierc_types_and_symmetry(data_root: Path) -> None:
     corpus = load_corpus(DataConfig(path=str(data_root / "scierc" / "spert"), overlap="keep-gold"))
     assert corpus.schema.symmetric == {"Compare", "Conjunction"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from tablert_dist.cli.study import command
+from tablert_dist.cli.study import _command, command
 from tablert_dist.config import load_config, with_overrides
 from tablert_dist.errors import InputError
 from tablert_dist.study.cells import Cell, grid, systems
@@ -79,6 +80,11 @@ def test_a_study_by_layers_writes_tables_and_figures_and_runs_no_finished_cell_a
     assert again.exit_code == 0 and "2 of 24 cells to run" in again.output
     assert all(path.stat().st_mtime_ns == before[path] for path in results[:-2])
     assert json.loads((folder / "study" / "layers.json").read_text()) == rows, "the same seeds, the same scores"
+
+
+def test_the_page_says_the_command_that_makes_the_study_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/x/study", "study", "layers", "--data", "/home/x/data", "--resume", "s"])
+    assert _command() == "tablert study layers --data data --name s"
 
 
 def test_a_resumed_study_must_be_the_same(data: Path, tiny_encoder: str) -> None:

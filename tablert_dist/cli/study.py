@@ -165,8 +165,8 @@ def _given(options: dict[str, str], epochs: int | None, variants: str | None) ->
 
 
 def _command() -> str:
-    """What was typed, without the folders of this machine."""
-    words = ["tablert", *sys.argv[1:]]
+    """What was typed, without the folders of this machine; of a study that was gone on with, what makes it anew."""
+    words = ["tablert", *("--name" if word == "--resume" else word for word in sys.argv[1:])]
     shown = []
     for word in words:
         key, equals, value = word.rpartition("=")

@@ -70,7 +70,7 @@ def load_corpus(config: DataConfig) -> Corpus:
             splits[split] = _usable(splits[split], schema, config.overlap, paths, notes)
     hashes = {split: _digest(paths) for split, paths in files.items()}
     names = {split: _joined(paths) for split, paths in files.items()}
-    return Corpus(folder.resolve().name, schema, splits, hashes, tuple(notes), names)
+    return Corpus(_name(folder), schema, splits, hashes, tuple(notes), names)
 
 
 def read_file(path: Path, schema: Schema, policy: str = "error", format: str = "auto") -> list[Sentence]:
@@ -157,6 +157,12 @@ def _check_types(sentence: Sentence, schema: Schema, where: str) -> None:
         for item in used:
             if item.type not in known:
                 raise InputError(f"{where}: unknown {kind} type '{item.type}'; the schema has {', '.join(known)}")
+
+
+def _name(folder: Path) -> str:
+    """The folder's name; of `scierc/spert`, which says the format alone, the name of the folder above it."""
+    whole = folder.resolve()
+    return whole.parent.name if whole.name in formats.NAMES else whole.name
 
 
 def _joined(paths: Sequence[Path]) -> str:

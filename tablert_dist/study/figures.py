@@ -42,8 +42,7 @@ def draw_figures(done: Sequence[Done], folder: Path) -> list[Path]:
     save("figure-2")
     plt.figure(figsize=(6, 4))
     _by_parameters(plt, done, shown)
-    _axes(plt, "trained parameters", "RE micro F1")
-    plt.xscale("log")
+    _axes(plt, "trained parameters, millions", "RE micro F1")
     save("figure-3")
     for level in ("ner", "re"):
         plt.figure(figsize=(6, 4))
@@ -76,7 +75,7 @@ def _by_parameters(plt: Any, done: Sequence[Done], frozen: bool) -> None:
         if way != frozen:
             continue
         points = sorted(
-            (one.parameters, 100 * (one.f1("dev", "re") or 0.0))
+            (one.parameters / 1e6, 100 * (one.f1("dev", "re") or 0.0))
             for one in done
             if (one.cell.system, one.cell.frozen) == (system, frozen)
         )

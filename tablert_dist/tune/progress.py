@@ -21,6 +21,13 @@ def describe(point: Mapping[str, Any]) -> str:
     return ", ".join(f"{key.split('.')[-1]} {value}" for key, value in shown.items())
 
 
+def scores_line(row: Mapping[str, float]) -> str:
+    """`NER 77.8  RE 50.2  RE+ 49.8` on dev, or the loss where there is none."""
+    if METRIC not in row:
+        return f"loss/sentence {row['train/loss']:.2f}"
+    return f"NER {100 * row['dev/ner_f1']:.1f}  RE {100 * row['dev/re_f1']:.1f}  RE+ {100 * row[METRIC]:.1f}"
+
+
 def progress_callback(epochs: int) -> Any:
     """A factory for `search`: the number of trials, and of those that have ended, to a Tune callback that prints lines."""
 
@@ -38,16 +45,18 @@ def progress_callback(epochs: int) -> Any:
             def on_trial_result(
                 self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
             ) -> None:
-                self.best = max(self.best, result[METRIC])
+                # A study that trains on train+dev has no dev scores.
+                scored = METRIC in result
+                if scored:
+                    self.best = max(self.best, result[METRIC])
                 item = read_item(trial.config)
                 if "repeated" in result:
                     return
+                best = f"best RE+ so far {100 * self.best:.1f}, " if scored else ""
                 click.echo(
                     f"{self._clock()} {item['name']} epoch {int(result['epoch'])}/"
-                    f"{item['point'].get('train.epochs', epochs)}  NER {100 * result['dev/ner_f1']:.1f}  "
-                    f"RE {100 * result['dev/re_f1']:.1f}  RE+ {100 * result[METRIC]:.1f}  "
-                    f"{result['train/sentences_per_second']:.1f} sentences/s  (best RE+ so far {100 * self.best:.1f}, "
-                    f"{self.done} of {total} trials done)"
+                    f"{item['point'].get('train.epochs', epochs)}  {scores_line(result)}  "
+                    f"{result['train/sentences_per_second']:.1f} sentences/s  ({best}{self.done} of {total} trials done)"
                 )
 
             def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
