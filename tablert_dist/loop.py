@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from tablert_dist.averaging import RunningMean
 from tablert_dist.batching import evaluation_batches, rank_share, training_batches
 from tablert_dist.config import Config, OptimConfig
 from tablert_dist.model import TableModel
@@ -65,18 +67,21 @@ def train_epochs(
 
     `train.features` yields the inputs of the whole model, or of its head alone where the encoder is frozen.
     Same seed, machine and number of workers: same weights, also when resumed with `optimizer_state` at `first_epoch`.
+    With `train.average` the model holds the mean of its weights whenever this yields.
     """
     trainable = model.trainable
+    mean = RunningMean(trainable, config.train.average, optimizer_state)
     parallel = Parallel(trainable, model, place.world_size)
     optimizer = make_optimizer(trainable, model, config.optim, place.device)
     if optimizer_state is not None:
-        optimizer.load_state_dict(dict(optimizer_state))
+        optimizer.load_state_dict({key: optimizer_state[key] for key in ("state", "param_groups")})
     grouped = place.device.type == "cpu" and not (model.encoder.frozen or model.encoder.packs)
     steps = math.ceil(len(train.sentences) / config.train.batch_size)
     rates = [group["initial_lr"] for group in optimizer.param_groups]
     for epoch in range(first_epoch, config.train.epochs):
         started = time.perf_counter()
         seed_everything(seed, epoch, place.rank)
+        mean.begin_epoch()
         parallel.module.train()
         total = torch.zeros(2, dtype=torch.float64)
         norm = 0.0
@@ -94,11 +99,13 @@ def train_epochs(
             if not math.isfinite(norm):
                 raise FloatingPointError(f"the gradient is not finite at epoch {epoch}, step {step}; lower optim.lr")
             optimizer.step()
+            mean.step()
             optimizer.zero_grad(set_to_none=True)
             total += torch.tensor([loss, len(share)], dtype=torch.float64)
             if progress:
                 progress(epoch, step + 1, steps, loss / max(1, len(share)))
         all_reduce(total, place)
+        mean.end_epoch()
         yield EpochReport(
             epoch,
             float(total[0] / total[1]),
@@ -106,7 +113,7 @@ def train_epochs(
             norm,
             time.perf_counter() - started,
             int(total[1]),
-            optimizer.state_dict,
+            partial(mean.state, optimizer),
         )
 
 

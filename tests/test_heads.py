@@ -75,8 +75,8 @@ def test_tablerts_relations_are_bilinear() -> None:
     known = torch.cat([words, head.label(tags)], -1)
     for r in range(5):
         rows = slice(3 * r, 3 * r + 3)
-        a = known @ head.row.weight[rows].T + head.row.bias[rows]
-        b = known @ head.column.weight[rows].T + head.column.bias[rows]
+        a = known @ head.pair.row.weight[rows].T + head.pair.row.bias[rows]
+        b = known @ head.pair.column.weight[rows].T + head.pair.column.bias[rows]
         expected = torch.einsum("bid,bjd->bij", a, b) / 3**0.5 + (2.0 if r == 0 else 0.0)
         torch.testing.assert_close(found[..., r], expected)
 

@@ -105,19 +105,36 @@ def test_accumulation_and_shares_give_the_same_gradient(tiny_encoder: str, tmp_p
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_a_resumed_training_ends_with_the_same_bits(tiny_encoder: str, tmp_path: Path, frozen: bool) -> None:
-    through, train, config = make(tiny_encoder, tmp_path, **{"model.frozen": frozen})
+@pytest.mark.parametrize(("frozen", "average"), [(False, 0.0), (True, 0.0), (False, 0.9), (True, 0.9)])
+def test_a_resumed_training_ends_with_the_same_bits(
+    tiny_encoder: str, tmp_path: Path, frozen: bool, average: float
+) -> None:
+    options = {"model.frozen": frozen, "train.average": average}
+    through, train, config = make(tiny_encoder, tmp_path, **options)
     saved = {}
     for report in train_epochs(through, train, TAGS, config, 1):
         if report.epoch == 0:
             saved = {"weights": weights(through), "optimizer": torch_copy(report.optimizer_state())}
-    resumed, train, config = make(tiny_encoder, tmp_path, **{"model.frozen": frozen})
+    resumed, train, config = make(tiny_encoder, tmp_path, **options)
     resumed.load_state_dict(saved["weights"])
     torch.manual_seed(99)
     list(train_epochs(resumed, train, TAGS, config, 1, optimizer_state=saved["optimizer"], first_epoch=1))
     for name, value in weights(through).items():
         assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_the_model_holds_the_mean_of_its_weights_between_epochs(tiny_encoder: str, tmp_path: Path) -> None:
+    """The mean by hand from the same training without it, which goes on as if nobody averaged."""
+    options = {"train.epochs": 2, "train.batch_size": 12}  # one step an epoch
+    plain, train, config = make(tiny_encoder, tmp_path, **options)
+    steps = [weights(plain) for _ in train_epochs(plain, train, TAGS, config, 1)]
+    averaged, train, config = make(tiny_encoder, tmp_path, **options, **{"train.average": 0.75})
+    means = [weights(averaged) for _ in train_epochs(averaged, train, TAGS, config, 1)]
+    assert all(torch.equal(value, steps[0][name]) for name, value in means[0].items()), "the mean of one step"
+    for name, value in means[1].items():
+        torch.testing.assert_close(value, 0.75 * steps[0][name] + 0.25 * steps[1][name])
+        assert torch.equal(weights(averaged)[name], value), "the model ends with the mean"
+    assert any(not torch.equal(value, steps[1][name]) for name, value in means[1].items())
 
 
 def torch_copy(tree: Any) -> Any:

@@ -47,6 +47,7 @@ def test_a_cell_that_is_certain_has_a_finite_gradient() -> None:
 def test_the_papers_loss_is_the_default() -> None:
     config = ModelConfig()
     assert (config.focal, config.relation_weight, config.distance, config.decoding) == (0.0, 1.0, False, "argmax")
+    assert config.bilinear == 0
     entity, relation, tags, cells = batch()
     head = build_head(config, 6, TagSet(SCHEMA))
     plain = table_loss(entity, relation, tags, cells)
@@ -70,3 +71,24 @@ def test_a_bias_by_distance_is_added_to_the_table_alike_in_both_ways() -> None:
     upper = torch.triu(torch.ones(FARTHEST + 5, FARTHEST + 5, dtype=torch.bool))
     with_bias = (head.batched(words, mask) + added)[0]
     torch.testing.assert_close(with_bias[upper], head(words, mask)[1][0][upper], atol=1e-4, rtol=1e-4)
+
+
+def test_a_bilinear_score_adds_nothing_at_the_start_learns_and_depends_on_its_sentence_alone() -> None:
+    torch.manual_seed(0)
+    head = TableHead(6, 9, 5, [8], bilinear=3, none_bias=1.0, dropout=0.0)
+    words, mask = torch.randn(2, 7, 6), torch.ones(2, 7, dtype=torch.bool)
+    mask[1, 4:] = False
+    before = head(words, mask)[1]
+    torch.testing.assert_close(before[0], head.batched(words, mask)[0])
+    before.sum().backward()
+    assert head.bilinear is not None and head.bilinear.column.weight.grad is not None
+    assert head.bilinear.column.weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        for parameter in head.bilinear.parameters():
+            torch.nn.init.normal_(parameter)
+        found = head(words, mask)[1]
+        one = head(words[1:, :4], mask[1:, :4])[1]
+        row = (head.bilinear.row(words[0, 2])).view(5, 3)
+        column = (head.bilinear.column(words[0, 5])).view(5, 3)
+    torch.testing.assert_close(found[1, :4, :4], one[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found[0, 2, 5] - before[0, 2, 5], (row * column).sum(1) / 3**0.5, atol=1e-5, rtol=1e-4)

@@ -79,7 +79,10 @@ def test_a_checkpoint_cut_off_in_the_middle_is_passed_over(
     record("the newest checkpoint", "one of its files cut in half", None, 1, "same bits")
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(config: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_an_interrupted_run_ends_with_the_same_weights(config: Config, tmp_path: Path, average: float) -> None:
+    config = changed(config, average=average)
+
     class InterruptedRunError(Exception):
         pass
 

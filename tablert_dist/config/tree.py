@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from tablert_dist.config.inference import ExportConfig, PredictConfig, ServeConfig
 from tablert_dist.config.refusals import never_pausing
-
-Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
+from tablert_dist.config.section import PositiveFloat, PositiveInt, Probability, Section
 
 
 def _odd(value: int) -> int:
@@ -19,11 +17,7 @@ def _odd(value: int) -> int:
     return value
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class DataConfig(_Section):
+class DataConfig(Section):
     """Which sentences, and what happens to those that a table or the encoder cannot hold."""
 
     path: str | None = None
@@ -51,7 +45,7 @@ class DataConfig(_Section):
     """What to do with a training sentence that is longer than the encoder's limit."""
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The encoder and the head: TablERT-CNN's (paper §3.2, Table 5), TablERT's or SpERT's."""
 
     head: Literal["cnn", "tablert", "spert"] = "cnn"
@@ -77,6 +71,8 @@ class ModelConfig(_Section):
     """`cnn`, `tablert`: weight in the loss of the cells whose gold tag is a relation; 1 = as all others (the paper)."""
     distance: bool = False
     """`cnn`: learn for each relation tag a bias by the distance of the two words (the paper does not)."""
+    bilinear: Annotated[int, Field(ge=0)] = 0
+    """`cnn`: width of a bilinear score of the two words, added to each relation tag's logit; 0 = none (the paper)."""
     decoding: Literal["argmax", "viterbi"] = "argmax"
     """`cnn`: entity tags word by word (the paper), or the most probable well-formed BILOU sequence."""
     label_width: PositiveInt = 100
@@ -93,7 +89,7 @@ class ModelConfig(_Section):
     """`spert`: least probability of a relation."""
 
 
-class OptimConfig(_Section):
+class OptimConfig(Section):
     """AdamW with two learning rates and a warm-up (paper appendix A)."""
 
     encoder_lr: PositiveFloat = 5e-5
@@ -109,7 +105,7 @@ class OptimConfig(_Section):
     """How it decays to 0 afterwards."""
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """The training loop and where its runs live."""
 
     epochs: PositiveInt = 30
@@ -122,6 +118,9 @@ class TrainConfig(_Section):
     a random batch is passed through in parts of similar length, which spares the padding and changes nothing."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1,)
     """One run for each; scores are reported as mean ± standard deviation. A search uses the first."""
+    average: Probability = 0.0
+    """Decay, at each step, of a running mean of the weights, which is scored and kept in their place; 0 = none (the
+    paper). 0.99 averages over the last 100 steps or so."""
     select: Literal["best_dev", "last"] = "best_dev"
     """Which epoch's weights are the result: the best dev RE+ (ties: NER), or the last epoch's."""
     early_stop: Annotated[int, Field(ge=0)] = 0
@@ -136,7 +135,7 @@ class TrainConfig(_Section):
     a Ray job."""
 
 
-class TuneConfig(_Section):
+class TuneConfig(Section):
     """The search."""
 
     search: Literal["auto", "grid", "random", "optuna"] = "auto"
@@ -172,7 +171,7 @@ def _rising(value: tuple[int, int]) -> tuple[int, int]:
     return value
 
 
-class ClusterConfig(_Section):
+class ClusterConfig(Section):
     """What a run asks of Ray."""
 
     num_workers: Annotated[int, Field(ge=0)] | Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_rising)] = 1
@@ -192,7 +191,7 @@ class ClusterConfig(_Section):
     """A Ray cluster to connect to; unset: the one of this job or machine, or a new local one."""
 
 
-class TrackingConfig(_Section):
+class TrackingConfig(Section):
     """MLflow."""
 
     enabled: bool = True
@@ -203,71 +202,7 @@ class TrackingConfig(_Section):
     alias: str = "champion"
 
 
-class ExportConfig(_Section):
-    """The ONNX graph and its verification."""
-
-    opset: Annotated[int, Field(ge=20, le=24)] = 20
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
-    """fp16 is for GPUs, int8 (dynamic) for CPUs. Each has gates of its own, which the export must pass."""
-    tolerance: PositiveFloat = 1e-4
-    """Largest difference of a logit between torch and onnxruntime, relative to max(1, |logit|)."""
-
-
-class PredictConfig(_Section):
-    """Inference."""
-
-    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "cpu"
-    """`cuda` and `tensorrt` are errors where there is none; `auto` takes CUDA where it works."""
-    threads: Annotated[int, Field(ge=0)] = 0
-    """Threads inside one operator; 0 = one for each core."""
-    max_cells: PositiveInt = 20_000
-    """Table cells in one batch."""
-    beam: PositiveInt = 1
-    """TablERT: sequences of tags that are kept from word to word; 1 = greedy."""
-    spinning: bool = False
-    """Let onnxruntime's waiting threads spin: quicker alone on a machine, at the cost of whatever else runs there."""
-    split_sentences: bool = True
-    """Read a text sentence by sentence; false: as one sentence, as the training data may have been."""
-    language: str = "en"
-    """Of the texts, for splitting them into sentences (an ISO 639 code; sentencex has some 240)."""
-    on_overflow: Literal["window", "error", "truncate"] = "window"
-    """A sentence over the encoder's limit: read by overlapping windows, refused, or only its beginning read."""
-    min_entity: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    """Least probability of an entity that is returned; its relations go with it."""
-    min_relation: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    """Least probability of a relation."""
-    thresholds: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = {}
-    """Least probability by entity or relation type, where it is above the general one: `{Live_In = 0.5}`."""
-
-
-class ServeConfig(_Section):
-    """The server of `tablert serve`."""
-
-    host: str = "127.0.0.1"
-    """Loopback by default: whoever reaches the port may use the model."""
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    """0 = a free one, printed."""
-    max_wait_ms: Annotated[float, Field(ge=0.0)] = 5.0
-    """How long the first text of a batch waits for others."""
-    queue: PositiveInt = 256
-    """Texts waiting; a request beyond gets 503 with Retry-After."""
-    max_texts: PositiveInt = 64
-    """Texts in one request."""
-    max_characters: PositiveInt = 200_000
-    """Characters of one text."""
-    max_body: PositiveInt = 4_000_000
-    """Bytes of a request's body."""
-    poll_seconds: PositiveFloat = 30.0
-    """How often a registered model's alias is looked up."""
-    replicas: PositiveInt = 1
-    """Least replicas under Ray Serve."""
-    max_replicas: PositiveInt = 4
-    """Most replicas that its autoscaler starts."""
-    gpus_per_replica: Annotated[float, Field(ge=0.0)] = 0.0
-    """A share is allowed, say 0.25."""
-
-
-class Config(_Section):
+class Config(Section):
     """The whole tree. See each section."""
 
     data: DataConfig = DataConfig()

@@ -111,4 +111,5 @@ def _bare_head(config: ModelConfig, width: int, tags: TagSet) -> Head:
         config.focal,
         config.relation_weight,
         config.distance,
+        config.bilinear,
     )

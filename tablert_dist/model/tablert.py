@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from tablert_dist.loss import table_loss
+from tablert_dist.model.bilinear import Bilinear
 from tablert_dist.model.gemm import linear
 from tablert_dist.model.spans import run_maxima, span_maxima
 from tablert_dist.schemes import Scheme
@@ -40,11 +41,10 @@ class TablertHead(nn.Module):
     ) -> None:
         super().__init__()
         self.focal, self.relation_weight = focal, relation_weight
-        self.relation_tags, self.dropout = relation_tags, dropout
+        self.dropout = dropout
         self.label = nn.Embedding(entity_tags, label_width)
         self.tag = nn.Linear(2 * width + label_width, entity_tags)
-        self.row = nn.Linear(width + label_width, relation_tags * relation_width)
-        self.column = nn.Linear(width + label_width, relation_tags * relation_width)
+        self.pair = Bilinear(width + label_width, relation_tags, relation_width)
         self.bias = nn.Parameter(torch.zeros(relation_tags))
         nn.init.normal_(self.label.weight, std=0.02)
         nn.init.zeros_(self.tag.bias)
@@ -73,11 +73,5 @@ class TablertHead(nn.Module):
     def relations(self, word_vectors: Tensor, entity_tags: Tensor) -> Tensor:
         """[B, N, N, R]: for each relation tag a bilinear score of every two words with their tags."""
         known = torch.cat([word_vectors, self.label(entity_tags)], -1)
-        B, N = entity_tags.shape
-        row, column = (
-            linear(known, part.weight, part.bias).view(B, N, self.relation_tags, -1).transpose(1, 2)
-            for part in (self.row, self.column)
-        )
-        scores = (row @ column.transpose(2, 3)) * row.shape[-1] ** -0.5
-        logits: Tensor = scores.permute(0, 2, 3, 1) + self.bias
+        logits: Tensor = self.pair(known, known) + self.bias
         return logits

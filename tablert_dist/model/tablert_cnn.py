@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from tablert_dist.loss import table_loss
+from tablert_dist.model.bilinear import Bilinear
 from tablert_dist.model.gemm import eager_on_cpu
 from tablert_dist.model.pair_conv import PairConv, spread
 from tablert_dist.model.strips import hidden_rows, table_logits
@@ -48,6 +49,7 @@ class TableHead(nn.Module):
         focal: float = 0.0,
         relation_weight: float = 1.0,
         distance: bool = False,
+        bilinear: int = 0,
     ) -> None:
         super().__init__()
         self.focal, self.relation_weight = focal, relation_weight
@@ -66,6 +68,11 @@ class TableHead(nn.Module):
         self.distance = nn.Embedding(FARTHEST + 1, relation_tags) if distance else None
         if self.distance is not None:
             nn.init.zeros_(self.distance.weight)
+        self.bilinear = Bilinear(width, relation_tags, bilinear) if bilinear else None
+        if self.bilinear is not None:
+            # Nothing is added at the start; one of the two maps is enough for that, and the other lets it learn.
+            nn.init.zeros_(self.bilinear.column.weight)
+            nn.init.zeros_(self.bilinear.column.bias)
         if none_bias:
             bias = self.pair.bias if self.last is None else self.last.bias
             nn.init.zeros_(bias)
@@ -78,6 +85,9 @@ class TableHead(nn.Module):
         if self.distance is not None:
             places = torch.arange(table.shape[1], device=table.device)
             table = table + self.distance((places[None] - places[:, None]).clamp(0, FARTHEST))
+        if self.bilinear is not None:
+            row, column = (F.dropout(words_BNH, self.dropout, self.training) for _ in range(2))
+            table = table + self.bilinear(row, column)
         diagonal = torch.diagonal(table, dim1=1, dim2=2).transpose(1, 2)
         return self.entity(diagonal), table
 

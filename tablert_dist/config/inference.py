@@ -1,0 +1,73 @@
+"""The sections of what comes after training: export, prediction, serving."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tablert_dist.config.section import PositiveFloat, PositiveInt, Section
+
+
+class ExportConfig(Section):
+    """The ONNX graph and its verification."""
+
+    opset: Annotated[int, Field(ge=20, le=24)] = 20
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    """fp16 is for GPUs, int8 (dynamic) for CPUs. Each has gates of its own, which the export must pass."""
+    tolerance: PositiveFloat = 1e-4
+    """Largest difference of a logit between torch and onnxruntime, relative to max(1, |logit|)."""
+
+
+class PredictConfig(Section):
+    """Inference."""
+
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "cpu"
+    """`cuda` and `tensorrt` are errors where there is none; `auto` takes CUDA where it works."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads inside one operator; 0 = one for each core."""
+    max_cells: PositiveInt = 20_000
+    """Table cells in one batch."""
+    beam: PositiveInt = 1
+    """TablERT: sequences of tags that are kept from word to word; 1 = greedy."""
+    spinning: bool = False
+    """Let onnxruntime's waiting threads spin: quicker alone on a machine, at the cost of whatever else runs there."""
+    split_sentences: bool = True
+    """Read a text sentence by sentence; false: as one sentence, as the training data may have been."""
+    language: str = "en"
+    """Of the texts, for splitting them into sentences (an ISO 639 code; sentencex has some 240)."""
+    on_overflow: Literal["window", "error", "truncate"] = "window"
+    """A sentence over the encoder's limit: read by overlapping windows, refused, or only its beginning read."""
+    min_entity: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Least probability of an entity that is returned; its relations go with it."""
+    min_relation: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Least probability of a relation."""
+    thresholds: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default={})
+    """Least probability by entity or relation type, where it is above the general one: `{Live_In = 0.5}`."""
+
+
+class ServeConfig(Section):
+    """The server of `tablert serve`."""
+
+    host: str = "127.0.0.1"
+    """Loopback by default: whoever reaches the port may use the model."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """0 = a free one, printed."""
+    max_wait_ms: Annotated[float, Field(ge=0.0)] = 5.0
+    """How long the first text of a batch waits for others."""
+    queue: PositiveInt = 256
+    """Texts waiting; a request beyond gets 503 with Retry-After."""
+    max_texts: PositiveInt = 64
+    """Texts in one request."""
+    max_characters: PositiveInt = 200_000
+    """Characters of one text."""
+    max_body: PositiveInt = 4_000_000
+    """Bytes of a request's body."""
+    poll_seconds: PositiveFloat = 30.0
+    """How often a registered model's alias is looked up."""
+    replicas: PositiveInt = 1
+    """Least replicas under Ray Serve."""
+    max_replicas: PositiveInt = 4
+    """Most replicas that its autoscaler starts."""
+    gpus_per_replica: Annotated[float, Field(ge=0.0)] = 0.0
+    """A share is allowed, say 0.25."""
