@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,10 @@ from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
+    from tablert_dist.study.run import Done, Part
+    from tablert_dist.tracking import JournalTracker
+
+    Ran = tuple[Path, list[Done], JournalTracker | None]
 
 
 @click.group(help="Compare systems as the paper does: by encoder layer, or on whole data sets.")
@@ -21,8 +26,42 @@ def command() -> None:
     """The group; each study is a command."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """The options that both studies have."""
+
+    names: str
+    variants: str | None
+    seeds: str
+    epochs: int | None
+    name: str | None
+    resume: str | None
+    out: Path | None
+    keep_weights: bool
+
+    @property
+    def systems(self) -> list[str]:
+        """By name."""
+        return self.names.split(",")
+
+    def words(self, kind: str, own: dict[str, str]) -> list[str]:
+        """The study's options as on the command line, `own` being those of its kind, for whoever goes on with it."""
+        given = {**own, "--systems": self.names, "--seeds": self.seeds}
+        words = [kind, *(word for option in given.items() for word in option)]
+        words += ["--epochs", str(self.epochs)] if self.epochs else []
+        return words + (["--variants", self.variants] if self.variants else [])
+
+    def run(self, config: Config, parts: Sequence[Part], words: Sequence[str]) -> Ran:
+        """As `run_study`."""
+        from tablert_dist.study.run import run_study
+        from tablert_dist.train.runs import new_name
+
+        name = self.resume or self.name or new_name("study")
+        return run_study(config, parts, name, bool(self.resume), self.epochs, click.echo, self.keep_weights, words)
+
+
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What both studies have."""
+    """What both studies have, given to the function as `asked`."""
 
     @click.option("--systems", "names", default="cnn,tablert,spert", show_default=True, help="Which heads.")
     @click.option("--variants", default=None, metavar="FILE", help="TOML with more systems: plus (shipped) or a path.")
@@ -38,16 +77,17 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--keep-weights", is_flag=True, help="Keep every cell's checkpoints and not its predictions alone.")
     @wraps(function)
     def wrapper(**arguments: Any) -> None:
-        if arguments["name"] and arguments["resume"]:
+        asked = Asked(**{field.name: arguments.pop(field.name) for field in fields(Asked)})
+        if asked.name and asked.resume:
             from tablert_dist.errors import InputError
 
             raise InputError("give --name for a new study or --resume for an old one, not both")
-        if arguments["variants"]:
+        if asked.variants:
             from tablert_dist.study.cells import use_variants
 
-            use_variants(arguments["variants"])
+            use_variants(asked.variants)
         set_up_logging()
-        function(**arguments)
+        function(asked=asked, **arguments)
 
     return wrapper
 
@@ -60,47 +100,30 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 @plain_errors
 @config_options
 @_options
-def layers(
-    config: Config,
-    layers: str,
-    ways: str,
-    names: str,
-    seeds: str,
-    epochs: int | None,
-    name: str | None,
-    resume: str | None,
-    out: Path | None,
-    keep_weights: bool,
-    variants: str | None,
-) -> None:
+def layers(config: Config, layers: str, ways: str, asked: Asked) -> None:
     """Run what is missing and write the page, its figures and the scores."""
     from tablert_dist.errors import InputError
     from tablert_dist.study.cells import grid
     from tablert_dist.study.figures import draw_figures
     from tablert_dist.study.layers import layers_page
-    from tablert_dist.study.run import Part, run_study
+    from tablert_dist.study.run import Part
     from tablert_dist.train.fit import absolute_data, check
-    from tablert_dist.train.runs import new_name
 
     wanted = _numbers("--layers", layers)
     for way in ways.split(","):
         if way not in {"frozen", "updated"}:
             raise InputError(f"--ways {way}: there are frozen and updated")
-    cells = grid(names.split(","), wanted, [way == "frozen" for way in ways.split(",")], _numbers("--seeds", seeds))
+    cells = grid(asked.systems, wanted, [way == "frozen" for way in ways.split(",")], _numbers("--seeds", asked.seeds))
     config = absolute_data(config)
-    given = {"--systems": names, "--layers": layers, "--ways": ways, "--seeds": seeds}
-    options = ["layers", *_given(given, epochs, variants)]
     corpus = check(
         config.model_copy(update={"model": config.model.model_copy(update={"layer": max(wanted)})}), click.echo
     )
     if "dev" not in corpus.splits:
         raise InputError(f"{corpus.name} has no development split, which this study scores")
-    part = Part(corpus.name, config, cells, corpus)
-    folder, done, parent = run_study(
-        config, [part], resume or name or new_name("study"), bool(resume), epochs, click.echo, keep_weights, options
-    )
+    words = asked.words("layers", {"--layers": layers, "--ways": ways})
+    folder, done, parent = asked.run(config, [Part(corpus.name, config, cells, corpus)], words)
     page = layers_page(done, config, corpus.name, _command())
-    target = out or folder / "study"
+    target = asked.out or folder / "study"
     files = [_write(target / "layers.md", page), *draw_figures(done, target), _scores(done, target / "layers.json")]
     _finish(files, parent, page)
 
@@ -111,35 +134,18 @@ def layers(
 @plain_errors
 @config_options
 @_options
-def main_study(
-    config: Config,
-    datasets: str,
-    folds: str,
-    names: str,
-    seeds: str,
-    epochs: int | None,
-    name: str | None,
-    resume: str | None,
-    out: Path | None,
-    keep_weights: bool,
-    variants: str | None,
-) -> None:
+def main_study(config: Config, datasets: str, folds: str, asked: Asked) -> None:
     """Run what is missing and write the page and the scores."""
     from tablert_dist.study.cells import grid
     from tablert_dist.study.datasets import parts_of
     from tablert_dist.study.main import main_page
-    from tablert_dist.study.run import run_study
-    from tablert_dist.train.runs import new_name
 
-    cells = grid(names.split(","), [config.model.layer], [config.model.frozen], _numbers("--seeds", seeds))
-    given = {"--datasets": datasets, "--folds": folds, "--systems": names, "--seeds": seeds}
-    options = ["main", *_given(given, epochs, variants)]
+    cells = grid(asked.systems, [config.model.layer], [config.model.frozen], _numbers("--seeds", asked.seeds))
     parts = parts_of(config, datasets.split(","), _numbers("--folds", folds), cells, click.echo)
-    folder, done, parent = run_study(
-        config, parts, resume or name or new_name("study"), bool(resume), epochs, click.echo, keep_weights, options
-    )
+    words = asked.words("main", {"--datasets": datasets, "--folds": folds})
+    folder, done, parent = asked.run(config, parts, words)
     page = main_page(done, parts, _command())
-    target = out or folder / "study"
+    target = asked.out or folder / "study"
     _finish([_write(target / "main.md", page), _scores(done, target / "main.json")], parent, page)
 
 
@@ -155,13 +161,6 @@ def _numbers(option: str, text: str) -> list[int]:
         except ValueError:
             raise InputError(f"{option} {text}: write whole numbers, such as 0,2,4 or 0-9") from None
     return found
-
-
-def _given(options: dict[str, str], epochs: int | None, variants: str | None) -> list[str]:
-    """The study's own options as words."""
-    words = [word for option in options.items() for word in option]
-    words += ["--epochs", str(epochs)] if epochs else []
-    return words + (["--variants", variants] if variants else [])
 
 
 def _command() -> str:
