@@ -58,6 +58,8 @@ def test_a_study_by_layers_writes_tables_and_figures_and_runs_no_finished_cell_a
     }
     page = (folder / "study" / "layers.md").read_text()
     assert "| SpERT | updated |" in page and "encoder: " in page and "## RE+" in page and str(data) not in page
+    assert "## RE+ against TablERT-CNN" in page
+    assert page.count(": SpERT − TablERT-CNN |") == page.count(": TablERT − TablERT-CNN |") == 4
     for name in ("figure-2", "figure-3", "figure-4-ner", "figure-4-re"):
         assert (folder / "study" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
         assert "<svg" in (folder / "study" / f"{name}.svg").read_text()[:500]

@@ -121,8 +121,9 @@ def layers(config: Config, layers: str, ways: str, asked: Asked) -> None:
     if "dev" not in corpus.splits:
         raise InputError(f"{corpus.name} has no development split, which this study scores")
     words = asked.words("layers", {"--layers": layers, "--ways": ways})
-    folder, done, parent = asked.run(config, [Part(corpus.name, config, cells, corpus)], words)
-    page = layers_page(done, config, corpus.name, _command())
+    part = Part(corpus.name, config, cells, corpus)
+    folder, done, parent = asked.run(config, [part], words)
+    page = layers_page(done, part, _command())
     target = asked.out or folder / "study"
     files = [_write(target / "layers.md", page), *draw_figures(done, target), _scores(done, target / "layers.json")]
     _finish(files, parent, page)

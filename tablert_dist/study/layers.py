@@ -9,14 +9,16 @@ import numpy as np
 from tablert_dist.config import Config
 from tablert_dist.study.cells import systems, title
 from tablert_dist.study.ledger import Ours, differences, ledger, published_layers
-from tablert_dist.study.run import Done
+from tablert_dist.study.pairs import HEADER, mean, pair_row, pooled
+from tablert_dist.study.run import Done, Part
 
 LEVELS = {"ner": "NER", "re": "RE", "re_plus": "RE+"}
 PAPER = {"ner": "Table 3", "re": "Table 4"}
 
 
-def layers_page(done: Sequence[Done], config: Config, dataset: str, command: str) -> str:
+def layers_page(done: Sequence[Done], part: Part, command: str) -> str:
     """The tables as Markdown: ours, and the paper's beside each cell where the protocol is the same."""
+    config, dataset = part.config, part.name
     cells = [one.cell for one in done]
     epochs = {name: _epochs(done, name) for name in dict.fromkeys(c.system for c in cells)}
     seeds = sorted({c.seed for c in cells})
@@ -37,6 +39,8 @@ def layers_page(done: Sequence[Done], config: Config, dataset: str, command: str
         lines += ["", f"## {name}" + (f" (the paper's {PAPER[level]})" if level in PAPER else ""), ""]
         lines += _table(done, level, reasons)
     lines += ["", "## The order of the systems", "", *_order(done)]
+    if len(epochs) > 1:
+        lines += ["", *_against_the_first(done, part)]
     apart = {name: found for name, found in reasons.items() if found}
     if apart:
         lines += ["", "## Why the paper's scores do not stand beside ours", ""]
@@ -75,7 +79,7 @@ def _table(done: Sequence[Done], level: str, reasons: dict[str, list[str]]) -> l
         theirs = published_layers(level, system, frozen) if level in PAPER and not reasons[system] else {}
         shown = []
         for layer in layers:
-            text = _mean(values_of(done, system, frozen, layer, level))
+            text = mean(values_of(done, system, frozen, layer, level))
             shown.append(f"{text} ({theirs[layer]:.1f})" if layer in theirs else text)
         lines.append(f"| {title(system)} | {'frozen' if frozen else 'updated'} | " + " | ".join(shown) + " |")
     return lines
@@ -98,13 +102,6 @@ def values_of(done: Sequence[Done], system: str, frozen: bool, layer: int | None
     return [100 * value for value in found if value is not None]
 
 
-def _mean(values: Sequence[float]) -> str:
-    """`65.2 ± 1.3`; without the deviation where there is one value."""
-    if not values:
-        return "–"
-    return f"{np.mean(values):.1f}" + (f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else "")
-
-
 def _order(done: Sequence[Done]) -> list[str]:
     """At each layer the systems by their mean RE F1."""
     lines = []
@@ -120,6 +117,20 @@ def _order(done: Sequence[Done]) -> list[str]:
             ranked = sorted(means, key=lambda s: -means[s])
             told = " > ".join(f"{title(s)} {means[s]:.1f}" for s in ranked)
             lines.append(f"- {'frozen' if frozen else 'updated'}, layer {layer}, RE: {told}")
+    return lines
+
+
+def _against_the_first(done: Sequence[Done], part: Part) -> list[str]:
+    """In each column every other system against the first, on the development split."""
+    first = rows_of(done)[0][0]
+    lines = [f"## RE+ against {title(first)}", ""]
+    lines += ["Micro F1 over the development split, which also chose each training's epoch:", "", *HEADER]
+    for frozen, layer in sorted({(o.cell.frozen, o.cell.layer) for o in done}, key=lambda c: (not c[0], c[1] or 0)):
+        column = [one for one in done if (one.cell.frozen, one.cell.layer) == (frozen, layer)]
+        names = [name for name, way in rows_of(done) if way == frozen and any(o.cell.system == name for o in column)]
+        counts = {name: pooled([part], [o for o in column if o.cell.system == name], "dev") for name in names}
+        where = f"{'frozen' if frozen else 'updated'}, layer {layer}: "
+        lines += [pair_row(name, first, counts, where) for name in names if name != first and first in counts]
     return lines
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tablert_dist.study.cells import systems, title
 from tablert_dist.study.ledger import Ours, differences, published
-from tablert_dist.study.predictions import counts_by_sentence, read_predictions
+from tablert_dist.study.pairs import HEADER, mean, pair_row, pooled
 from tablert_dist.study.run import Done, Part
-from tablert_dist.study.significance import compare
 
 LEVELS = {"ner": "NER", "re": "RE", "re_plus": "RE+"}
 
@@ -42,7 +41,7 @@ def _dataset(dataset: str, parts: Sequence[Part], done: Sequence[Done]) -> list[
     ]
     for name in names:
         rows = [one for one in done if one.cell.system == name]
-        told = " | ".join(_mean(by_seed(rows, level, average)) for level in LEVELS)
+        told = " | ".join(mean(by_seed(rows, level, average)) for level in LEVELS)
         lines.append(f"| {title(name)} | {_short(config.model.encoder)} | here | {told} |")
     rows_there = published(dataset) if dataset in {"conll04", "ade", "ace05"} else []
     for row in rows_there:
@@ -97,40 +96,9 @@ def _significance(parts: Sequence[Part], done: Sequence[Done], names: Sequence[s
     """Every pair of systems on RE+, all folds' sentences pooled."""
     if len(names) < 2:
         return []
-    counts = {name: _pooled(parts, [one for one in done if one.cell.system == name]) for name in names}
-    lines = [
-        "RE+, micro F1 over all test sentences, each pair of systems:",
-        "",
-        "| pair | difference | 95 % (bootstrap over sentences) | p (sentences) | p (paired over seeds) |",
-        "|---|---|---|---|---|",
-    ]
-    for a, b in itertools.combinations(names, 2):
-        seeds = sorted(counts[a].keys() & counts[b].keys())
-        found = compare([counts[a][s] for s in seeds], [counts[b][s] for s in seeds])
-        over_seeds = "–" if found.p_seeds is None else f"{found.p_seeds:.3f}"
-        lines.append(
-            f"| {title(a)} − {title(b)} | {found.difference:+.1f} | {found.low:+.1f} … {found.high:+.1f} | "
-            f"{found.p_sentences:.3f} | {over_seeds} |"
-        )
-    return lines
-
-
-def _pooled(parts: Sequence[Part], done: Sequence[Done]) -> Mapping[int, np.ndarray]:
-    """Counts [S, 3] on RE+ by seed, the parts' sentences one after another."""
-    found: dict[int, list[np.ndarray]] = {}
-    for part in parts:
-        assert part.corpus is not None
-        gold = part.corpus.splits["test"]
-        for one in done:
-            if one.part == part.name:
-                predicted = read_predictions(one.folder, "test", gold)
-                table = counts_by_sentence(gold, predicted, part.corpus.schema)["re_plus"]
-                found.setdefault(one.cell.seed, []).append(table)
-    return {seed: np.concatenate(tables) for seed, tables in found.items()}
-
-
-def _mean(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.1f}" + (f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else "")
+    counts = {name: pooled(parts, [one for one in done if one.cell.system == name], "test") for name in names}
+    rows = [pair_row(a, b, counts) for a, b in itertools.combinations(names, 2)]
+    return ["RE+, micro F1 over all test sentences, each pair of systems:", "", *HEADER, *rows]
 
 
 def _short(encoder: str) -> str:
