@@ -23,6 +23,7 @@ COMMANDS = [
     "bench.memory",
     "bench.long",
     "bench.frozen",
+    "bench.plus",
     "bench.ddp",
     "bench.ddp --batch 32 --batches 6",
     "bench.growth",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tablert_dist.config import flatten, load_config, parse_assignment, presets, public_config, with_overrides
+from tablert_dist.config.toml_files import read_toml
 from tablert_dist.errors import InputError
 from tune_spaces import load_space, spaces
 
@@ -26,6 +27,15 @@ def test_presets_are_table_5(name: str) -> None:
     assert (config.optim.encoder_lr, config.optim.lr, config.optim.warmup) == (5e-5, 1e-3, 0.2)
     assert (config.model.dropout, config.train.epochs, config.model.encoder) == (0.3, 30, "bert-base-cased")
     assert (config.optim.weight_decay, config.optim.clip_norm, config.optim.schedule) == (0.01, 1.0, "linear")
+
+
+def test_conll04_plus_is_conll04_and_what_helped() -> None:
+    plus, paper = (flatten(load_config(name)) for name in ("conll04-plus", "conll04"))
+    changed = {key: value for key, value in plus.items() if paper[key] != value}
+    assert changed == {"model.decoding": "viterbi", "model.bilinear": 64, "model.distance": True}
+    assert {f"model.{key}" for key in ("decoding", "bilinear", "distance")} == set(
+        read_toml("plus", "tablert_dist.study", "x")["plus"]
+    ) - {"title"}
 
 
 def test_every_preset_and_space_loads() -> None:

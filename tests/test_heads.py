@@ -10,20 +10,23 @@ import torch
 
 from export.graph import export_bundle
 from export.triton import write_repository
-from tablert_dist.checkpoint import load_checkpoint
-from tablert_dist.config import ExportConfig, load_config
+from tablert_dist.checkpoint import ModelCard, load_checkpoint, save_checkpoint
+from tablert_dist.config import ExportConfig, load_config, public_config
 from tablert_dist.data import formats
 from tablert_dist.errors import InputError
 from tablert_dist.loop import evaluate, train_epochs
+from tablert_dist.model import build_model
+from tablert_dist.model.encoder import load_encoder
 from tablert_dist.model.spans import run_maxima, span_maxima
 from tablert_dist.model.spert import SpertHead
 from tablert_dist.model.tablert import TablertHead
 from tablert_dist.predictor import Predictor
+from tablert_dist.schema import Sentence
 from tablert_dist.schemes import tablert
 from tablert_dist.scoring import count
 from tablert_dist.step import Place, backward
 from tablert_dist.train.fit import fit
-from tests.test_loop import TAGS, make
+from tests.test_loop import SCHEMA, TAGS, make
 from tests.tiny import tiny_records, write_corpus
 
 HEADS = ("tablert", "spert")
@@ -164,6 +167,25 @@ def test_it_learns_a_small_corpus_by_heart(head: str, frozen: bool, tiny_encoder
         bundle.probabilities(["Ada"])
     with pytest.raises(InputError, match="only TablERT-CNN"):
         write_repository(tmp_path / "bundle", tmp_path / "triton")
+
+
+def test_the_plus_head_exports_what_it_computes(tiny_encoder: str, tmp_path: Path) -> None:
+    """conll04-plus, its additions not at zero: torch by sentence, torch by batch and the graph agree."""
+    config = load_config("conll04-plus", {"model.encoder": tiny_encoder, "model.hidden": [8], "model.none_bias": 0.0})
+    torch.manual_seed(3)
+    parts = load_encoder(tiny_encoder)
+    model = build_model(config.model, parts, TAGS).eval()
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            torch.nn.init.normal_(parameter, std=0.4)
+    card = ModelCard(public_config(config), SCHEMA, parts.tokenizer, parts.pad_id, {"epoch": 1})
+    save_checkpoint(tmp_path / "checkpoint", model, card)
+    gold = [Sentence(tuple(record["tokens"]), (), ()) for record in tiny_records(12)]
+    report = export_bundle(tmp_path / "checkpoint", tmp_path / "bundle", ExportConfig(), gold=gold)
+    assert report.failures == [] and report.relations > 5 and report.max_difference < 1e-4
+    one, other = Predictor.load(tmp_path / "checkpoint"), Predictor.load(tmp_path / "bundle")
+    text = "Ada works at Acme near Oslo ."
+    assert one.predict([text])[0].triples() == other.predict([text])[0].triples()
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -27,7 +27,7 @@ LAYERS = [
     {"tablert_dist.predictor", "tablert_dist.tracking", "tablert_dist.allocator", "tablert_dist.remote"},
     {"tablert_dist.render", "tablert_dist.lines", "tablert_dist.data.doctor"},
     {"tablert_dist.report"},
-    {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features"},
+    {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features", "tablert_dist.averaging"},
     {"tablert_dist.checkpoint", "tablert_dist.parallel"},
     {"tablert_dist.step"},
     {"tablert_dist.loop"},
@@ -64,7 +64,7 @@ HEAVY = {
     "torch": {
         "tablert_dist.model", "tablert_dist.loss", "tablert_dist.features", "tablert_dist.checkpoint",
         "tablert_dist.step", "tablert_dist.loop", "tablert_dist.stages", "tablert_dist.parallel", "tablert_dist.train",
-        "export.graph",
+        "tablert_dist.averaging", "export.graph",
     },
 }  # fmt: skip
 

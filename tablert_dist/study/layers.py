@@ -45,9 +45,9 @@ def layers_page(done: Sequence[Done], part: Part, command: str) -> str:
     if apart:
         lines += ["", "## Why the paper's scores do not stand beside ours", ""]
         lines += [f"- {title(name)}: {'; '.join(found)}" for name, found in apart.items()]
+    if known := [name for name in apart if name in ledger()["layers"]["re"]]:
         lines += ["", "What the paper prints for `bert-base-cased`, 30 epochs, 5 seeds, for the order alone:"]
         for level, table in PAPER.items():
-            known = [name for name in epochs if name in ledger()["layers"][level]]
             lines += ["", f"### {LEVELS[level]}, {table} of the paper", "", *_paper_table(level, known)]
     return "\n".join([*lines, ""])
 
