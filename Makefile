@@ -25,8 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: install
 	$(BIN)/python -m tablert_dist.tune --config sample --space smoke
 
+# The tests of a file stay together: they share what is slow to make.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-ray: install
 	$(BIN)/python -m pytest -m ray
