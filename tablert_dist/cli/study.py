@@ -176,8 +176,10 @@ def _command() -> str:
 
 
 def _write(path: Path, text: str) -> Path:
+    from tablert_dist.places import write_whole
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
     return path
 
 

@@ -127,7 +127,7 @@ def _against_the_first(done: Sequence[Done], part: Part) -> list[str]:
     lines += ["Micro F1 over the development split, which also chose each training's epoch:", "", *HEADER]
     for frozen, layer in sorted({(o.cell.frozen, o.cell.layer) for o in done}, key=lambda c: (not c[0], c[1] or 0)):
         column = [one for one in done if (one.cell.frozen, one.cell.layer) == (frozen, layer)]
-        names = [name for name, way in rows_of(done) if way == frozen and any(o.cell.system == name for o in column)]
+        names = [name for name, _ in rows_of(column)]
         counts = {name: pooled([part], [o for o in column if o.cell.system == name], "dev") for name in names}
         where = f"{'frozen' if frozen else 'updated'}, layer {layer}: "
         lines += [pair_row(name, first, counts, where) for name in names if name != first and first in counts]

@@ -100,8 +100,11 @@ def epoch_line(row: dict[str, float], epochs: int) -> str:
     """`epoch 3/10  loss 10.4  dev NER 76.1  RE 52.0  RE+ 49.5  21.7 sentences/s`."""
     parts = [f"epoch {int(row['epoch'])}/{epochs}", f"loss/sentence {row['train/loss']:.2f}"]
     if "dev/ner_f1" in row:
-        parts.append(
-            f"dev NER {100 * row['dev/ner_f1']:.1f}  RE {100 * row['dev/re_f1']:.1f}  RE+ {100 * row['dev/re_plus_f1']:.1f}"
-        )
+        parts.append(f"dev {dev_scores(row)}")
     parts.append(f"{row['train/sentences_per_second']:.1f} sentences/s")
     return "  ".join(parts)
+
+
+def dev_scores(row: dict[str, float]) -> str:
+    """`NER 76.1  RE 52.0  RE+ 49.5`."""
+    return f"NER {100 * row['dev/ner_f1']:.1f}  RE {100 * row['dev/re_f1']:.1f}  RE+ {100 * row['dev/re_plus_f1']:.1f}"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from tablert_dist.train.ray_train import dev_scores
 from tablert_dist.tune.driver import read_item
 from tablert_dist.tune.trials import METRIC, Trial
 
@@ -19,13 +20,6 @@ def describe(point: Mapping[str, Any]) -> str:
         key: f"{v:.3g}" if isinstance(v, float) else list(v) if isinstance(v, tuple) else v for key, v in point.items()
     }
     return ", ".join(f"{key.split('.')[-1]} {value}" for key, value in shown.items())
-
-
-def scores_line(row: Mapping[str, float]) -> str:
-    """`NER 77.8  RE 50.2  RE+ 49.8` on dev, or the loss where there is none."""
-    if METRIC not in row:
-        return f"loss/sentence {row['train/loss']:.2f}"
-    return f"NER {100 * row['dev/ner_f1']:.1f}  RE {100 * row['dev/re_f1']:.1f}  RE+ {100 * row[METRIC]:.1f}"
 
 
 def progress_callback(epochs: int) -> Any:
@@ -52,10 +46,11 @@ def progress_callback(epochs: int) -> Any:
                 item = read_item(trial.config)
                 if "repeated" in result:
                     return
+                shown = dev_scores(result) if scored else f"loss/sentence {result['train/loss']:.2f}"
                 best = f"best RE+ so far {100 * self.best:.1f}, " if scored else ""
                 click.echo(
                     f"{self._clock()} {item['name']} epoch {int(result['epoch'])}/"
-                    f"{item['point'].get('train.epochs', epochs)}  {scores_line(result)}  "
+                    f"{item['point'].get('train.epochs', epochs)}  {shown}  "
                     f"{result['train/sentences_per_second']:.1f} sentences/s  ({best}{self.done} of {total} trials done)"
                 )
 
