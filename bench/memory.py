@@ -24,7 +24,7 @@ def measure(dense: bool) -> float:
     config = bench_config()
     model, train, tags = model_and_examples(config, "packaged")
     if dense:
-        model.head = DenseHead(model.head)  # type: ignore[assignment]
+        model.head = DenseHead(model.head)
     place = Place()
     optimizer = make_optimizer(model, model, config.optim, place.device)
     shortest = min(range(len(train.features.lengths)), key=lambda i: train.features.lengths[i])

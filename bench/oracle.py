@@ -11,14 +11,20 @@ from torch.nn import functional as F  # noqa: N812
 from tablert_dist.model.tablert_cnn import TableHead
 
 
-class DenseHead(nn.Module):
+class DenseHead(TableHead):
     """The head of the same weights as the authors compute it: padded to the batch, N × N × 2H, `nn.Conv2d`.
 
-    Cells outside a sentence are set to zero before every layer, so that its logits are the fast head's.
+    A `TableHead` in everything but its layers and `forward`: what training asks of a head (scheme, teacher inputs,
+    loss) is inherited, so a change to that contract reaches this class too. Cells outside a sentence are set to zero
+    before every layer, so that its logits are the fast head's. Raise ValueError if the head has other additions.
     """
 
     def __init__(self, head: TableHead) -> None:
-        super().__init__()
+        if head.distance is not None or head.bilinear is not None:
+            raise ValueError("the dense head has neither distances nor a bilinear part")
+        nn.Module.__init__(self)
+        # Every setting of the fast head, such as its scheme, dropout and loss weights; none of its layers.
+        vars(self).update({name: value for name, value in vars(head).items() if name not in vars(self)})
         convolutions = [(head.pair.dense_weight(), head.pair.bias)]
         convolutions += [(layer.weight, layer.bias) for layer in head.middle]  # type: ignore[misc]
         if head.last is not None:
@@ -26,7 +32,7 @@ class DenseHead(nn.Module):
         self.layers = nn.ModuleList(_conv(weight, bias) for weight, bias in convolutions)
         self.entity = nn.Linear(head.entity.in_features, head.entity.out_features)
         self.entity.load_state_dict(head.entity.state_dict())
-        self.dropout = head.dropout
+        self.train(head.training)
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
         """As `TableHead.forward`."""

@@ -32,7 +32,7 @@ def main(preset: str, encoder: str, batches: int) -> None:
     config = bench_config(preset)
     fast, train, tags = model_and_examples(config, encoder)
     slow = TableModel(fast.encoder, fast.head)
-    slow.head = DenseHead(fast.head)  # type: ignore[assignment]
+    slow.head = DenseHead(fast.head)
     place = Place()
     drawn = training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[: batches + 1]
     with_words = train.features.inputs(drawn[0], place.device)
