@@ -15,6 +15,8 @@ import torch
 from torch import distributed as dist
 from torch import multiprocessing
 
+from bench.alone import START, prepare
+from bench.options import TINY, data_option, encoder_option, smoke_option
 from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.allocator import keep_pages
@@ -26,15 +28,15 @@ from tablert_dist.step import Place, backward
 WARM_UP = 2
 
 
-def _worker(rank: int, world: int, port: int, batches: int, size: int, out: str) -> None:
+def _worker(rank: int, world: int, port: int, encoder: str, data: str, batches: int, size: int, out: str) -> None:
     torch.set_num_threads(1)
     keep_pages()
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     if world > 1:
         dist.init_process_group("gloo", rank=rank, world_size=world)
     place = Place(rank, world)
-    config = bench_config()
-    model, train, tags = model_and_examples(config, "packaged")
+    config = bench_config(data__path=data)
+    model, train, tags = model_and_examples(config, encoder)
     model.train()
     parallel = Parallel(model, model, world)
     optimizer = make_optimizer(model, model, config.optim, place.device)
@@ -59,27 +61,32 @@ def _worker(rank: int, world: int, port: int, batches: int, size: int, out: str)
         os._exit(0)  # gloo's threads abort the interpreter's exit now and then
 
 
-def _seconds(world: int, batches: int, size: int, folder: str) -> list[float]:
+def _seconds(world: int, encoder: str, data: str, batches: int, size: int, folder: str) -> list[float]:
     """Of the passes, communication included, and of the updates (clipping and AdamW)."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     out = f"{folder}/{world}.txt"
-    multiprocessing.spawn(_worker, (world, port, batches, size, out), nprocs=world)  # type: ignore[no-untyped-call]
+    prepare()
+    arguments = (world, port, encoder, data, batches, size, out)
+    multiprocessing.start_processes(_worker, arguments, nprocs=world, start_method=START)  # type: ignore[no-untyped-call]
     return list(json.loads(Path(out).read_text(encoding="utf-8")))
 
 
 @click.command()
+@smoke_option(**TINY, batches=1, repeats=1)
+@encoder_option
+@data_option
 @click.option("--batches", default=15, show_default=True)
 @click.option("--batch", "size", default=8, show_default=True, help="Sentences in a global batch.")
 @click.option("--repeats", default=3, show_default=True)
-def main(batches: int, size: int, repeats: int) -> None:
+def main(encoder: str, data: str, batches: int, size: int, repeats: int) -> None:
     """In turn, each in processes of its own; starting them is not counted."""
     times: dict[int, list[list[float]]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(repeats):
             for world, found in times.items():
-                found.append(_seconds(world, batches, size, folder))
+                found.append(_seconds(world, encoder, data, batches, size, folder))
     one, two = (statistics.median(sum(parts) for parts in found) for found in times.values())
     steps = {
         f"{name}_ms_{world}": round(1000 * statistics.median(parts[i] for parts in found) / batches, 1)

@@ -6,6 +6,7 @@ import time
 
 import click
 
+from bench.options import TINY, data_option, encoder_option, smoke_option
 from bench.parts import bench_config, model_and_examples, training_pass
 from bench.timing import interleaved, report
 from tablert_dist.allocator import keep_pages
@@ -15,14 +16,17 @@ from tablert_dist.step import Examples, Place
 
 
 @click.command()
+@smoke_option(**TINY, batches=1, repeats=1)
+@encoder_option
+@data_option
 @click.option("--batches", default=20, show_default=True, help="Batches of an epoch that are passed through.")
 @click.option("--repeats", default=3, show_default=True)
-def main(batches: int, repeats: int) -> None:
+def main(encoder: str, data: str, batches: int, repeats: int) -> None:
     """The same batches; `cache_s` is what the cache costs, once for a whole search."""
     keep_pages()
-    config = bench_config()
-    updated, train, tags = model_and_examples(config, "packaged")
-    frozen, _, _ = model_and_examples(bench_config(model__frozen=True), "packaged")
+    config = bench_config(data__path=data)
+    updated, train, tags = model_and_examples(config, encoder)
+    frozen, _, _ = model_and_examples(bench_config(data__path=data, model__frozen=True), encoder)
     started = time.perf_counter()
     cached = Examples(
         train.sentences, WordFeatures(frozen.encoder, train.features, config.train.eval_cells, Place().device)

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
+import click
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from bench.options import smoke_option
 from bench.timing import interleaved, report
 from tablert_dist.allocator import keep_pages
 from tablert_dist.model import gemm
 
 SIZES = ((384, 384), (384, 1536), (1536, 384), (1152, 1536))
-ROWS = 288
 
 
-def main() -> None:
+@click.command()
+@smoke_option(rows=16, repeats=1)
+@click.option("--rows", default=288, show_default=True, help="Subwords of a batch.")
+@click.option("--repeats", default=9, show_default=True)
+def main(rows: int, repeats: int) -> None:
     """One encoder layer's products and the head's first, after each size's kernel is made."""
     keep_pages()
-    works = gemm._works()
-    if works:
-        gemm.onednn_is_faster = lambda: True  # type: ignore[assignment]
     inputs = [
-        (torch.randn(ROWS, k, requires_grad=True), torch.randn(n, k, requires_grad=True), torch.randn(ROWS, n))
+        (torch.randn(rows, k, requires_grad=True), torch.randn(n, k, requires_grad=True), torch.randn(rows, n))
         for k, n in SIZES
     ]
 
@@ -29,9 +33,10 @@ def main() -> None:
             (gemm.linear if fast else F.linear)(x, weight).backward(gradient)
             x.grad = weight.grad = None
 
-    found = interleaved(lambda: run(False), lambda: run(works), 9)
-    gemm.onednn_is_faster = cached  # type: ignore[assignment]
-    operations = sum(6 * ROWS * k * n for k, n in SIZES)
+    works = gemm._works()
+    with mock.patch.object(gemm, "onednn_is_faster", lambda: works):
+        found = interleaved(lambda: run(False), lambda: run(True), repeats)
+    operations = sum(6 * rows * k * n for k, n in SIZES)
     report(
         "gemm",
         {
@@ -42,8 +47,6 @@ def main() -> None:
         },
     )
 
-
-cached = gemm.onednn_is_faster
 
 if __name__ == "__main__":
     main()

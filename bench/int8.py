@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
-from bench.parts import corpus_folder
+from bench.folders import tiny_checkpoint
+from bench.options import data_option, smoke_option
+from bench.sources import SAMPLE
 from bench.timing import report
 from export.quantize import PARTS, to_int8
 from export.runtime import OnnxEngine
@@ -21,15 +23,17 @@ from tablert_dist.tables import TagSet
 
 
 @click.command()
+@smoke_option(checkpoint=tiny_checkpoint, data=SAMPLE, threads=1)
 @click.option("--checkpoint", type=click.Path(path_type=Path), required=True, help="A checkpoint trained on the data.")
+@data_option
 @click.option("--threads", default=2, show_default=True)
-def main(checkpoint: Path, threads: int) -> None:
+def main(checkpoint: Path, data: str, threads: int) -> None:
     """On dev. A line for each step: nothing in int8, then one part more each; `ratio` is the last speed over the first."""
     from export.graph import export_graph, strip_metadata
     from tablert_dist.checkpoint import load_checkpoint
 
     model, card = load_checkpoint(checkpoint)
-    gold = load_corpus(DataConfig(path=corpus_folder())).splits["dev"]
+    gold = load_corpus(DataConfig(path=data)).splits["dev"]
     words = [s.words for s in gold]
     rows = []
     with tempfile.TemporaryDirectory() as scratch:

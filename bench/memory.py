@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 import click
 
+from bench.alone import alone
+from bench.options import TINY, data_option, encoder_option, smoke_option
 from bench.oracle import DenseHead
 from bench.parts import bench_config, model_and_examples, peak_mib
 from bench.timing import report
@@ -16,19 +14,17 @@ from tablert_dist.loop import make_optimizer
 from tablert_dist.stages import Stopwatch, timed_step
 from tablert_dist.step import Place
 
-BATCHES = 3
 
-
-def measure(dense: bool) -> float:
+def measure(dense: bool, encoder: str, data: str, batches: int) -> float:
     """Highest rise over a few batches, once weights, gradients and the optimiser's state are there."""
-    config = bench_config()
-    model, train, tags = model_and_examples(config, "packaged")
+    config = bench_config(data__path=data)
+    model, train, tags = model_and_examples(config, encoder)
     if dense:
         model.head = DenseHead(model.head)
     place = Place()
     optimizer = make_optimizer(model, model, config.optim, place.device)
     shortest = min(range(len(train.features.lengths)), key=lambda i: train.features.lengths[i])
-    drawn = training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[:BATCHES]
+    drawn = training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[:batches]
 
     def step(batch: list[int]) -> None:
         timed_step(model, train, batch, tags, optimizer, config.optim.clip_norm, Stopwatch(place))
@@ -38,17 +34,13 @@ def measure(dense: bool) -> float:
 
 
 @click.command()
-@click.option("--only", type=click.Choice(["dense", "ours"]), default=None, help="One side, in this process.")
-def main(only: str | None) -> None:
+@smoke_option(**TINY, batches=1)
+@encoder_option
+@data_option
+@click.option("--batches", default=3, show_default=True)
+def main(encoder: str, data: str, batches: int) -> None:
     """Each side in a process of its own: memory once taken is seldom given back."""
-    if only:
-        print(json.dumps(measure(only == "dense")))
-        return
-    found = {}
-    for side in ("dense", "ours"):
-        words = [sys.executable, "-m", "bench.memory", "--only", side]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-        found[side] = float(done.stdout.strip().splitlines()[-1])
+    found = {side: alone(measure, side == "dense", encoder, data, batches) for side in ("dense", "ours")}
     ratio = found["dense"] / found["ours"]
     report("memory", {"ratio": round(ratio, 1), "slow_mib": round(found["dense"]), "fast_mib": round(found["ours"])})
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import click
 
-from bench.parts import corpus_folder
+from bench.alone import alone
+from bench.folders import tiny_checkpoint
+from bench.options import data_option, smoke_option
+from bench.sources import SAMPLE
 from bench.timing import report
 from tablert_dist.allocator import keep_pages
+from tablert_dist.places import locate
 
 SIDES = ("torch", "torch_plain", "fp32", "int8")
 
 
-def measure(side: str, model: Path, threads: int) -> dict[str, float]:
+def measure(side: str, model: Path, data: str, threads: int) -> dict[str, float]:
     """Sentences a second and F1 of one side. `torch_plain` is the model as transformers and torch compute it unaided."""
     import torch
 
@@ -33,7 +34,7 @@ def measure(side: str, model: Path, threads: int) -> dict[str, float]:
     predictor = Predictor.load(model, PredictConfig(threads=threads, spinning=True))
     if side == "torch_plain":
         _plain(predictor)
-    corpus = load_corpus(DataConfig(path=corpus_folder()))
+    corpus = load_corpus(DataConfig(path=data))
     gold = corpus.splits["dev"]
     words = [s.words for s in gold]
     predictor.annotate(words)
@@ -58,29 +59,28 @@ def _plain(predictor: object) -> None:
 
 
 @click.command()
+@smoke_option(checkpoint=tiny_checkpoint, data=SAMPLE, threads=1, rounds=1)
 @click.option("--checkpoint", type=click.Path(path_type=Path), required=True, help="A checkpoint trained on the data.")
+@data_option
 @click.option("--threads", default=2, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--side", type=click.Choice(SIDES), default=None, hidden=True)
-@click.option("--model", type=click.Path(path_type=Path), default=None, hidden=True)
-def main(checkpoint: Path, threads: int, rounds: int, side: str | None, model: Path | None) -> None:
+def main(checkpoint: Path, data: str, threads: int, rounds: int) -> None:
     """`ratio` is onnxruntime fp32 over torch as this package runs it; both against plain torch stand beside it."""
-    if side and model:
-        print(json.dumps(measure(side, model, threads)))
-        return
+    from export.cli import main as export
+
     with tempfile.TemporaryDirectory() as scratch:
         models = dict.fromkeys(("torch", "torch_plain"), checkpoint)
-        gold = next(iter(sorted(Path(corpus_folder()).glob("*dev.json"))))
+        gold = min(locate(data, "corpus").glob("*dev.json"))
         for precision in ("fp32", "int8"):
             models[precision] = Path(scratch) / precision
-            _run("export.cli", "--onnx", "--checkpoint", str(checkpoint), "--out", str(models[precision]),
-                 "--precision", precision, "--verify-data", str(gold), "--allow", "the bench shows F1")  # fmt: skip
+            # In this process, which measures nothing itself.
+            export.main(["--onnx", "--checkpoint", str(checkpoint), "--out", str(models[precision]), "--precision",
+                         precision, "--verify-data", str(gold), "--allow", "the bench shows F1"],
+                        standalone_mode=False)  # fmt: skip
         found: dict[str, list[dict[str, float]]] = {name: [] for name in SIDES}
         for _ in range(rounds):
             for name in SIDES:
-                line = _run("bench.onnx", "--checkpoint", str(checkpoint), "--threads", str(threads), "--side", name,
-                            "--model", str(models[name]))  # fmt: skip
-                found[name].append(json.loads(line))
+                found[name].append(alone(measure, name, models[name], data, threads))
         sizes = {p: sum(f.stat().st_size for f in models[p].rglob("*.onnx")) for p in ("fp32", "int8")}
     speed = {name: statistics.median(r["sentences_per_s"] for r in rows) for name, rows in found.items()}
     report(
@@ -96,11 +96,6 @@ def main(checkpoint: Path, threads: int, rounds: int, side: str | None, model: P
             "f1_int8": {k: v for k, v in found["int8"][0].items() if k != "sentences_per_s"},
         },
     )
-
-
-def _run(module: str, *words: str) -> str:
-    done = subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, check=True)
-    return done.stdout.strip().splitlines()[-1]
 
 
 if __name__ == "__main__":

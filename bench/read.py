@@ -6,8 +6,6 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,7 +13,10 @@ from pathlib import Path
 
 import click
 
-from bench.parts import PACKAGED, bench_config, corpus_folder, model_and_examples, resident_mib
+from bench.alone import alone
+from bench.options import TINY, data_option, encoder_option, smoke_option
+from bench.parts import bench_config, model_and_examples, resident_mib
+from bench.sources import PACKAGED
 from bench.timing import report
 from tablert_dist.data import formats, load_corpus
 from tablert_dist.data.formats.records import spans_to_json
@@ -43,6 +44,8 @@ def repeated(path: Path, data: str, count: int) -> None:
 
 def measure(path: Path, encode: bool) -> dict[str, float]:
     """One pass in this process: sentences a second of time and of CPU time, and how far resident memory rises."""
+    # The library's own threads, unless the caller says otherwise.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     tokenizer = packaged_tokenizer()
     tokenizer.encode([("warm", "up")])
     sentences: Iterator[Sentence] = formats.iterate(path, "spert")
@@ -63,27 +66,17 @@ def packaged_tokenizer() -> SubwordTokenizer:
     return read_tokenizer(locate(PACKAGED, "encoder") / "tokenizer.json", 512)
 
 
-def alone(path: Path, encode: bool) -> dict[str, float]:
-    """`measure` in a process of its own: memory once taken is seldom given back."""
-    words = [sys.executable, "-m", "bench.read", "--only", str(path), *(["--encode"] if encode else [])]
-    # The library's own threads, unless the caller says otherwise.
-    environment = {"TOKENIZERS_PARALLELISM": "true", **os.environ}
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
-
-
 class Training:
-    """The packaged encoder with Table 5's head, one step of the preset's batch at a time."""
+    """An encoder with Table 5's head, one step of the preset's batch at a time."""
 
-    def __init__(self, data: str) -> None:
+    def __init__(self, encoder: str, data: str) -> None:
         from tablert_dist.allocator import keep_pages
         from tablert_dist.batching import training_batches
         from tablert_dist.loop import Place, make_optimizer
 
         keep_pages()
         self.config = bench_config(data__path=data, data__overlap="keep-gold")
-        self.model, self.train, self.tags = model_and_examples(self.config, "packaged")
+        self.model, self.train, self.tags = model_and_examples(self.config, encoder)
         self.place = Place()
         self.optimizer = make_optimizer(self.model, self.model, self.config.optim, self.place.device)
         size = self.config.train.batch_size
@@ -102,22 +95,18 @@ class Training:
 
 
 @click.command()
+@smoke_option(**TINY, sentences=40)
+@encoder_option
+@data_option
 @click.option("--sentences", default=1_000_000, show_default=True)
-@click.option("--data", default=None, help="A corpus folder; unset: CoNLL04, or the packaged sample.")
-@click.option("--only", type=click.Path(path_type=Path), default=None, help="One pass over this file, in this process.")
-@click.option("--encode", is_flag=True, help="With --only: encode what is read.")
-def main(sentences: int, data: str | None, only: Path | None, encode: bool) -> None:
+def main(encoder: str, data: str, sentences: int) -> None:
     """A tenth of the sentences and all of them, each read, and read and encoded; between the passes training steps."""
-    if only is not None:
-        print(json.dumps(measure(only, encode)))
-        return
-    source = data or corpus_folder()
-    training = Training(source)
+    training = Training(encoder, data)
     steps: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder) / "small.json", Path(folder) / "large.json"
-        repeated(small, source, max(1, sentences // 10))
-        repeated(large, source, sentences)
+        repeated(small, data, max(1, sentences // 10))
+        repeated(large, data, sentences)
         found = {}
         for name, path, encoded in (
             ("small_read", small, False),
@@ -126,7 +115,7 @@ def main(sentences: int, data: str | None, only: Path | None, encode: bool) -> N
             ("encoded", large, True),
         ):
             steps += [training.step() for _ in range(STEPS // 4)]
-            found[name] = alone(path, encoded)
+            found[name] = alone(measure, path, encoded)
         steps += [training.step() for _ in range(STEPS // 4)]
         size = large.stat().st_size
     training_per_s, training_per_cpu_s = (statistics.median(kind) for kind in zip(*steps, strict=True))

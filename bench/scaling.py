@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.links import Links, Step, all_reduce, flat, hierarchical, simulate
-from bench.parts import BERT_BASE_SHAPE, bench_config, model_and_examples
+from bench.options import TINY, data_option, encoder_option, smoke_option
+from bench.parts import bench_config, model_and_examples
+from bench.sources import BERT_BASE_SHAPE
 from bench.timing import report
 from tablert_dist.loop import make_optimizer
 from tablert_dist.model import TableModel
@@ -156,7 +158,9 @@ def measured(model: TableModel, train: Examples, tags: TagSet, repeats: int) -> 
 
 
 @click.command()
-@click.option("--encoder", type=click.Choice(["packaged", BERT_BASE_SHAPE]), default="packaged", show_default=True)
+@smoke_option(**TINY, measure=True, repeats=1, steps=2)
+@encoder_option
+@data_option
 @click.option(
     "--step-ms",
     type=float,
@@ -164,6 +168,7 @@ def measured(model: TableModel, train: Examples, tags: TagSet, repeats: int) -> 
     help="A worker's step on 8 sentences, divided as measured; unset: as in BENCHMARKS.md, on a CPU.",
 )
 @click.option("--measure", is_flag=True, help="Take the step and its deviation from this machine's CPU, now.")
+@click.option("--repeats", default=30, show_default=True, help="Steps that --measure times.")
 @click.option("--jitter", default=0.05, show_default=True, help="Deviation of a step's time between equal shares.")
 @click.option(
     "--network-gbits", default=100.0, show_default=True, help="Of a node, one direction; 100: AWS g5.48xlarge."
@@ -175,13 +180,13 @@ def measured(model: TableModel, train: Examples, tags: TagSet, repeats: int) -> 
 @click.option("--latency-us", default=20.0, show_default=True, help="Of a message between nodes; a tenth inside one.")
 @click.option("--steps", default=100, show_default=True, help="Simulated.")
 def main(
-    encoder: str, step_ms: float | None, measure: bool, jitter: float, network_gbits: float, inside_gbytes: float,
-    gpus: int, latency_us: float, steps: int,
+    encoder: str, data: str, step_ms: float | None, measure: bool, repeats: int, jitter: float, network_gbits: float,
+    inside_gbytes: float, gpus: int, latency_us: float, steps: int,
 ) -> None:  # fmt: skip
     """Print two tables, weak and strong scaling, and the search; the JSON line last."""
-    model, train, tags = model_and_examples(bench_config(), encoder)
+    model, train, tags = model_and_examples(bench_config(data__path=data), encoder)
     load = Load(model, train)
-    step = measured(model, train, tags, 30) if measure else recorded(encoder, jitter)
+    step = measured(model, train, tags, repeats) if measure else recorded(encoder, jitter)
     if step_ms is not None:
         part = step_ms / 1000 / step.seconds
         step = replace(step, forward=part * step.forward, backward=part * step.backward, update=part * step.update)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import itertools
@@ -19,9 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
+
+from bench.folders import tiny_bundle
+from bench.options import data_option, smoke_option
+from bench.sources import SAMPLE
 from bench.timing import report
 
-ROUNDS = 5
 OVERLOAD = 10
 """Times the connections."""
 TOLERANCE = 1e-4
@@ -60,14 +63,13 @@ class Connection:
         return int(lines[0].split()[1]), await self.reader.readexactly(length)
 
 
-def texts_and_answers(bundle: Path) -> tuple[list[str], list[dict[str, Any]]]:
+def texts_and_answers(bundle: Path, data: str) -> tuple[list[str], list[dict[str, Any]]]:
     """Real sentences and what the bundle says of them without a server."""
-    from bench.parts import corpus_folder
     from tablert_dist.config import DataConfig
     from tablert_dist.data import load_corpus
     from tablert_dist.predictor import Predictor
 
-    splits = load_corpus(DataConfig(path=corpus_folder())).splits
+    splits = load_corpus(DataConfig(path=data)).splits
     texts = [" ".join(s.words) for name in ("dev", "test") for s in splits.get(name, ())]
     return texts, [found.to_json() for found in Predictor.load(bundle).predict(texts)]
 
@@ -129,7 +131,12 @@ def resident_mib(pid: int) -> float:
 
 
 async def overload(
-    port: int, pid: int, pairs: Sequence[tuple[bytes, dict[str, Any]]], connections: int, seconds: float
+    port: int,
+    pid: int,
+    pairs: Sequence[tuple[bytes, dict[str, Any]]],
+    connections: int,
+    seconds: float,
+    patience: float,
 ) -> dict[str, Any]:
     """Ten times the connections for so long: what came back, the most memory, and how soon service was usual again."""
     before = statistics.median((await load(port, iter(pairs[:200]), connections)).seconds)
@@ -150,7 +157,7 @@ async def overload(
         after = await load(port, iter(pairs[:100]), connections)
         waited = time.perf_counter() - ended
         usual = set(after.statuses) == {200} and statistics.median(after.seconds) <= USUAL * before
-        if usual or waited > 60:
+        if usual or waited > patience:
             break
     return {
         "overload": {str(status): count for status, count in sorted(flood.statuses.items())},
@@ -161,16 +168,18 @@ async def overload(
     }
 
 
-async def measure(bundle: Path, requests: int, connections: int, seconds: float) -> dict[str, Any]:
+async def measure(
+    bundle: Path, data: str, requests: int, rounds: int, connections: int, seconds: float, patience: float
+) -> dict[str, Any]:
     """All figures."""
-    texts, answers = texts_and_answers(bundle)
+    texts, answers = texts_and_answers(bundle, data)
     pairs = [(json.dumps({"text": t}).encode(), a) for t, a in zip(texts, answers, strict=True)]
     with server(bundle) as (with_port, pid), server(bundle, "--no-batching") as (without_port, _):
         rates: dict[int, list[float]] = {with_port: [], without_port: []}
         all_seen = {port: Seen() for port in rates}
         endless = itertools.cycle(pairs)
-        for index in range(ROUNDS + 1):
-            part = list(itertools.islice(endless, max(connections, requests // ROUNDS)))
+        for index in range(rounds + 1):
+            part = list(itertools.islice(endless, max(connections, requests // rounds)))
             for port, found in rates.items():
                 started = time.perf_counter()
                 seen = await load(port, iter(part), connections)
@@ -180,7 +189,7 @@ async def measure(bundle: Path, requests: int, connections: int, seconds: float)
                 all_seen[port].statuses += seen.statuses
                 all_seen[port].seconds += seen.seconds
                 all_seen[port].wrong += seen.wrong
-        crowded = await overload(with_port, pid, pairs, connections, seconds)
+        crowded = await overload(with_port, pid, pairs, connections, seconds, patience)
     fast, slow = (statistics.median(rates[port]) for port in (with_port, without_port))
     latencies = [1000 * s for s in all_seen[with_port].seconds]
     cuts = statistics.quantiles(latencies, n=100)
@@ -198,22 +207,26 @@ async def measure(bundle: Path, requests: int, connections: int, seconds: float)
     }
 
 
-def main() -> None:
+@click.command()
+@smoke_option(bundle=tiny_bundle, data=SAMPLE, requests=40, rounds=1, connections=4, seconds=0.3, patience=0.0)
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A bundle of tablert-export --onnx, or of tablert tune --config sample --space smoke.",
+)
+@data_option
+@click.option("--requests", default=2000, show_default=True, help="To each of the two servers.")
+@click.option("--rounds", default=5, show_default=True, help="Turns between the two servers.")
+@click.option("--connections", default=32, show_default=True)
+@click.option("--seconds", default=5.0, show_default=True, help="Of overload.")
+@click.option("--patience", default=60.0, show_default=True, help="Seconds to wait for usual service after it.")
+def main(bundle: Path, data: str, **load: Any) -> None:
     """Print the JSON line; exit code 1 where an answer was wrong or neither 200 nor 503."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, default=None, help="A bundle of tablert-export --onnx.")
-    parser.add_argument("--requests", type=int, default=2000, help="To each of the two servers.")
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=5.0, help="Of overload.")
-    options = parser.parse_args()
-    if options.bundle is None:
-        parser.error(
-            "give --bundle DIR: train a model (tablert tune --config sample --space smoke) and name its bundle"
-        )
-    result = asyncio.run(measure(options.bundle, options.requests, options.connections, options.seconds))
+    result = asyncio.run(measure(bundle, data, **load))
     report("serve", result)
     if result["wrong"] or result["overload_wrong"] or set(result["overload"]) - {"200", "503"}:
-        sys.exit(1)
+        raise click.ClickException("an answer was wrong, or neither 200 nor 503")
 
 
 if __name__ == "__main__":

@@ -5,10 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import click
+
+from bench.options import smoke_option
 from bench.timing import interleaved, report
 
 
-def main() -> None:
+@click.command()
+@smoke_option(repeats=1)
+@click.option("--repeats", default=9, show_default=True)
+def main(repeats: int) -> None:
     """Print both, each beside `python -c pass`."""
 
     def run(*words: str) -> None:
@@ -17,8 +23,8 @@ def main() -> None:
     def bare() -> None:
         run("-c", "pass")
 
-    shown = interleaved(lambda: run("-m", "tablert_dist.cli", "--help"), bare, 9)
-    imported = interleaved(lambda: run("-c", "import tablert_dist"), bare, 9)
+    shown = interleaved(lambda: run("-m", "tablert_dist.cli", "--help"), bare, repeats)
+    imported = interleaved(lambda: run("-c", "import tablert_dist"), bare, repeats)
     result = {
         "ratio": shown["ratio"],
         "help_s": shown["slow_s"],

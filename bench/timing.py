@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bench.options import smoking
+
 
 def interleaved(slow: Callable[[], Any], fast: Callable[[], Any], repeats: int) -> dict[str, float]:
     """Seconds of each (median) and their ratio; each is warmed up once."""
@@ -24,5 +26,6 @@ def interleaved(slow: Callable[[], Any], fast: Callable[[], Any], repeats: int) 
 
 
 def report(name: str, result: dict[str, Any]) -> None:
-    """The JSON line."""
-    print(json.dumps({"bench": name, **result}))
+    """Print the JSON line. Raise ValueError if a figure is not finite."""
+    smoke = {"smoke": True} if smoking() else {}
+    print(json.dumps({"bench": name, **result, **smoke}, allow_nan=False), flush=True)

@@ -8,8 +8,9 @@ import time
 import click
 import numpy as np
 
+from bench.options import TINY, data_option, encoder_option, smoke_option
 from bench.oracle import DenseHead, same_logits
-from bench.parts import BERT_BASE_SHAPE, bench_config, model_and_examples
+from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.allocator import keep_pages
 from tablert_dist.batching import training_batches
@@ -23,13 +24,15 @@ ENCODER = ("encoder forward", "encoder backward")
 
 
 @click.command()
+@smoke_option(**TINY, batches=1)
 @click.option("--config", "preset", default="conll04", show_default=True)
-@click.option("--encoder", type=click.Choice(["packaged", BERT_BASE_SHAPE]), default="packaged", show_default=True)
+@encoder_option
+@data_option
 @click.option("--batches", default=5, show_default=True, help="Random batches, each stepped once with either head.")
-def main(preset: str, encoder: str, batches: int) -> None:
+def main(preset: str, encoder: str, data: str, batches: int) -> None:
     """Both models have the same encoder, computed the same way: the ratio is the head's doing alone."""
     keep_pages()
-    config = bench_config(preset)
+    config = bench_config(preset, data__path=data)
     fast, train, tags = model_and_examples(config, encoder)
     slow = TableModel(fast.encoder, fast.head)
     slow.head = DenseHead(fast.head)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from unittest import mock
 
 import click
 import torch
 
+from bench.options import TINY, UnavailableError, data_option, encoder_option, smoke_option
 from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.allocator import keep_pages
@@ -28,11 +32,20 @@ class Way:
     onednn: bool
     step: int = 1
 
-    def choose(self, model: TableModel) -> None:
-        """Make the package compute this way from now on."""
-        model.encoder.packs = self.packed
-        gemm.onednn_is_faster = lambda: self.onednn  # type: ignore[assignment]
-        packing.spare_rows = pair_conv.spare_rows = lambda rows: -rows % self.step  # type: ignore[assignment]
+    @contextmanager
+    def chosen(self, model: TableModel) -> Iterator[None]:
+        """Make the package compute this way inside the context."""
+
+        def spare(rows: int) -> int:
+            return -rows % self.step
+
+        with (
+            mock.patch.object(model.encoder, "packs", self.packed),
+            mock.patch.object(gemm, "onednn_is_faster", lambda: self.onednn),
+            mock.patch.object(packing, "spare_rows", spare),
+            mock.patch.object(pair_conv, "spare_rows", spare),
+        ):
+            yield
 
 
 WAYS = {
@@ -45,26 +58,29 @@ WAYS = {
 
 
 @click.command()
+@smoke_option(**TINY, batches=1)
+@encoder_option
+@data_option
 @click.option("--batches", default=40, show_default=True)
-def main(batches: int) -> None:
+def main(encoder: str, data: str, batches: int) -> None:
     """`ratio` is padded with MKL over what is built in. Kernels of new sizes are compiled as in training."""
     if not gemm._works():
-        raise click.ClickException("this torch has no oneDNN")
+        raise UnavailableError("this torch has no oneDNN")
     keep_pages()
-    config = bench_config()
-    model, train, tags = model_and_examples(config, "packaged")
+    config = bench_config(data__path=data)
+    model, train, tags = model_and_examples(config, encoder)
     model.train()
     optimizer = make_optimizer(model, model, config.optim, Place().device)
     times: dict[str, list[float]] = {name: [] for name in WAYS}
     for batch in training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[: batches + SKIPPED]:
         for name, way in WAYS.items():
-            way.choose(model)
-            started = time.perf_counter()
-            backward(model, train, batch, tags, grouped=not way.packed)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            times[name].append(time.perf_counter() - started)
+            with way.chosen(model):
+                started = time.perf_counter()
+                backward(model, train, batch, tags, grouped=not way.packed)
+                torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
+                optimizer.step()
+                optimizer.zero_grad()
+                times[name].append(time.perf_counter() - started)
     medians = {name: statistics.median(found[SKIPPED:]) for name, found in times.items()}
     slow, fast = medians["padded_mkl"], medians["packed_onednn_16"]
     steps = {f"{name}_ms": round(1000 * seconds, 1) for name, seconds in medians.items()}
