@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.links import Links, Step, all_reduce, buckets, flat, hierarchical, ring, simulate
-from bench.scaling import divide
+from bench.scaling import COMMAND, divide, recorded
 from tablert_dist.batching import rank_share
 
 STEP = Step(forward=0.05, backward=0.08, update=0.02)
@@ -69,3 +69,9 @@ def test_the_shares_are_the_trainings() -> None:
     for workers in (1, 2, 7, 64):
         parts = [rank_share(list(range(50)), lengths, rank, workers) for rank in range(workers)]
         assert sorted(divide(lengths, workers)) == sorted(sum(lengths[i] for i in part) for part in parts)
+
+
+@pytest.mark.parametrize("encoder", COMMAND)
+def test_the_recorded_step_is_read_from_the_page(encoder: str) -> None:
+    step = recorded(encoder, 0.05)
+    assert min(step.forward, step.backward, step.update) > 0 and step.jitter == 0.05
