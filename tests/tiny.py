@@ -14,8 +14,8 @@ SCHEMA = Schema(("Per", "Org", "Loc"), ("works", "near"), frozenset({"near"}))
 WORDS = ["Ada", "Bo", "works", "at", "Acme", "Oslo", "near", "the", "harbour", ",", ".", "Tromsø"]
 
 
-def write_tiny_encoder(folder: Path, limit: int = 64, dropout: float = 0.1) -> Path:
-    """A random 2-layer, 32-wide BERT whose WordPiece vocabulary spells every ASCII word."""
+def write_tiny_encoder(folder: Path, limit: int = 64, dropout: float = 0.1, width: int = 32) -> Path:
+    """A random 2-layer BERT, 32 wide by default, whose WordPiece vocabulary spells every ASCII word."""
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel
@@ -37,10 +37,10 @@ def write_tiny_encoder(folder: Path, limit: int = 64, dropout: float = 0.1) -> P
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokens),
-        hidden_size=32,
+        hidden_size=width,
         num_hidden_layers=2,
         num_attention_heads=4,
-        intermediate_size=64,
+        intermediate_size=2 * width,
         max_position_embeddings=limit,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
