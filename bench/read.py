@@ -72,7 +72,8 @@ class Training:
     def __init__(self, encoder: str, data: str) -> None:
         from tablert_dist.allocator import keep_pages
         from tablert_dist.batching import training_batches
-        from tablert_dist.loop import Place, make_optimizer
+        from tablert_dist.step import Place
+        from tablert_dist.trainer import make_optimizer
 
         keep_pages()
         self.config = bench_config(data__path=data, data__overlap="keep-gold")

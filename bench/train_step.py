@@ -14,10 +14,10 @@ from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.allocator import keep_pages
 from tablert_dist.batching import training_batches
-from tablert_dist.loop import make_optimizer
 from tablert_dist.model import TableModel
 from tablert_dist.stages import Stopwatch, timed_step
 from tablert_dist.step import Place
+from tablert_dist.trainer import make_optimizer
 
 HEAD = ("head forward", "loss", "head backward")
 ENCODER = ("encoder forward", "encoder backward")

@@ -17,9 +17,9 @@ from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.allocator import keep_pages
 from tablert_dist.batching import training_batches
-from tablert_dist.loop import make_optimizer
 from tablert_dist.model import TableModel, gemm, packing, pair_conv
 from tablert_dist.step import Place, backward
+from tablert_dist.trainer import make_optimizer
 
 SKIPPED = 3
 

@@ -9,9 +9,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from export.bundle import open_bundle
+from tablert_dist.batching import CELLS
 from tablert_dist.config import ModelConfig, PredictConfig
 from tablert_dist.engines import Arrays
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, OutOfMemory, is_out_of_memory
+from tablert_dist.gpu_cells import gpu_cells
 from tablert_dist.predictor import Predictor
 from tablert_dist.tables import TagSet
 
@@ -43,9 +45,18 @@ class OnnxEngine:
         self._sessions = {stage: _session(ort, path, options, provider) for stage, path in graphs.items()}
         self.provider = next(iter(self._sessions.values())).get_providers()[0]
         self.binds = self.provider != PROVIDERS["cpu"]
+        self.max_cells = gpu_cells() if self.binds else CELLS
 
     def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
         """As `Engine.run`."""
+        try:
+            return self._run(stage, arrays)
+        except Exception as error:  # onnxruntime has no class of its own for it
+            if not is_out_of_memory(error):
+                raise
+        raise OutOfMemory(f"{self.provider}: out of memory")
+
+    def _run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
         session = self._sessions[stage]
         names = [output.name for output in session.get_outputs()]
         if not self.binds:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
+
+from tablert_dist.errors import OutOfMemory
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 WASTE = 1.4
 """Padded cells over real ones that a part of a batch may have; each part costs a pass over the weights' gradients."""
 NOISE = 0.15
 """Relative noise on the length that training batches are sorted by: enough to mix them anew every epoch."""
+
+CELLS = 20_000
+"""Table cells in a batch of evaluation or prediction on a CPU, where more of them are not faster."""
+MOST_CELLS = 400_000
+"""On a GPU, where a larger batch keeps it busy, up to here."""
+BYTES_A_CELL = 16_384
+"""Of a GPU's memory, with room to spare: 512 channels in fp32, a few copies of them, and the encoder's own."""
+
+
+def cells_in(free_bytes: int) -> int:
+    """Return the table cells of a batch of evaluation or prediction on a GPU with this much memory free."""
+    return max(CELLS // 4, min(MOST_CELLS, free_bytes // 2 // BYTES_A_CELL))
 
 
 def training_batches(lengths: Sequence[int], batch_size: int, bucket: bool, seed: int, epoch: int) -> list[list[int]]:
@@ -58,6 +77,30 @@ def evaluation_batches(lengths: Sequence[int], max_cells: int) -> list[list[int]
         batches[-1].append(index)
         room -= 1
     return batches
+
+
+def halving(
+    work: Callable[[list[int]], Sequence[T]], batches: Sequence[list[int]], lengths: Sequence[int]
+) -> Iterator[tuple[int, T]]:
+    """Yield each index with its result. Where `work` raises OutOfMemory, halve that batch's cells and those after it.
+
+    `work` gives a result for each index of a batch. Raises OutOfMemory where a single sentence does not fit.
+    """
+    waiting = list(reversed(batches))
+    while waiting:
+        batch = waiting.pop()
+        try:
+            found = work(batch)
+        except OutOfMemory as error:
+            cells = len(batch) * max(lengths[i] for i in batch) ** 2
+            if len(batch) == 1:
+                raise OutOfMemory(f"{error} on one sentence of {lengths[batch[0]]} words: split it") from None
+            log.warning("%s on %d table cells: going on with batches of %d", error, cells, cells // 2)
+            rest = [i for b in (batch, *reversed(waiting)) for i in b]
+            smaller = evaluation_batches([lengths[i] for i in rest], cells // 2)
+            waiting = [[rest[i] for i in b] for b in reversed(smaller)]
+            continue
+        yield from zip(batch, found, strict=True)
 
 
 def rank_share(batch: Sequence[int], lengths: Sequence[int], rank: int, world_size: int) -> list[int]:

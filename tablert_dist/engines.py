@@ -16,7 +16,16 @@ class Engine(Protocol):
     """Runs a stage of a model on arrays; two engines can differ only in floats."""
 
     def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
-        """The stage's outputs by name."""
+        """The stage's outputs by name. Raises OutOfMemory where they do not fit into the device's memory."""
+        ...
+
+
+class DeviceEngine(Engine, Protocol):
+    """An engine that knows its device."""
+
+    @property
+    def max_cells(self) -> int:
+        """Table cells (words squared, padded) of a batch that suits the device."""
         ...
 
 

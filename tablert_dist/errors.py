@@ -14,6 +14,19 @@ class RunError(RuntimeError):
     """A run that failed though its input was good: says what happened and where to look."""
 
 
+class OutOfMemory(RunError):  # noqa: N818
+    """A batch that does not fit into a device's memory; a smaller one may."""
+
+
+SIGNS = ("out of memory", "allocate memory", "alloc_failed", "not enough memory", "bad_alloc")
+"""In the messages of torch's and onnxruntime's allocators, of cuBLAS and cuDNN, in lower case."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an allocation failed, whichever library says so: they share no class of errors."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'X'?` for the known word most like `word`, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tablert_dist.batching import evaluation_batches
+from tablert_dist.batching import evaluation_batches, halving
 from tablert_dist.encoding import EncodedSentence, collate
+from tablert_dist.memory import cells_on, in_memory
 from tablert_dist.model.encoder import WordEncoder
 
 
@@ -84,7 +85,7 @@ class WordFeatures:
         self,
         encoder: WordEncoder,
         source: SubwordFeatures,
-        max_cells: int,
+        max_cells: int | None,
         device: torch.device,
         kept: KeptFeatures | None = None,
     ) -> None:
@@ -111,15 +112,18 @@ class WordFeatures:
         return np.empty(0, np.int64)
 
 
-def _encode(encoder: WordEncoder, source: SubwordFeatures, max_cells: int, device: torch.device) -> list[Tensor]:
+def _encode(encoder: WordEncoder, source: SubwordFeatures, max_cells: int | None, device: torch.device) -> list[Tensor]:
     """[N, H] of each sentence."""
-    found: list[Tensor] = [torch.empty(0)] * len(source.lengths)
-    with torch.no_grad():
-        for batch in evaluation_batches(source.lengths, max_cells):
+
+    def encode(batch: list[int]) -> list[Tensor]:
+        with in_memory(device):
             words = encoder(*source.inputs(batch, device)).cpu()
-            for row, index in enumerate(batch):
-                found[index] = words[row, : source.lengths[index]]
-    return found
+        return [words[row, : source.lengths[index]] for row, index in enumerate(batch)]
+
+    with torch.no_grad():
+        batches = evaluation_batches(source.lengths, cells_on(device, max_cells))
+        found = dict(halving(encode, batches, source.lengths))
+    return [found[index] for index in range(len(found))]
 
 
 def _write_whole(path: Path, vectors: Tensor) -> None:

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
 
-from tablert_dist.averaging import RunningMean
-from tablert_dist.batching import evaluation_batches, rank_share, training_batches
+from tablert_dist.batching import evaluation_batches, halving, rank_share, training_batches
 from tablert_dist.config import Config, OptimConfig
+from tablert_dist.errors import OutOfMemory, RunError
+from tablert_dist.memory import cells_on, in_memory
 from tablert_dist.model import TableModel
 from tablert_dist.model.engine import FeatureEngine
-from tablert_dist.parallel import Parallel
+from tablert_dist.model.gpu_path import is_cpu_path
+from tablert_dist.readings import STEPS_A_READ, Readings
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count
-from tablert_dist.step import ALONE, Examples, Place, backward
+from tablert_dist.step import ALONE, Examples, Place
 from tablert_dist.tables import TagSet
+from tablert_dist.trainer import Trainer
 
 Progress = Callable[[int, int, int, float], None]
-"""Called with epoch, step, steps in the epoch, and the step's loss a sentence on this worker."""
+"""Called with epoch, step, steps in the epoch, and the step's loss a sentence on this worker, whenever a step is read."""
 
 
 @dataclass(frozen=True)
@@ -67,58 +69,56 @@ def train_epochs(
 
     `train.features` yields the inputs of the whole model, or of its head alone where the encoder is frozen.
     Same seed, machine and number of workers: same weights, also when resumed with `optimizer_state` at `first_epoch`.
-    With `train.average` the model holds the mean of its weights whenever this yields.
+    With `train.average` the model holds the mean of its weights whenever this yields. Raises RunError where the loss or
+    its gradient is not finite, at the latest STEPS_A_READ steps after it happened, and where a batch does not fit in
+    memory.
     """
-    trainable = model.trainable
-    mean = RunningMean(trainable, config.train.average, optimizer_state)
-    parallel = Parallel(trainable, model, place.world_size)
-    optimizer = make_optimizer(trainable, model, config.optim, place.device)
-    if optimizer_state is not None:
-        optimizer.load_state_dict({key: optimizer_state[key] for key in ("state", "param_groups")})
-    grouped = place.device.type == "cpu" and not (model.encoder.frozen or model.encoder.packs)
+    trainer = Trainer(model, config, place, optimizer_state)
+    every = 1 if is_cpu_path(place.device) else STEPS_A_READ
     steps = math.ceil(len(train.sentences) / config.train.batch_size)
-    rates = [group["initial_lr"] for group in optimizer.param_groups]
     for epoch in range(first_epoch, config.train.epochs):
         started = time.perf_counter()
         seed_everything(seed, epoch, place.rank)
-        mean.begin_epoch()
-        parallel.module.train()
-        total = torch.zeros(2, dtype=torch.float64)
-        norm = 0.0
+        trainer.mean.begin_epoch()
+        trainer.parallel.module.train()
+        readings = Readings(epoch, config.optim, every)
         batches = training_batches(train.features.lengths, config.train.batch_size, config.train.bucket, seed, epoch)
         for step, batch in enumerate(batches):
             factor = rate_factor(epoch * steps + step, steps * config.train.epochs, config.optim)
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
-            share = rank_share(batch, train.features.lengths, place.rank, place.world_size)
-            loss = backward(
-                parallel.module, train, share, tags, config.train.accumulation, place, grouped, (seed, epoch)
-            )
-            parallel.reduce_rows(train.features, batch)
-            norm = float(nn.utils.clip_grad_norm_(trainable.parameters(), config.optim.clip_norm))
-            if not math.isfinite(norm):
-                raise FloatingPointError(f"the gradient is not finite at epoch {epoch}, step {step}; lower optim.lr")
-            optimizer.step()
-            mean.step()
-            optimizer.zero_grad(set_to_none=True)
-            total += torch.tensor([loss, len(share)], dtype=torch.float64)
-            if progress:
-                progress(epoch, step + 1, steps, loss / max(1, len(share)))
+            try:
+                taken = trainer.step(train, batch, tags, factor, (seed, epoch))
+            except OutOfMemory as error:
+                raise RunError(_too_large(error, train, batch, epoch, step, config)) from None
+            if readings.add(*taken) and progress:
+                progress(epoch, step + 1, steps, readings.last_loss)
+        readings.read()
+        total = torch.tensor([readings.loss, readings.sentences], dtype=torch.float64)
         all_reduce(total, place)
-        mean.end_epoch()
+        trainer.mean.end_epoch()
         yield EpochReport(
             epoch,
             float(total[0] / total[1]),
-            float(optimizer.param_groups[-1]["lr"]),
-            norm,
+            trainer.learning_rate,
+            readings.norm,
             time.perf_counter() - started,
             int(total[1]),
-            partial(mean.state, optimizer),
+            trainer.state,
         )
 
 
-def evaluate(model: TableModel, examples: Examples, tags: TagSet, max_cells: int, place: Place = ALONE) -> Counts:
-    """Counts over all sentences and workers; each worker predicts every W-th batch."""
+def _too_large(error: OutOfMemory, train: Examples, batch: Sequence[int], epoch: int, step: int, config: Config) -> str:
+    longest = max(train.features.lengths[i] for i in batch)
+    checkpointing = "" if config.model.gradient_checkpointing else "set model.gradient_checkpointing=true, "
+    return (
+        f"{error} at epoch {epoch + 1}, step {step + 1}, on {len(batch)} sentences of up to {longest} words: "
+        f"{checkpointing}raise train.accumulation (now {config.train.accumulation}), or lower train.batch_size"
+    )
+
+
+def evaluate(
+    model: TableModel, examples: Examples, tags: TagSet, max_cells: int | None, place: Place = ALONE
+) -> Counts:
+    """Counts over all sentences and workers. `max_cells` and sharing out: as `annotate`."""
     found = annotate(model, examples, tags, max_cells, place)
     counts = count(((examples.sentences[i], sentence) for i, sentence in found.items()), tags.schema)
     table = torch.from_numpy(counts.table).clone()
@@ -127,39 +127,26 @@ def evaluate(model: TableModel, examples: Examples, tags: TagSet, max_cells: int
 
 
 def annotate(
-    model: TableModel, examples: Examples, tags: TagSet, max_cells: int, place: Place = ALONE
+    model: TableModel, examples: Examples, tags: TagSet, max_cells: int | None, place: Place = ALONE
 ) -> dict[int, Sentence]:
-    """What the model finds, by the index of the sentence; each worker predicts every W-th batch."""
-    found: dict[int, Sentence] = {}
+    """What the model finds in this worker's share of the sentences, by their index.
+
+    `max_cells`: table cells in a batch; None: what suits the device. A batch that does not fit in memory is halved, and so
+    are those after it. Raises OutOfMemory where one sentence does not.
+    """
+    lengths = examples.features.lengths
+
+    def decode(batch: list[int]) -> list[Sentence]:
+        with in_memory(place.device):
+            engine = FeatureEngine(model, examples.features.inputs(batch, place.device))
+            return model.scheme.decode(engine, {}, [examples.sentences[i].words for i in batch], tags)
+
     model.trainable.eval()
-    for batch in evaluation_batches(examples.features.lengths, max_cells)[place.rank :: place.world_size]:
-        engine = FeatureEngine(model, examples.features.inputs(batch, place.device), place.precision)
-        words = [examples.sentences[i].words for i in batch]
-        found.update(zip(batch, model.scheme.decode(engine, {}, words, tags), strict=True))
-    return found
-
-
-def make_optimizer(
-    trainable: nn.Module, model: TableModel, config: OptimConfig, device: torch.device
-) -> torch.optim.Optimizer:
-    """AdamW: two learning rates, no weight decay on biases and layer norms (any parameter of one dimension)."""
-    encoder = {id(p) for p in model.encoder.parameters()}
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for parameter in trainable.parameters():
-        if parameter.requires_grad:
-            groups.setdefault((id(parameter) in encoder, parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": config.encoder_lr if of_encoder else config.lr,
-                "initial_lr": config.encoder_lr if of_encoder else config.lr,
-                "weight_decay": config.weight_decay if decays else 0.0,
-            }
-            for (of_encoder, decays), parameters in sorted(groups.items(), reverse=True)
-        ],
-        fused=device.type in {"cpu", "cuda"},
-    )
+    with torch.inference_mode(), place.precision(model.trainable):
+        # Shared out before batches are made: the workers' devices may have room for different ones.
+        share = rank_share(range(len(lengths)), lengths, place.rank, place.world_size)
+        batches = evaluation_batches([lengths[i] for i in share], cells_on(place.device, max_cells))
+        return dict(halving(decode, [[share[i] for i in batch] for batch in batches], lengths))
 
 
 def rate_factor(step: int, steps: int, config: OptimConfig) -> float:

@@ -25,11 +25,11 @@ def table_loss(
     entity = F.cross_entropy(
         entity_BNE.flatten(0, 1).float(), entity_tags_BN.flatten(), ignore_index=IGNORE, reduction="sum"
     )
-    cells = relation_tags_BNN != IGNORE
-    gold = relation_tags_BNN[cells]
+    # All cells, and none picked by a mask: to know how many there are, the host would wait for a GPU.
+    cells, gold = relation_BNNR.flatten(0, 2).float(), relation_tags_BNN.flatten()
     if not focal and relation_weight == 1.0:
-        return entity + F.cross_entropy(relation_BNNR[cells].float(), gold, reduction="sum")
-    by_cell = F.cross_entropy(relation_BNNR[cells].float(), gold, reduction="none")
+        return entity + F.cross_entropy(cells, gold, ignore_index=IGNORE, reduction="sum")
+    by_cell = F.cross_entropy(cells, gold, ignore_index=IGNORE, reduction="none")
     weight = torch.where(gold > 0, relation_weight, 1.0)
     if focal:
         # Of p next to 1 the power has no gradient.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from tablert_dist.features import Features
+from tablert_dist.features import Features, to_device
 from tablert_dist.model import TableModel
 
 
@@ -43,7 +43,7 @@ class Parallel:
         if self._rows is None:
             return
         gradient = cast(Tensor, self._rows.grad)
-        rows = torch.from_numpy(features.subword_ids(batch)).to(gradient.device)
+        rows = to_device(torch.from_numpy(features.subword_ids(batch)), gradient.device)
         values = gradient.index_select(0, rows)
         dist.all_reduce(values)
         gradient.index_copy_(0, rows, values / self.world_size)

@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tablert_dist.batching import evaluation_batches
+from tablert_dist.batching import evaluation_batches, halving
 from tablert_dist.config import ModelConfig, PredictConfig
 from tablert_dist.decoding import softmax
 from tablert_dist.encoding import EncodedSentence, SubwordTokenizer, collate
-from tablert_dist.engines import Arrays, Engine
+from tablert_dist.engines import Arrays, DeviceEngine
 from tablert_dist.errors import InputError, nearest
 from tablert_dist.extraction import Extraction, Read
 from tablert_dist.schema import Entity, Relation, Sentence
@@ -25,7 +25,7 @@ class Predictor:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: DeviceEngine,
         tokenizer: SubwordTokenizer,
         tags: TagSet,
         pad_id: int,
@@ -34,6 +34,7 @@ class Predictor:
     ) -> None:
         self.engine, self.tokenizer, self.tags, self.pad_id = engine, tokenizer, tags, pad_id
         self.config, self.model = config or PredictConfig(), model or ModelConfig()
+        self.max_cells = self.config.max_cells or engine.max_cells
         self.scheme = make_scheme(self.model, self.config.beam)
         known = (*tags.schema.entity_types, *tags.schema.relation_types)
         for name in self.config.thresholds:
@@ -173,11 +174,14 @@ class Predictor:
 
     def _annotated(self, sentences: Sequence[Sequence[str]], encoded: Sequence[EncodedSentence]) -> list[Sentence]:
         results: list[Sentence] = [Sentence(())] * len(sentences)
-        for batch in evaluation_batches([e.words for e in encoded], self.config.max_cells):
+        lengths = [e.words for e in encoded]
+
+        def decode(batch: list[int]) -> list[Sentence]:
             inputs = self._inputs([encoded[i] for i in batch])
-            found = self.scheme.decode(self.engine, inputs, [sentences[i] for i in batch], self.tags)
-            for i, sentence in zip(batch, found, strict=True):
-                results[i] = self._sure(sentence)
+            return self.scheme.decode(self.engine, inputs, [sentences[i] for i in batch], self.tags)
+
+        for i, sentence in halving(decode, evaluation_batches(lengths, self.max_cells), lengths):
+            results[i] = self._sure(sentence)
         return results
 
     def _inputs(self, batch: Sequence[EncodedSentence]) -> Arrays:

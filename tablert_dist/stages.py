@@ -59,7 +59,7 @@ def timed_step(
     given = [targets[name] for name in model.head.given]
     inputs = examples.features.inputs(batch, place.device)
     watch.stage("encode")
-    with place.precision():
+    with place.precision(trainable):
         if model.encoder.frozen:
             words, mask = inputs
             cut = words

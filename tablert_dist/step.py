@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 from tablert_dist.batching import length_groups
 from tablert_dist.features import Features, to_device
 from tablert_dist.model import Head, TableModel
+from tablert_dist.model.gpu_path import is_cpu_path
+from tablert_dist.model.half_weights import half_weights
 from tablert_dist.schema import Sentence
 from tablert_dist.tables import TagSet
 
@@ -39,9 +41,16 @@ class Place:
     device: torch.device = CPU
     autocast: torch.dtype | None = None
 
-    def precision(self) -> Any:
-        """A context for the forward pass."""
-        return torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()
+    @contextmanager
+    def precision(self, module: nn.Module) -> Iterator[None]:
+        """A context for passes forward through `module`, while its weights do not change."""
+        if self.autocast is None:
+            yield
+            return
+        # The CPU's path takes the head's weights in full, also under autocast (model/strips.py).
+        halved = nullcontext() if is_cpu_path(self.device) else half_weights(module, self.autocast)
+        with torch.autocast(self.device.type, self.autocast), halved:
+            yield
 
 
 ALONE = Place()
@@ -57,15 +66,15 @@ def backward(
     place: Place = ALONE,
     grouped: bool = False,
     draw: tuple[int, ...] = (0,),
-) -> float:
-    """Add one worker's share of a batch to the gradients, in `parts`; the summed loss of the share.
+) -> Tensor:
+    """Add one worker's share of a batch to the gradients, in `parts`; return the summed loss of the share, on its device.
 
     `grouped` passes sentences of similar length together, for a module that pads: less padding, the same gradients.
     `draw` is what random targets are drawn from: seed and epoch.
 
     DDP averages over workers; times their number, the step is that of one worker with the whole batch.
     """
-    loss_sum = 0.0
+    losses: list[Tensor] = []
     # DDP waits for every rank: one without a share passes a sentence whose loss counts nothing.
     pieces = _pieces(share, examples.features.lengths, parts, grouped) if share else [[0]]
     for i, piece in enumerate(pieces):
@@ -73,8 +82,8 @@ def backward(
         with nullcontext() if last or not isinstance(module, DistributedDataParallel) else module.no_sync():
             loss = summed_loss(module, examples, piece, tags, place, draw) * (1.0 if share else 0.0)
             (loss * place.world_size).backward()
-        loss_sum += float(loss.detach())
-    return loss_sum
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()
 
 
 def _pieces(share: Sequence[int], lengths: Sequence[int], parts: int, grouped: bool) -> list[list[int]]:
@@ -95,16 +104,20 @@ def summed_loss(
     head = head_of(module)
     targets = targets_of(head, examples, indices, tags, place.device, draw)
     given = [targets[name] for name in head.given]
-    with place.precision():
+    with place.precision(inner_of(module)):
         outputs = module(*examples.features.inputs(indices, place.device), *given)
     return head.loss(outputs, targets)
 
 
+def inner_of(module: nn.Module) -> nn.Module:
+    """What is trained without DDP around it."""
+    return cast(nn.Module, module.module) if isinstance(module, DistributedDataParallel) else module
+
+
 def head_of(module: nn.Module) -> Head:
     """The head of what is trained: a model, its head alone, or one of them behind DDP."""
-    inner = module.module if isinstance(module, DistributedDataParallel) else module
-    found: Head = inner.head if isinstance(inner, TableModel) else inner  # type: ignore[assignment]
-    return found
+    inner = inner_of(module)
+    return cast(Head, inner.head if isinstance(inner, TableModel) else inner)
 
 
 def targets_of(

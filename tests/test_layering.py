@@ -21,15 +21,18 @@ LAYERS = [
         "tablert_dist.text",
         "tablert_dist.batching",
         "tablert_dist.engines",
+        "tablert_dist.gpu_cells",
     },
     {"tablert_dist.encoding", "tablert_dist.decoding", "tablert_dist.scoring"},
     {"tablert_dist.extraction", "tablert_dist.schemes"},
     {"tablert_dist.predictor", "tablert_dist.tracking", "tablert_dist.allocator", "tablert_dist.remote"},
     {"tablert_dist.render", "tablert_dist.lines", "tablert_dist.data.doctor"},
     {"tablert_dist.report"},
+    {"tablert_dist.memory", "tablert_dist.readings"},
     {"tablert_dist.model", "tablert_dist.loss", "tablert_dist.features", "tablert_dist.averaging"},
     {"tablert_dist.checkpoint", "tablert_dist.parallel"},
     {"tablert_dist.step"},
+    {"tablert_dist.trainer"},
     {"tablert_dist.loop"},
     {"tablert_dist.stages"},
     {
@@ -64,7 +67,7 @@ HEAVY = {
     "torch": {
         "tablert_dist.model", "tablert_dist.loss", "tablert_dist.features", "tablert_dist.checkpoint",
         "tablert_dist.step", "tablert_dist.loop", "tablert_dist.stages", "tablert_dist.parallel", "tablert_dist.train",
-        "tablert_dist.averaging", "export.graph",
+        "tablert_dist.averaging", "export.graph", "tablert_dist.memory", "tablert_dist.readings", "tablert_dist.trainer",
     },
 }  # fmt: skip
 

@@ -14,12 +14,13 @@ from torch import multiprocessing, nn
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import formats
 from tablert_dist.features import SubwordFeatures, WordFeatures
-from tablert_dist.loop import evaluate, make_optimizer, rate_factor, train_epochs
+from tablert_dist.loop import evaluate, rate_factor, train_epochs
 from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import load_encoder
 from tablert_dist.schema import Schema
 from tablert_dist.step import Examples, Place, backward
 from tablert_dist.tables import TagSet
+from tablert_dist.trainer import make_optimizer
 from tests.tiny import tiny_records, write_corpus, write_tiny_encoder
 
 SCHEMA = Schema(("Loc", "Org", "Per"), ("near", "works"))

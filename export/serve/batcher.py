@@ -13,6 +13,7 @@ from typing import Any
 from tablert_dist.batching import WASTE
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
+from tablert_dist.gpu_cells import gpu_cells
 
 Item = str | list[str]
 """A text, or the words of a sentence."""
@@ -80,8 +81,9 @@ class Batcher:
     ) -> None:
         self._run, self._batching = run, batching
         self._on_batch = on_batch or (lambda size: None)
-        self._room, self._max_cells = config.serve.queue, config.predict.max_cells
-        if config.predict.provider == "cpu":
+        self._room, on_cpu = config.serve.queue, config.predict.provider == "cpu"
+        self._max_cells = config.predict.max_cells or (CPU_CELLS if on_cpu else gpu_cells())
+        if on_cpu:
             self._max_cells = min(self._max_cells, CPU_CELLS)
         self._split = config.predict.split_sentences
         self._max_wait = config.serve.max_wait_ms / 1000 if batching else 0.0

@@ -26,8 +26,9 @@ class PredictConfig(Section):
     """`cuda` and `tensorrt` are errors where there is none; `auto` takes CUDA where it works."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads inside one operator; 0 = one for each core."""
-    max_cells: PositiveInt = 20_000
-    """Table cells in one batch."""
+    max_cells: PositiveInt | None = None
+    """Table cells (words squared, padded) in one batch; unset: 20 000 on a CPU, on a GPU by its free memory. A batch that
+    does not fit in memory is halved."""
     beam: PositiveInt = 1
     """TablERT: sequences of tags that are kept from word to word; 1 = greedy."""
     spinning: bool = False

@@ -57,6 +57,9 @@ class ModelConfig(Section):
     """Encoder layer whose hidden states are read: 0 = embedding output; unset = the last. Layers above it are not run."""
     frozen: bool = False
     """No gradient and no dropout inside the encoder."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time, the
+    same gradient."""
     kernel_size: Annotated[PositiveInt, AfterValidator(_odd)] = 3
     """`cnn`: side K of the square kernel, in words; odd."""
     none_bias: Annotated[float, Field(ge=0.0, le=20.0)] = 6.0
@@ -125,11 +128,13 @@ class TrainConfig(Section):
     """Which epoch's weights are the result: the best dev RE+ (ties: NER), or the last epoch's."""
     early_stop: Annotated[int, Field(ge=0)] = 0
     """Stop after so many epochs without a better dev RE+; 0 = never."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """`auto`: CUDA where torch finds a usable device, otherwise the CPU. `mps`: Apple's GPU, one worker, in fp32."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto`: bf16 autocast on a GPU, fp32 on a CPU."""
-    eval_cells: PositiveInt = 20_000
-    """Table cells (words squared, padded) in one batch of evaluation."""
+    """`auto`: bf16 autocast under CUDA, fp32 elsewhere."""
+    eval_cells: PositiveInt | None = None
+    """Table cells (words squared, padded) in one batch of evaluation; unset: 20 000 on a CPU, on a GPU by its free memory.
+    A batch that does not fit in memory is halved."""
     storage: str | None = None
     """Folder that every node sees, or URL (`s3://bucket/runs`), of the runs. Unset: `./runs`, or `~/tablert_runs` inside
     a Ray job."""
@@ -171,6 +176,12 @@ def _rising(value: tuple[int, int]) -> tuple[int, int]:
     return value
 
 
+def _whole_or_share(value: float) -> float:
+    if value > 1 and value % 1:
+        raise ValueError("must be a whole number of cards, or a share of one: below 1")
+    return value
+
+
 class ClusterConfig(Section):
     """What a run asks of Ray."""
 
@@ -181,8 +192,9 @@ class ClusterConfig(Section):
     """How often an elastic training looks for room for more workers."""
     cpus_per_worker: PositiveFloat | None = None
     """Unset: 1 in a search, an even share of the cluster's for a training; also the threads of a worker."""
-    gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None
-    """Unset: 1 where `train.device` resolves to CUDA, otherwise 0."""
+    gpus_per_worker: Annotated[float, Field(ge=0.0), AfterValidator(_whole_or_share)] | None = None
+    """Unset: 1 where `train.device` resolves to CUDA, otherwise 0. A share of a card, say 0.2, lets five trials of a search
+    have one together."""
     max_workers: PositiveInt | None = None
     """Workers that an autoscaler may grow the cluster to; unset: what the cluster has now."""
     max_failures: Annotated[int, Field(ge=0)] = 2

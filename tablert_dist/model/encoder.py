@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError
 from tablert_dist.limits import first_position, pad_id, subword_limit
-from tablert_dist.model.gemm import eager_on_cpu, speed_up
-from tablert_dist.model.packing import enable_packing, packed_states
+from tablert_dist.model.gemm import speed_up
+from tablert_dist.model.gpu_path import on_cpu_path
+from tablert_dist.model.packing import enable_packing, enable_waitless_mask, packed_states, same_runs
 from tablert_dist.places import PACKAGE, locate
 
 log = logging.getLogger(__name__)
@@ -41,9 +42,24 @@ class WordEncoder(nn.Module):
         self.positions_from = first_position(transformer.config)
         speed_up(transformer)
         self.packs = enable_packing(transformer, self.positions_from)
+        if not self.packs:
+            enable_waitless_mask(transformer)
         if frozen:
             self.transformer.requires_grad_(False)
             self.transformer.eval()
+
+    def keep_less(self) -> None:
+        """Compute each layer again in the backward pass instead of keeping its activations.
+
+        Raises InputError where the architecture cannot.
+        """
+        transformer: Any = self.transformer
+        if not getattr(transformer, "supports_gradient_checkpointing", False):
+            raise InputError(
+                f"model.gradient_checkpointing: the encoder's architecture ({transformer.config.model_type}) has none in "
+                f"transformers; leave it false, and raise train.accumulation to save memory"
+            )
+        transformer.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": same_runs})
 
     @property
     def width(self) -> int:
@@ -60,7 +76,7 @@ class WordEncoder(nn.Module):
     def forward(self, input_ids_BS: Tensor, attention_mask_BS: Tensor, word_subwords_BNP: Tensor) -> Tensor:
         """[B, N, H]. On a CPU without padding, as one row, where the encoder can (model/packing.py)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            if self.packs and eager_on_cpu(input_ids_BS):
+            if self.packs and on_cpu_path(input_ids_BS):
                 return self._packed(input_ids_BS, attention_mask_BS, word_subwords_BNP)
             states = self.transformer(input_ids=input_ids_BS, attention_mask=attention_mask_BS).last_hidden_state
         return pool_words(states, word_subwords_BNP)

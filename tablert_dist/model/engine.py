@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tablert_dist.engines import WORDS, Arrays
+from tablert_dist.memory import cells_on, in_memory
 from tablert_dist.model.system import TableModel
 
 
@@ -19,25 +20,26 @@ class TorchEngine:
     def __init__(self, model: TableModel) -> None:
         self.model = model.eval()
         self.device = next(model.parameters()).device
+        self.max_cells = cells_on(self.device)
 
     def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
         """As `Engine.run`."""
         names = self.model.scheme.stages[stage].inputs
-        with torch.inference_mode():
+        with in_memory(self.device), torch.inference_mode():
             outputs = self.model.stage(stage)(*(torch.from_numpy(arrays[name]).to(self.device) for name in names))
-        return named(self.model, stage, outputs)
+            return named(self.model, stage, outputs)
 
 
 class FeatureEngine:
     """The model in its present mode on one batch: its first stage takes the batch's features, kept word vectors too."""
 
-    def __init__(self, model: TableModel, features: Sequence[Tensor], precision: Callable[[], Any]) -> None:
-        self.model, self.features, self.precision = model, features, precision
+    def __init__(self, model: TableModel, features: Sequence[Tensor]) -> None:
+        self.model, self.features = model, features
 
     def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
         """As `Engine.run`; the arrays of the first stage are not looked at."""
         model, device = self.model, self.features[0].device
-        with torch.inference_mode(), self.precision():
+        with torch.inference_mode():
             if stage == WORDS:
                 outputs = (self.features[0] if model.encoder.frozen else model.encoder(*self.features),)
             elif stage == next(iter(model.scheme.stages)):

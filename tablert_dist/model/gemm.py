@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from tablert_dist.model.gpu_path import on_cpu_path
+
 
 @cache
 def onednn_is_faster() -> bool:
@@ -25,11 +27,6 @@ def onednn_is_faster() -> bool:
     except OSError:
         return False
     return not intel and _works()
-
-
-def eager_on_cpu(x: Tensor) -> bool:
-    """Whether Python may look at values: not while a graph is traced, where only shapes are known, nor on a GPU."""
-    return x.device.type == "cpu" and not (torch.compiler.is_exporting() or torch.compiler.is_compiling())
 
 
 def spare_rows(rows: int) -> int:
@@ -65,7 +62,7 @@ def speed_up(module: nn.Module) -> None:
 
 def _usable(x: Tensor, weight: Tensor) -> bool:
     return (
-        eager_on_cpu(x)
+        on_cpu_path(x)
         and x.dtype == weight.dtype == torch.float32
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")

@@ -6,7 +6,7 @@ Every other layer of an encoder works on single subwords, so a row of T subwords
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,9 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from tablert_dist.model.gemm import spare_rows
+from tablert_dist.model.gpu_path import on_cpu_path
 
 RUNS = "tablert_runs"
 """The name under which transformers finds `_attention`."""
+PADDED = "tablert_padded"
+"""The name of its own SDPA with our `_mask`."""
 MODEL_TYPES = {"bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "electra", "ernie", "data2vec-text"}
 """Absolute positions and full attention. Elsewhere a window or a bias of positions may act on long sentences only."""
 _runs: ContextVar[list[int] | None] = ContextVar("tablert_runs", default=None)
@@ -26,14 +29,14 @@ _runs: ContextVar[list[int] | None] = ContextVar("tablert_runs", default=None)
 def enable_packing(transformer: nn.Module, positions_from: int) -> bool:
     """Let the encoder take packed rows; False, and nothing changed, where it cannot (tried on two short sentences)."""
     from transformers import AttentionInterface
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+    from transformers.masking_utils import AttentionMaskInterface
 
     config: Any = transformer.config
     before = getattr(config, "_attn_implementation", None)
     if before != "sdpa" or config.model_type not in MODEL_TYPES:
         return False
     AttentionInterface.register(RUNS, _attention)
-    AttentionMaskInterface.register(RUNS, sdpa_mask)
+    AttentionMaskInterface.register(RUNS, _mask)
     ids = torch.arange(3, 17) % int(config.vocab_size)
     was_training = transformer.training
     transformer.eval()
@@ -65,13 +68,61 @@ def packed_states(transformer: nn.Module, ids_T: Tensor, lengths: Sequence[int],
     return states[: len(ids_T)]
 
 
+def same_runs() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Contexts for a layer's pass forward and its repetition in the backward pass, which must split the row as the first
+    did: `context_fn` of `torch.utils.checkpoint`."""
+    return nullcontext(), _splitting(_runs.get())
+
+
 @contextmanager
-def _splitting(lengths: list[int]) -> Iterator[None]:
+def _splitting(lengths: list[int] | None) -> Iterator[None]:
     token = _runs.set(lengths)
     try:
         yield
     finally:
         _runs.reset(token)
+
+
+def enable_waitless_mask(transformer: nn.Module) -> bool:
+    """Let an encoder that does not pack build its mask without looking at it; False, and nothing changed, where it cannot."""
+    from transformers import AttentionInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.masking_utils import AttentionMaskInterface
+
+    config: Any = transformer.config
+    if getattr(config, "_attn_implementation", None) != "sdpa":
+        return False
+    AttentionInterface.register(PADDED, sdpa_attention_forward)
+    AttentionMaskInterface.register(PADDED, _mask)
+    ids = (torch.arange(10) % int(config.vocab_size)).view(2, 5).to(next(transformer.parameters()).device)
+    mask = torch.ones_like(ids)
+    mask[1, 3:] = 0
+    was_training = transformer.training
+    transformer.eval()
+    with torch.no_grad():
+        try:
+            expected = transformer(input_ids=ids, attention_mask=mask).last_hidden_state
+            transformer.set_attn_implementation(PADDED)  # type: ignore[operator]
+            found = transformer(input_ids=ids, attention_mask=mask).last_hidden_state
+            same = torch.allclose(expected, found, atol=1e-5, rtol=1e-5)
+        except (TypeError, ValueError, RuntimeError, IndexError, KeyError):
+            same = False
+    if not same:
+        transformer.set_attn_implementation("sdpa")  # type: ignore[operator]
+    transformer.train(was_training)
+    return same
+
+
+def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
+    """transformers' mask for SDPA. It asks whether anything is padded at all, for which the host waits for a GPU: there
+    the mask is always made (transformers 5.23, `masking_utils._ignore_bidirectional_mask_sdpa`)."""
+    from transformers.masking_utils import sdpa_mask
+
+    given = kwargs.get("attention_mask")
+    if given is not None and not on_cpu_path(given):
+        kwargs["allow_is_bidirectional_skip"] = False
+    mask: Tensor | None = sdpa_mask(*args, **kwargs)
+    return mask
 
 
 def _attention(

@@ -23,6 +23,9 @@ class PairConv(nn.Module):
     Weights lie as those products read them: `row_weight[(w, c), (h, d)]`, `column_weight[(h, c), (w, d)]`.
     """
 
+    products = ("row_weight", "column_weight", "bias")
+    """As `half_weights` reads it."""
+
     def __init__(self, width: int, channels: int, kernel_size: int) -> None:
         super().__init__()
         self.width, self.channels, self.kernel_size = width, channels, kernel_size
@@ -38,10 +41,10 @@ class PairConv(nn.Module):
         """[B, N, N, C]. `mask` is 1 at words; cells outside a sentence's table are unspecified."""
         B, N, _ = row_BNH.shape
         K, C = self.kernel_size, self.channels
-        mask = mask_BN.to(row_BNH.dtype)
-        row = linear(shifts(row_BNH * mask[..., None], K).flatten(2), self.row_weight)
-        column = linear(shifts(column_BNH * mask[..., None], K).flatten(2), self.column_weight)
-        return spread(row.view(B, N, K, C), column.view(B, N, K, C), mask, self.bias)
+        inside = mask_BN[..., None].to(row_BNH.dtype)
+        row = linear(shifts(row_BNH * inside, K).flatten(2), self.row_weight)
+        column = linear(shifts(column_BNH * inside, K).flatten(2), self.column_weight)
+        return spread(row.view(B, N, K, C), column.view(B, N, K, C), mask_BN, self.bias)
 
     def taps(self, row_TH: Tensor, column_TH: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The inner sums alone, row and column part, [T, K, C] each, of sentences laid end to end; without the bias."""
@@ -62,9 +65,10 @@ class PairConv(nn.Module):
 def spread(row_BNKC: Tensor, column_BNKC: Tensor, mask_BN: Tensor, bias_C: Tensor) -> Tensor:
     """The outer sums over the table, [B, N, N, C]: each inner sum counts where its shifted word is inside."""
     B, N, K, C = row_BNKC.shape
-    inside_BNK = shifts(mask_BN[..., None], K)[..., 0]
+    # Masks and bias take the type of the products: autocast leaves `baddbmm_` alone, which refuses a mixture.
+    inside_BNK = shifts(mask_BN.to(row_BNKC.dtype)[..., None], K)[..., 0]
     # The centre tap is inside for every word: added there, the bias costs N · C and not N² · C.
-    column = column_BNKC + F.pad(bias_C[None], (0, 0, K // 2, K // 2))
+    column = column_BNKC + F.pad(bias_C.to(column_BNKC.dtype)[None], (0, 0, K // 2, K // 2))
     column = column.transpose(1, 2).reshape(B, K, N * C)
     column_part = torch.bmm(inside_BNK, column).view(B * N, N, C)
     inside_of_j = inside_BNK[:, None].expand(B, N, N, K).reshape(B * N, N, K)

@@ -27,7 +27,8 @@ def span_maxima(maxima_BLNH: Tensor, start_BQ: Tensor, end_BQ: Tensor) -> Tensor
     """[B, Q, H]: the maximum over words `start … end - 1`; zero where a span has no word."""
     B, L, N, H = maxima_BLNH.shape
     length = (end_BQ - start_BQ).clamp(min=1)
-    powers = torch.tensor([2**level for level in range(L)], device=length.device)
+    # Made on the device: a list of the host's would be copied there, and the host would wait for it.
+    powers = 2 ** torch.arange(L, device=length.device)
     level = (length[..., None] >= powers).sum(-1) - 1
     run = powers[level]
     flat = maxima_BLNH.reshape(B, L * N, H)

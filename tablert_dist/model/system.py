@@ -67,8 +67,15 @@ class StageModule(nn.Module):
 
 
 def build_model(config: ModelConfig, parts: EncoderParts, tags: TagSet) -> TableModel:
-    """The model of a configuration on a loaded encoder. Head weights are drawn from torch's current random state."""
-    return assemble(config, WordEncoder(parts.transformer, config.frozen), tags)
+    """The model of a configuration on a loaded encoder, for training. Head weights are drawn from torch's current random
+    state. Raises InputError where the encoder cannot do what the configuration asks."""
+    model = assemble(config, WordEncoder(parts.transformer, config.frozen), tags)
+    if config.gradient_checkpointing:
+        if not config.frozen:
+            model.encoder.keep_less()
+        if isinstance(model.head, TableHead):
+            model.head.keeps_less = True
+    return model
 
 
 def assemble(config: ModelConfig, encoder: WordEncoder, tags: TagSet) -> TableModel:

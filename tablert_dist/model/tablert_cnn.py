@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.utils.checkpoint import checkpoint
 
 from tablert_dist.loss import table_loss
 from tablert_dist.model.bilinear import Bilinear
-from tablert_dist.model.gemm import eager_on_cpu
+from tablert_dist.model.gpu_path import on_cpu_path
 from tablert_dist.model.pair_conv import PairConv, spread
 from tablert_dist.model.strips import hidden_rows, table_logits
 from tablert_dist.model.tap_conv import TapConv
@@ -53,6 +54,8 @@ class TableHead(nn.Module):
     ) -> None:
         super().__init__()
         self.focal, self.relation_weight = focal, relation_weight
+        self.keeps_less = False
+        """Whether training computes the table again in the backward pass instead of keeping its layers."""
         channels = [*hidden, relation_tags]
         self.hidden, self.dropout = list(hidden), dropout
         self.pair = PairConv(width, channels[0], kernel_size)
@@ -80,8 +83,9 @@ class TableHead(nn.Module):
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Entity logits [B, N, E] and relation logits [B, N, N, R]; `mask` is 1 at words. Padding is unspecified."""
-        way = self.by_sentence if eager_on_cpu(words_BNH) else self.batched
-        table = way(words_BNH, mask_BN)
+        way = self.by_sentence if on_cpu_path(words_BNH) else self.batched
+        again = self.keeps_less and self.training
+        table: Tensor = checkpoint(way, words_BNH, mask_BN, use_reentrant=False) if again else way(words_BNH, mask_BN)
         if self.distance is not None:
             places = torch.arange(table.shape[1], device=table.device)
             table = table + self.distance((places[None] - places[:, None]).clamp(0, FARTHEST))
@@ -104,8 +108,9 @@ class TableHead(nn.Module):
         table: Tensor = self.pair(row, column, mask_BN)
         if self.last is None:
             return table
+        # In the table's type: under autocast it is a shorter one than the words', and a longer factor would widen it.
         cells = (mask_BN[:, :, None] & mask_BN[:, None, :])[..., None].to(table.dtype)
-        keeps = [self._keep(words_BNH.shape[0], channels, words_BNH) for channels in self.hidden]
+        keeps = [self._keep(words_BNH.shape[0], channels, table) for channels in self.hidden]
         factors = [cells if keep is None else cells * keep[:, None, None] for keep in keeps]
         return self._upper_layers(F.relu(table) * factors[0], factors[1:])
 

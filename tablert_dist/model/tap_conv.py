@@ -17,6 +17,9 @@ class TapConv(nn.Module):
     Equal to `nn.Conv2d(C, R, K, padding=K//2)`. The wide input is read once instead of K² times.
     """
 
+    products = ("weight",)
+    """As `half_weights` reads it; the bias is added to the logits, in full."""
+
     def __init__(self, channels: int, outputs: int, kernel_size: int) -> None:
         super().__init__()
         self.channels, self.outputs, self.kernel_size = channels, outputs, kernel_size

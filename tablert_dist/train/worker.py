@@ -32,14 +32,25 @@ Report = Callable[[dict[str, float]], None]
 
 
 def choose_place(config: Config, rank: int = 0, world_size: int = 1) -> Place:
-    """Device and precision of this worker. Raises InputError where CUDA is demanded and there is none."""
+    """Device and precision of this worker. Raises InputError where a device is demanded and there is none."""
     usable = torch.cuda.is_available()
-    if config.train.device == "cuda" and not usable:
+    asked = config.train.device
+    if asked == "cuda" and not usable:
         raise InputError("train.device = cuda: torch finds no usable CUDA device here; use auto or cpu")
-    device = torch.device("cuda" if usable and config.train.device != "cpu" else "cpu")
+    if asked == "mps" and not torch.backends.mps.is_available():
+        raise InputError("train.device = mps: torch finds no usable Apple GPU here; use auto or cpu")
+    if asked == "mps" and world_size > 1:
+        raise InputError("train.device = mps: Apple's GPU trains with one worker; set cluster.num_workers=1, or 0")
+    device = torch.device("mps" if asked == "mps" else "cuda" if usable and asked != "cpu" else "cpu")
     wanted = config.train.precision
     half = wanted == "bf16" or (wanted == "auto" and device.type == "cuda")
     return Place(rank, world_size, device, torch.bfloat16 if half else None)
+
+
+def prepare_device(place: Place) -> None:
+    """Set what torch keeps for the whole process: in fp32 cuDNN would otherwise convolve in TF32, to three digits."""
+    if place.device.type == "cuda" and place.autocast is None:
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def run_worker(
@@ -55,6 +66,7 @@ def run_worker(
     `corpus` unset: read from `data.path`.
     """
     tracker = tracker or NullTracker()
+    prepare_device(place)
     config = effective(job.config)
     prepared = prepare(config, job.seed, corpus)
     model, tags = prepared.model, prepared.tags

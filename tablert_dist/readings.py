@@ -1,0 +1,64 @@
+"""What the steps of an epoch report, kept on their device and read together: each read waits for the card (SPEC §5)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tablert_dist.config import OptimConfig
+from tablert_dist.errors import RunError
+
+STEPS_A_READ = 20
+"""On a GPU; on a CPU every step is read, which waits for nothing."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    loss: Tensor
+    norm: Tensor
+    sentences: int
+
+
+class Readings:
+    """Sums over an epoch's steps on this worker: `loss`, `sentences`; and of the last step read, `norm` and `last_loss`."""
+
+    def __init__(self, epoch: int, optim: OptimConfig, every: int) -> None:
+        self.loss, self.sentences, self.norm, self.last_loss = 0.0, 0, 0.0, 0.0
+        self.steps = 0
+        self._epoch, self._optim, self._every = epoch, optim, every
+        self._unread: list[_Step] = []
+
+    def add(self, loss: Tensor, norm: Tensor, sentences: int) -> bool:
+        """Take in a step's summed loss and gradient norm, scalars on its device; return whether this step was read.
+
+        Raises RunError as `read`.
+        """
+        self._unread.append(_Step(loss, norm, sentences))
+        if len(self._unread) < self._every:
+            return False
+        self.read()
+        return True
+
+    def read(self) -> None:
+        """Wait for the steps since the last read. Raises RunError where one of them was not finite."""
+        if not self._unread:
+            return
+        values = torch.stack([torch.stack([step.loss.float(), step.norm.float()]) for step in self._unread]).tolist()
+        for step, (loss, norm) in zip(self._unread, values, strict=True):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise RunError(self._refusal("loss" if not math.isfinite(loss) else "gradient"))
+            self.loss += loss
+            self.sentences += step.sentences
+            self.norm, self.last_loss = norm, loss / max(1, step.sentences)
+            self.steps += 1
+        self._unread.clear()
+
+    def _refusal(self, what: str) -> str:
+        return (
+            f"the {what} is not finite at epoch {self._epoch + 1}, step {self.steps + 1}: the training has diverged; lower "
+            f"optim.lr (now {self._optim.lr:g}) or optim.encoder_lr (now {self._optim.encoder_lr:g}), or lengthen "
+            f"optim.warmup (now {self._optim.warmup:g})"
+        )
