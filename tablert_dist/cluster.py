@@ -33,7 +33,7 @@ SETTINGS = {
 }
 MOST = 10_000
 """Trainings at once where an autoscaler knows no limit."""
-WORKER_SETTINGS = ("TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HOME")
+WORKER_SETTINGS = ("TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HOME", "TABLERT_GPU_PATH")
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,14 @@ class Shape:
     most: int | None = None
     """Workers that an elastic training grows to; `workers` is then the least that it runs with."""
 
+    @property
+    def a_card(self) -> int | None:
+        """Workers that share a card; None where a worker has whole ones, or none."""
+        return math.floor(1 / self.gpus + 1e-9) if 0 < self.gpus < 1 else None
+
     def __str__(self) -> str:
-        gpus = f" and {self.gpus:g} GPU" if self.gpus else ""
+        share = f" ({self.a_card} to a card)" if self.a_card else ""
+        gpus = f" and {self.gpus:g} GPU{share}" if self.gpus else ""
         return f"{self.workers}{f' to {self.most}' if self.most else ''} × {self.cpus:g} CPU{gpus}"
 
 
@@ -111,8 +117,14 @@ def shape_of(config: Config, resources: dict[str, float], trials: bool) -> Shape
     if trials and most:
         raise InputError(f"cluster.num_workers = [{workers}, {most}]: a trial of a search has a fixed number; give one")
     gpus = config.cluster.gpus_per_worker
+    on_gpu = config.train.device in {"auto", "cuda"}
     if gpus is None:
-        gpus = 1.0 if config.train.device != "cpu" and resources.get("GPU", 0) >= 1 else 0.0
+        gpus = 1.0 if on_gpu and resources.get("GPU", 0) >= 1 else 0.0
+    if 0 < gpus < 1 and (most or workers) > 1 and on_gpu:
+        raise InputError(
+            f"cluster.gpus_per_worker = {gpus:g} with {most or workers} workers: NCCL refuses two workers of one training on "
+            f"one card; give each a whole one, or train with cluster.num_workers=1 and let several trials share a card"
+        )
     cpus = config.cluster.cpus_per_worker
     if cpus is None:
         cpus = 1.0 if trials or gpus else max(1.0, resources.get("CPU", 1.0) // (most or workers))
@@ -137,9 +149,10 @@ class Capacity:
         """Workers of this shape that fit at once, each on one node, on the nodes there are or may be."""
         now = sum(_workers_on(node, shape) for node in self.nodes)
         grown: float = sum(most * fit for node, most in self.kinds if (fit := _workers_on(node, shape)))
-        for name, each in (("CPU", shape.cpus), ("GPU", shape.gpus)):
-            if each and name in self.limits:
-                grown = min(grown, self.limits[name] // each)
+        if "CPU" in self.limits:
+            grown = min(grown, self.limits["CPU"] // shape.cpus)
+        if shape.gpus and "GPU" in self.limits:
+            grown = min(grown, _workers_on_cards(self.limits["GPU"], shape))
         return max(now, grown)
 
     def __str__(self) -> str:
@@ -199,8 +212,13 @@ def refuse_early(config: Config, trials: bool) -> None:
 
 
 def _workers_on(node: Mapping[str, float], shape: Shape) -> int:
-    by_gpu = node.get("GPU", 0.0) / shape.gpus if shape.gpus else math.inf
+    by_gpu = _workers_on_cards(node.get("GPU", 0.0), shape) if shape.gpus else math.inf
     return math.floor(min(node.get("CPU", 0.0) / shape.cpus, by_gpu) + 1e-9)
+
+
+def _workers_on_cards(cards: float, shape: Shape) -> int:
+    """A share of a card lies on one: of two cards 0.4 each fits four times, not five."""
+    return math.floor(cards) * shape.a_card if shape.a_card else math.floor(cards / shape.gpus + 1e-9)
 
 
 def _size(node: Mapping[str, float]) -> tuple[float, float]:

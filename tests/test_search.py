@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tablert_dist.cluster import Capacity, Shape, room_for
+from tablert_dist.cluster import Capacity, Shape, room_for, shape_of
 from tablert_dist.config import load_config, with_overrides
 from tablert_dist.errors import InputError
 from tablert_dist.train.files import STOPPED
@@ -90,6 +90,34 @@ def test_what_an_autoscaler_may_add_counts() -> None:
     assert room_for(Shape(1, 8.0, 0.0), Capacity([head], [({"CPU": 8.0}, math.inf)], {"CPU": 40.0}), None) == 5
     assert room_for(Shape(1, 8.0, 0.0), Capacity([head], [({"CPU": 8.0}, math.inf)]), None) > 1000
     assert room_for(Shape(1, 8.0, 0.0), Capacity([head]), 4) == 4, "of an autoscaler that says nothing, the user knows"
+
+
+def test_a_share_of_a_card_lies_on_one_card() -> None:
+    two = Capacity([{"CPU": 64.0, "GPU": 2.0}])
+    for share, fit in ((0.2, 10), (0.25, 8), (0.3, 6), (0.4, 4), (0.5, 4), (0.6, 2), (1.0, 2), (2.0, 1)):
+        assert room_for(Shape(1, 1.0, share), two, None) == fit, share
+    grows = Capacity([], [({"CPU": 64.0, "GPU": 1.0}, math.inf)], {"GPU": 3.0})
+    assert room_for(Shape(1, 1.0, 0.4), grows, None) == 6, "the autoscaler's limit is of whole cards"
+    assert str(Shape(1, 1.0, 0.2)) == "1 × 1 CPU and 0.2 GPU (5 to a card)"
+    assert str(Shape(2, 1.0, 1.0)) == "2 × 1 CPU and 1 GPU"
+
+
+def test_what_a_worker_gets_of_the_cards() -> None:
+    def shape(trials: bool = False, gpus: float = 2.0, **cluster: Any) -> Shape:
+        changes = {key.replace("__", "."): value for key, value in cluster.items()}
+        return shape_of(load_config(None, changes), {"CPU": 8.0, "GPU": gpus}, trials)
+
+    assert shape() == Shape(1, 1.0, 1.0)
+    assert shape(gpus=0.0) == Shape(1, 8.0, 0.0)
+    assert shape(train__device="cpu") == Shape(1, 8.0, 0.0)
+    assert shape(train__device="cpu", cluster__gpus_per_worker=1.0, cluster__num_workers=2) == Shape(2, 1.0, 1.0)
+    assert shape(trials=True, cluster__gpus_per_worker=0.2) == Shape(1, 1.0, 0.2)
+    with pytest.raises(InputError, match=r"gpus_per_worker = 0\.5 with 2 workers: NCCL refuses two workers"):
+        shape(cluster__gpus_per_worker=0.5, cluster__num_workers=2)
+    with pytest.raises(InputError, match=r"gpus_per_worker = 0\.5 with 3 workers"):
+        shape(cluster__gpus_per_worker=0.5, cluster__num_workers=(1, 3))
+    with pytest.raises(InputError, match=r"gpus_per_worker.*a whole number of cards, or a share of one"):
+        load_config(None, {"cluster.gpus_per_worker": 1.5})
 
 
 def row(epoch: int, re_plus: float, ner: float = 0.5) -> dict[str, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist.cluster import Shape
+from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.remote import Remote
 from tablert_dist.train.job import Job, read_result
@@ -45,8 +46,10 @@ def run_under_ray(
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
     resources = {"CPU": shape.cpus} | ({"GPU": shape.gpus} if shape.gpus else {})
-    trainer = _trainer(shape)(
+    kind, options = _trainer(shape, job.config)
+    trainer = kind(
         _worker,
+        **options,
         train_loop_config={
             "config": job.config.model_dump(mode="json"),
             "folder": str(job.folder),
@@ -95,16 +98,17 @@ def run_under_ray(
     return result
 
 
-def _trainer(shape: Shape) -> Any:
-    """TorchTrainer, which makes a process group. One worker needs none, and its waiter and its controller are spared
-    the import of torch: seconds of a trial's start."""
+def _trainer(shape: Shape, config: Config) -> tuple[Any, dict[str, Any]]:
+    """TorchTrainer, which makes a process group, and its options. One worker needs none, and its waiter and its controller
+    are spared the import of torch: seconds of a trial's start."""
     if shape.workers == 1 and not shape.most:
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-        return DataParallelTrainer
-    from ray.train.torch import TorchTrainer
+        return DataParallelTrainer, {}
+    from ray.train.torch import TorchConfig, TorchTrainer
 
-    return TorchTrainer
+    # Ray takes NCCL wherever a worker has a GPU, also where the training was told to stay on the CPU.
+    return TorchTrainer, {"torch_config": TorchConfig(backend="gloo") if config.train.device == "cpu" else None}
 
 
 def storage_of(folder: Path, remote: Remote | None) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""Ray is told of two cards that are not there: one training over both, several trials to a card, on a CPU's GPU path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tablert_dist.config import Config, load_config
+from tablert_dist.model.gpu_path import VARIABLE
+from tablert_dist.train.fit import fit
+from tablert_dist.tune.search import search
+from tests.tiny import tiny_records, write_corpus
+from tune_spaces import Space
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def two_cards() -> Iterator[Any]:
+    """A local cluster that believes in two GPUs; its workers take the path of one."""
+    import ray
+
+    ray.init(
+        num_cpus=12,
+        num_gpus=2,
+        include_dashboard=True,
+        log_to_driver=False,
+        runtime_env={"env_vars": {VARIABLE: "1", "OMP_NUM_THREADS": "1"}},
+    )
+    yield ray
+    ray.shutdown()
+
+
+def config_for(encoder: str, folder: Path, **overrides: Any) -> Config:
+    records = tiny_records(20)
+    corpus = write_corpus(folder / "tiny", {"train": records, "dev": records[:5], "test": records[5:8]})
+    changes = {
+        "data.path": str(corpus),
+        "model.encoder": encoder,
+        "model.hidden": [8],
+        "train.storage": str(folder / "runs"),
+        "train.epochs": 2,
+        "train.device": "cpu",
+        "train.precision": "bf16",
+        "tracking.enabled": False,
+    }
+    return load_config(None, changes | overrides)
+
+
+def workers_that_ran(ray: Any) -> list[dict[str, float]]:
+    """What each Ray Train worker asked of the cluster, those that have ended too."""
+    from ray.util.state import list_actors
+
+    actors = list_actors(detail=True, limit=1000)
+    return [dict(a.required_resources) for a in actors if "TrainWorker" in a.class_name]
+
+
+def test_one_training_has_both_cards(two_cards: Any, tiny_encoder: str, tmp_path: Path) -> None:
+    config = config_for(tiny_encoder, tmp_path, **{"cluster.num_workers": 2, "cluster.gpus_per_worker": 1.0})
+    result = fit(config, "both")
+    (row,) = result.results
+    assert row["epoch"] in {1, 2}
+    assert len(row["history"]) == 2
+    asked = workers_that_ran(two_cards)
+    assert len(asked) == 2
+    assert all(any(key.startswith("GPU") and amount == 1 for key, amount in a.items()) for a in asked), asked
+
+
+def test_five_trials_share_a_card(two_cards: Any, tiny_encoder: str, tmp_path: Path) -> None:
+    before = len(workers_that_ran(two_cards))
+    config = config_for(tiny_encoder, tmp_path, **{"cluster.gpus_per_worker": 0.2, "train.epochs": 1})
+    said: list[str] = []
+    space = Space("shares", {"model.kernel_size": (1, 3, 5)})
+    result, _, _ = search(config, space, "shared", resume=False, say=said.append)
+    assert all(trial.finished for trial in result.trials)
+    (line,) = [line for line in said if line.startswith("run shared")]
+    assert line.endswith("3 trials, 3 at once, each 1 × 1 CPU and 0.2 GPU (5 to a card)")
+    asked = workers_that_ran(two_cards)[before:]
+    assert len(asked) == 3
+    assert all(any(key.startswith("GPU") and amount == 0.2 for key, amount in a.items()) for a in asked), asked
