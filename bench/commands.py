@@ -22,6 +22,7 @@ COMMANDS = [
     "bench.ddp --batch 32 --batches 6",
     "bench.growth",
     "bench.startup",
+    "bench.gpu",
     "bench.read --sentences 100000",
 ]
 """Rows of the table in BENCHMARKS.md: minutes in all, and nothing to prepare."""

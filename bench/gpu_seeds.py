@@ -1,0 +1,75 @@
+"""A real training on a card: several seeds side by side in processes of their own, train+dev to test, their scores."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tablert_dist.config import load_config
+from tablert_dist.features import SubwordFeatures
+from tablert_dist.loop import evaluate, train_epochs
+from tablert_dist.step import Examples
+from tablert_dist.train.worker import choose_place, prepare, prepare_device
+
+LEVELS = ("ner", "re", "re_plus")
+
+
+def train_seeds(encoder: str, data: str, preset: str, seeds: Sequence[int], epochs: int) -> dict[str, Any]:
+    """Train one process a seed at the same time; test scores in percent by seed, their means, and seconds in all."""
+    given = {"encoder": encoder, "data": data, "preset": preset, "epochs": epochs, "side_by_side": len(seeds)}
+    command = [sys.executable, "-c", "from bench.gpu_seeds import run_one; run_one()"]
+    started = time.perf_counter()
+    running = [
+        subprocess.Popen([*command, json.dumps({**given, "seed": seed})], stdout=subprocess.PIPE, text=True)
+        for seed in seeds
+    ]
+    answers = [process.communicate()[0].strip().splitlines() for process in running]
+    if failed := [seed for seed, process in zip(seeds, running, strict=True) if process.returncode]:
+        raise RuntimeError(f"seeds {failed} failed; see their error above")
+    rows = [json.loads(lines[-1]) for lines in answers]
+    return {
+        "preset": preset,
+        "epochs": epochs,
+        "seconds": round(time.perf_counter() - started, 1),
+        "scores": {str(seed): row["test"] for seed, row in zip(seeds, rows, strict=True)},
+        "mean": {level: round(statistics.mean(row["test"][level] for row in rows), 1) for level in LEVELS},
+        "sentences_per_s_each": round(statistics.mean(row["sentences_per_s"] for row in rows), 1),
+    }
+
+
+def train_one(encoder: str, data: str, preset: str, seed: int, epochs: int) -> dict[str, Any]:
+    """Train one seed in this process, as `tablert train` does without its files, and score test at the last epoch."""
+    changes = {"data.path": data, "model.encoder": encoder, "train.epochs": epochs, "data.train_on": "train+dev"}
+    config = load_config(preset, changes)
+    place = choose_place(config)
+    prepare_device(place)
+    prepared = prepare(config, seed)
+    model, parts = prepared.model.to(place.device), prepared.parts
+
+    def examples(split: str) -> Examples:
+        sentences = prepared.corpus.splits[split]
+        encoded = [model.scheme.prepare(e) for e in parts.tokenizer.encode([s.words for s in sentences])]
+        return Examples(sentences, SubwordFeatures(encoded, parts.pad_id))
+
+    speeds = []
+    for report in train_epochs(model, examples("train"), prepared.tags, config, seed, place):
+        speeds.append(report.sentences / report.seconds)
+        print(f"seed {seed} epoch {report.epoch + 1}: loss {report.loss_per_sentence:.2f}", file=sys.stderr, flush=True)
+    scores = evaluate(model, examples("test"), prepared.tags, None, place).scores()
+    test = {level: round(100 * scores.f1(level), 1) for level in LEVELS}
+    return {"seed": seed, "test": test, "sentences_per_s": round(statistics.median(speeds), 1)}
+
+
+def run_one() -> None:
+    """Read one seed's arguments as JSON from the command line; print its result as the last line."""
+    given = json.loads(sys.argv[1])
+    # Beside other seeds: with all cores each, they would wait for each other's threads.
+    torch.set_num_threads(max(1, torch.get_num_threads() // given.pop("side_by_side")))
+    print(json.dumps(train_one(**given)))

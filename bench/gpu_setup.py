@@ -1,0 +1,107 @@
+"""What `bench.gpu` measures: models of two sizes with seeded random weights, on a corpus's own subwords. No files needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from tablert_dist.batching import training_batches
+from tablert_dist.config import Config, load_config
+from tablert_dist.data import Corpus, load_corpus
+from tablert_dist.encoding import SubwordTokenizer
+from tablert_dist.features import SubwordFeatures
+from tablert_dist.model import TableModel, build_model
+from tablert_dist.model.encoder import EncoderParts
+from tablert_dist.schema import Sentence
+from tablert_dist.step import Examples
+from tablert_dist.tables import TagSet
+
+SHAPES: dict[str, dict[str, int]] = {
+    "base": {},
+    "small": {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536},
+    "tiny": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64},
+    "narrow": {"hidden_size": 48, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 96},
+}
+"""What differs from BERT-base: 12 layers, 768 wide. `narrow` has its operators, but costs a CPU little."""
+VOCABULARY = 30_522
+"""BERT's: the word embeddings are as large, whatever the corpus uses of them."""
+WORDS, PIECES, CHUNK = 4_800, 4_000, 4
+"""Words and pieces that the tokenizer knows, and letters of a piece: CoNLL04 then has 1.24 subwords a word, special tokens
+included, as with BERT's own vocabulary."""
+
+
+@dataclass
+class Setup:
+    """A model with its examples. `dev` is train where the corpus has none."""
+
+    model: TableModel
+    parts: EncoderParts
+    corpus: Corpus
+    train: Examples
+    dev: Examples
+    tags: TagSet
+    config: Config
+
+    def batches(self, size: int, count: int, bucket: bool, epoch: int = 0) -> list[list[int]]:
+        """Return the training batches of an epoch, at most `count`."""
+        return training_batches(self.train.features.lengths, size, bucket, 1, epoch)[:count]
+
+
+def setup(shape: str, data: str, dropout: float | None = None, head: str = "conll04") -> Setup:
+    """Return a model of `shape`, the same weights at every call, and the corpus in `data`.
+
+    `dropout`: of the encoder and the head; None: their own. `head`: a preset.
+    """
+    overrides = {"data.path": data} | ({} if dropout is None else {"model.dropout": dropout})
+    config = load_config(head, overrides)
+    corpus = load_corpus(config.data)
+    tags = TagSet(corpus.schema)
+    parts = seeded_parts(shape, corpus.train, dropout)
+    model = build_model(config.model, parts, tags)
+
+    def examples(sentences: Sequence[Sentence]) -> Examples:
+        encoded = [model.scheme.prepare(e) for e in parts.tokenizer.encode([s.words for s in sentences])]
+        return Examples(sentences, SubwordFeatures(encoded, parts.pad_id))
+
+    train = examples(corpus.train)
+    dev = examples(corpus.splits["dev"]) if "dev" in corpus.splits else train
+    return Setup(model, parts, corpus, train, dev, tags, config)
+
+
+def seeded_parts(shape: str, sentences: Sequence[Sentence], dropout: float | None = None) -> EncoderParts:
+    """Return a BERT of `shape` with seeded weights, behind a tokenizer that has learned the sentences."""
+    from transformers import BertConfig, BertModel
+
+    rates = {} if dropout is None else {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    torch.manual_seed(0)
+    transformer = BertModel(BertConfig(vocab_size=VOCABULARY, **SHAPES[shape], **rates), add_pooling_layer=False)
+    assert isinstance(transformer, torch.nn.Module)
+    return EncoderParts(transformer, learned_tokenizer(sentences), 0)
+
+
+def learned_tokenizer(sentences: Sequence[Sentence]) -> SubwordTokenizer:
+    """Return a WordPiece tokenizer of the sentences' frequent words and, for the others, pieces of four letters.
+
+    The same sentences give the same one: tokenizers' own trainer does not.
+    """
+    words = Counter(word.lower() for sentence in sentences for word in sentence.words)
+    pieces: Counter[str] = Counter()
+    for word, times in words.items():
+        for start in range(0, len(word), CHUNK):
+            pieces[("##" if start else "") + word[start : start + CHUNK]] += times
+    letters = sorted({letter for word in words for letter in word})
+    frequent = sorted(words, key=lambda word: (-words[word], word))[:WORDS]
+    chunks = sorted(pieces, key=lambda piece: (-pieces[piece], piece))[:PIECES]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    known = dict.fromkeys([*special, *letters, *(f"##{letter}" for letter in letters), *frequent, *chunks])
+    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(known)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return SubwordTokenizer(tokenizer, 512)
