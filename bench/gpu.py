@@ -15,7 +15,7 @@ import torch
 from bench.gpu_counts import counts
 from bench.gpu_onnx import onnx_on
 from bench.gpu_seeds import train_seeds
-from bench.gpu_train import evaluation, losses, place_on, throughput
+from bench.gpu_train import checkpointing, evaluation, losses, place_on, throughput
 from bench.options import data_option, smoke_option
 from bench.sources import SAMPLE
 from bench.timing import report
@@ -92,9 +92,17 @@ def measured(shapes: list[str], sizes: list[int], steps: int, rounds: int, place
         click.echo("| " + " | ".join(str(row.get(column, "–")) for column in columns) + " |")
     read = evaluation(shapes[-1], data, place)
     click.echo(f"evaluation: {read}")
+    saved = checkpointing(shapes[-1], data, sizes[-1], steps, rounds, place)
+    click.echo(f"gradient checkpointing: {saved}")
     apart = losses(shapes[0], data, place)
     click.echo(f"losses against the CPU's in fp32: {apart}")
-    return {"ratio": rows[0].get("ratio", "–"), "training": rows, "evaluation": read, "losses": apart}
+    return {
+        "ratio": rows[0].get("ratio", "–"),
+        "training": rows,
+        "evaluation": read,
+        "losses": apart,
+        "checkpointing": saved,
+    }
 
 
 def _tests() -> str:

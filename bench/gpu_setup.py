@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -51,12 +52,12 @@ class Setup:
         return training_batches(self.train.features.lengths, size, bucket, 1, epoch)[:count]
 
 
-def setup(shape: str, data: str, dropout: float | None = None, head: str = "conll04") -> Setup:
+def setup(shape: str, data: str, dropout: float | None = None, head: str = "conll04", **changes: Any) -> Setup:
     """Return a model of `shape`, the same weights at every call, and the corpus in `data`.
 
-    `dropout`: of the encoder and the head; None: their own. `head`: a preset.
+    `dropout`: of the encoder and the head; None: their own. `head`: a preset; `changes` to it by dotted key.
     """
-    overrides = {"data.path": data} | ({} if dropout is None else {"model.dropout": dropout})
+    overrides = {"data.path": data, **changes} | ({} if dropout is None else {"model.dropout": dropout})
     config = load_config(head, overrides)
     corpus = load_corpus(config.data)
     tags = TagSet(corpus.schema)

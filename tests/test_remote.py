@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,7 +159,8 @@ def s3_server() -> Iterator[str]:
         until = time.monotonic() + 60
         while True:
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                # A bare connection to a port that nobody listens on yet may connect to itself.
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=1).close()
                 break
             except OSError:
                 assert process.poll() is None and time.monotonic() < until

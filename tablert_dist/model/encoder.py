@@ -59,6 +59,8 @@ class WordEncoder(nn.Module):
                 f"model.gradient_checkpointing: the encoder's architecture ({transformer.config.model_type}) has none in "
                 f"transformers; leave it false, and raise train.accumulation to save memory"
             )
+        # An encoder keeps no keys for a next token; transformers would say so at every step.
+        transformer.config.use_cache = False
         transformer.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": same_runs})
 
     @property
