@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import click
 import torch
 
 from tablert_dist.config import load_config
@@ -32,7 +33,7 @@ def train_seeds(encoder: str, data: str, preset: str, seeds: Sequence[int], epoc
     ]
     answers = [process.communicate()[0].strip().splitlines() for process in running]
     if failed := [seed for seed, process in zip(seeds, running, strict=True) if process.returncode]:
-        raise RuntimeError(f"seeds {failed} failed; see their error above")
+        raise click.ClickException(f"seeds {failed} failed; see their error above")
     rows = [json.loads(lines[-1]) for lines in answers]
     return {
         "preset": preset,
