@@ -95,7 +95,7 @@ def halving(
             cells = len(batch) * max(lengths[i] for i in batch) ** 2
             if len(batch) == 1:
                 raise OutOfMemory(f"{error} on one sentence of {lengths[batch[0]]} words: split it") from None
-            log.warning("%s on %d table cells: going on with batches of %d", error, cells, cells // 2)
+            log.warning("%s on %d table cells: going on with batches of %d", str(error), cells, cells // 2)
             rest = [i for b in (batch, *reversed(waiting)) for i in b]
             smaller = evaluation_batches([lengths[i] for i in rest], cells // 2)
             waiting = [[rest[i] for i in b] for b in reversed(smaller)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,8 @@ def in_memory(device: torch.device) -> Iterator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
+        # The frames hold the tensors that filled the memory, and whoever keeps the error, a log's handler say, the frames.
+        traceback.clear_frames(error.__traceback__)
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
         raise OutOfMemory(f"{name}: out of memory") from None
 

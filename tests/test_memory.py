@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,23 @@ def test_it_is_known_whichever_library_says_it(message: str) -> None:
 def test_this_machines_own_allocator_is_understood() -> None:
     with pytest.raises(OutOfMemory, match="CPU: out of memory"), in_memory(torch.device("cpu")):
         torch.empty(2**60, dtype=torch.uint8)
+
+
+def test_what_filled_the_memory_is_free_again_whoever_keeps_the_error() -> None:
+    kept: list[OutOfMemory] = []
+    filled: list[weakref.ref[torch.Tensor]] = []
+
+    def fill() -> None:
+        large = torch.ones(1000)
+        filled.append(weakref.ref(large))
+        raise torch.OutOfMemoryError(SAID[0])
+
+    try:
+        with in_memory(torch.device("cpu")):
+            fill()
+    except OutOfMemory as error:
+        kept.append(error)
+    assert kept and filled[0]() is None
 
 
 @pytest.mark.parametrize("head", ["cnn", "tablert", "spert"])

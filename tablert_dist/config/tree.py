@@ -58,8 +58,7 @@ class ModelConfig(Section):
     frozen: bool = False
     """No gradient and no dropout inside the encoder."""
     gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time, the
-    same gradient."""
+    """Compute activations again in the backward pass instead of keeping them: less memory, more time, the same gradient."""
     kernel_size: Annotated[PositiveInt, AfterValidator(_odd)] = 3
     """`cnn`: side K of the square kernel, in words; odd."""
     none_bias: Annotated[float, Field(ge=0.0, le=20.0)] = 6.0
