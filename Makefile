@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
-.PHONY: install quickstart test test-ray lint bench ui clean
+.PHONY: install quickstart test test-ray test-gpu lint bench ui clean
 
 install: $(STAMP)
 
@@ -31,6 +31,10 @@ test: install
 
 test-ray: install
 	$(BIN)/python -m pytest -m ray
+
+# On a machine with a card; elsewhere every one of them is skipped.
+test-gpu: install
+	$(BIN)/python -m pytest -m gpu tests/test_gpu.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -36,7 +36,7 @@ from tablert_dist.step import Place
     "--shapes", default="small,base", show_default=True, help="Encoders: base, small, tiny (bench/gpu_setup.py)."
 )
 @click.option("--batches", "sizes", default="8,32,128", show_default=True, help="Sentences in a step.")
-@click.option("--steps", default=16, show_default=True, help="Steps in a pass.")
+@click.option("--steps", default=12, show_default=True, help="Steps in a pass.")
 @click.option("--rounds", default=3, show_default=True, help="Passes of each head, in turns.")
 @click.option("--precision", type=click.Choice(["bf16", "fp32"]), default="bf16", show_default=True)
 @click.option("--tests/--no-tests", default=True, show_default=True, help="Run the tests marked gpu.")

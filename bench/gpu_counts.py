@@ -9,7 +9,7 @@ import torch
 from bench.gpu_setup import Setup, setup
 from bench.operators import Counts, count, refused_by_fake_tensors
 from tablert_dist.model.gpu_path import gpu_path
-from tablert_dist.step import Place, backward
+from tablert_dist.step import Place, backward, targets_of
 from tablert_dist.trainer import Trainer
 
 BATCH = 8
@@ -18,8 +18,10 @@ BATCH = 8
 def counts(shape: str, data: str, head: str = "conll04") -> dict[str, Any]:
     """Return the figures of one step on BATCH sentences, under bf16 autocast, and the shapes of an epoch's batches.
 
-    `host_syncs`: waits for the device, by either witness (bench/operators.py); `weight_casts`: copies of weights to another
-    type; `eager_ops`: operators forward and backward, without views. A bare BertModel of 12 layers makes 874 in fp32.
+    `host_syncs`: waits for the device, by either witness (bench/operators.py). `host_copies`: arrays that the host sends;
+    no more than `arrays_of_a_batch`, which go through pinned memory while the device computes. `weight_casts`: copies of
+    weights to another type. `eager_ops`: operators forward and backward, without views; a bare BertModel of 12 layers
+    makes 874 in fp32.
     """
     with gpu_path():
         made = setup(shape, data, head=head)
@@ -33,6 +35,8 @@ def counts(shape: str, data: str, head: str = "conll04") -> dict[str, Any]:
     return {
         "ratio": round(passes["bf16"] / passes["fp32"], 2),
         "host_syncs": sum(half.waits.values()) + sum(full.waits.values()) + bool(refusal),
+        "host_copies": half.host_copies,
+        "arrays_of_a_batch": _arrays(made),
         "weight_casts": half.weight_casts,
         "eager_ops": passes["bf16"],
         "eager_ops_fp32": passes["fp32"],
@@ -45,6 +49,13 @@ def shapes_per_epoch(made: Setup, size: int = BATCH) -> int:
     batches = made.batches(size, 10**9, made.config.train.bucket)
     cpu = torch.device("cpu")
     return len({tuple(x.shape for x in made.train.features.inputs(batch, cpu)) for batch in batches})
+
+
+def _arrays(made: Setup) -> int:
+    """Inputs and targets of a batch."""
+    batch, cpu = made.batches(BATCH, 1, False)[0], torch.device("cpu")
+    targets = targets_of(made.model.head, made.train, batch, made.tags, cpu, (1, 0))
+    return len(made.train.features.inputs(batch, cpu)) + len(targets)
 
 
 def _step(made: Setup, precision: torch.dtype | None) -> Counts:

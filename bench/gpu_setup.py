@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -59,10 +60,9 @@ def setup(shape: str, data: str, dropout: float | None = None, head: str = "conl
     """
     overrides = {"data.path": data, **changes} | ({} if dropout is None else {"model.dropout": dropout})
     config = load_config(head, overrides)
-    corpus = load_corpus(config.data)
-    tags = TagSet(corpus.schema)
-    parts = seeded_parts(shape, corpus.train, dropout)
-    model = build_model(config.model, parts, tags)
+    corpus, tokenizer = read(data)
+    parts = seeded_parts(shape, tokenizer, dropout)
+    model = build_model(config.model, parts, TagSet(corpus.schema))
 
     def examples(sentences: Sequence[Sentence]) -> Examples:
         encoded = [model.scheme.prepare(e) for e in parts.tokenizer.encode([s.words for s in sentences])]
@@ -70,18 +70,25 @@ def setup(shape: str, data: str, dropout: float | None = None, head: str = "conl
 
     train = examples(corpus.train)
     dev = examples(corpus.splits["dev"]) if "dev" in corpus.splits else train
-    return Setup(model, parts, corpus, train, dev, tags, config)
+    return Setup(model, parts, corpus, train, dev, TagSet(corpus.schema), config)
 
 
-def seeded_parts(shape: str, sentences: Sequence[Sentence], dropout: float | None = None) -> EncoderParts:
-    """Return a BERT of `shape` with seeded weights, behind a tokenizer that has learned the sentences."""
+@cache
+def read(data: str) -> tuple[Corpus, SubwordTokenizer]:
+    """Return the corpus and a tokenizer of its training sentences, made once."""
+    corpus = load_corpus(load_config(None, {"data.path": data}).data)
+    return corpus, learned_tokenizer(corpus.train)
+
+
+def seeded_parts(shape: str, tokenizer: SubwordTokenizer, dropout: float | None = None) -> EncoderParts:
+    """Return a BERT of `shape` with seeded weights, behind a tokenizer."""
     from transformers import BertConfig, BertModel
 
     rates = {} if dropout is None else {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     torch.manual_seed(0)
     transformer = BertModel(BertConfig(vocab_size=VOCABULARY, **SHAPES[shape], **rates), add_pooling_layer=False)
     assert isinstance(transformer, torch.nn.Module)
-    return EncoderParts(transformer, learned_tokenizer(sentences), 0)
+    return EncoderParts(transformer, tokenizer, 0)
 
 
 def learned_tokenizer(sentences: Sequence[Sentence]) -> SubwordTokenizer:

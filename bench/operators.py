@@ -31,6 +31,9 @@ class Counts:
     operators: int = 0
     """Not counting views, which launch nothing."""
     waits: Counter[str] = field(default_factory=Counter)
+    host_copies: int = 0
+    """Tensors made from arrays and lists of the host's. Those of a batch go through pinned memory; for any other the host
+    would wait."""
     weight_casts: int = 0
     """Copies of the model's weights to another type; one of many weights at once counts once."""
     made: Counter[torch.dtype] = field(default_factory=Counter)
@@ -52,6 +55,7 @@ class _Counting(TorchDispatchMode):
         )
         if name in WAITS or f"{name}.{func._overloadname}" in WAITS or by_mask:
             self.counts.waits[name] += 1
+        self.counts.host_copies += name == "aten::lift_fresh"
         if name in CASTS and self._casts_weights(name, args, result):
             self.counts.weight_casts += 1
         for tensor in result if isinstance(result, tuple | list) else (result,):

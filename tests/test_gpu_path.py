@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -85,6 +86,10 @@ def test_a_step_never_waits_for_the_device(
         step()
         counts = count(step, model)
         assert not counts.waits, counts.waits
+        arrays = len(train.features.inputs(BATCH, torch.device("cpu"))) + len(
+            model.scheme.targets([train.sentences[i] for i in BATCH], TAGS, [np.random.default_rng(i) for i in BATCH])
+        )
+        assert 0 < counts.host_copies <= arrays, "anything else is made on the device"
         # Two layers of the encoder, the rest of it, and the head: one foreach copy each.
         assert counts.weight_casts <= (4 if precision else 0)
         assert torch.float64 not in counts.made, "Apple's GPU has no float64"
