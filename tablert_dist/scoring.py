@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from tablert_dist.schema import Relation, Schema, Sentence
+from tablert_dist.schema import Schema, Sentence
 from tablert_dist.tables import Ints
 
-LEVELS = ("ner", "re", "re_plus")
-TITLES = {"ner": "NER", "re": "RE", "re_plus": "RE+"}
+Item = tuple[Hashable, ...]
+"""What is compared; its first member is the type that it counts under."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One way to compare predictions with gold. A new one is added to `SPECS` and nowhere else."""
+
+    name: str
+    """In metric keys: `dev/NAME_f1`."""
+    title: str
+    types: Callable[[Schema], Sequence[str]]
+    """The types that are counted apart."""
+    items: Callable[[Sentence, Schema], set[Item]]
+    """What a sentence holds at this level."""
+
+
+def _entities(sentence: Sentence, schema: Schema) -> set[Item]:
+    return {(e.type, e.start, e.end) for e in sentence.entities}
+
+
+def _relations(typed: bool) -> Callable[[Sentence, Schema], set[Item]]:
+    def items(sentence: Sentence, schema: Schema) -> set[Item]:
+        found: set[Item] = set()
+        for relation in sentence.relations:
+            ends = [(e.start, e.end, e.type if typed else "") for e in (relation.head, relation.tail)]
+            found.add((relation.type, *(sorted(ends) if relation.type in schema.symmetric else ends)))
+        return found
+
+    return items
+
+
+SPECS = (
+    Level("ner", "NER", lambda schema: schema.entity_types, _entities),
+    Level("re", "RE", lambda schema: schema.relation_types, _relations(typed=False)),
+    Level("re_plus", "RE+", lambda schema: schema.relation_types, _relations(typed=True)),
+)
+LEVELS = tuple(level.name for level in SPECS)
+TITLES = {level.name: level.title for level in SPECS}
 
 
 @dataclass(frozen=True)
 class Counts:
-    """True positives, false positives, false negatives: `table[level and type, 3]`. Counts of one schema add up."""
+    """True positives, false positives, false negatives. Counts of one schema add up.
+
+    `table` [level and type, 3] is what workers sum; read it by `of`.
+    """
 
     schema: Schema
     table: Ints
@@ -30,18 +70,21 @@ class Counts:
     def __add__(self, other: Counts) -> Counts:
         return Counts(self.schema, self.table + other.table)
 
+    def of(self, level: str) -> Ints:
+        """[types of the level, 3], in the schema's order. Raises KeyError for a level that there is not."""
+        if level not in LEVELS:
+            raise KeyError(f"no score level '{level}'; there are {', '.join(LEVELS)}")
+        return self.table[[i for i, (name, _) in enumerate(_rows(self.schema)) if name == level]]
+
     def scores(self) -> Scores:
         """The ratios of what was counted."""
         levels = {}
-        for level in LEVELS:
+        for spec in SPECS:
+            rows = self.of(spec.name)
             by_type = {
-                kind: _ratio(self.table[i])
-                for i, (row_level, kind) in enumerate(_rows(self.schema))
-                if row_level == level and self.table[i].any()
+                kind: _ratio(row) for kind, row in zip(spec.types(self.schema), rows, strict=True) if row.any()
             }
-            rows = [self.table[i] for i, (row_level, _) in enumerate(_rows(self.schema)) if row_level == level]
-            micro = _ratio(np.sum(rows, axis=0) if rows else np.zeros(3, np.int64))
-            levels[level] = LevelScores(micro, _mean(list(by_type.values())), by_type)
+            levels[spec.name] = LevelScores(_ratio(rows.sum(0)), _mean(list(by_type.values())), by_type)
         return Scores(levels)
 
 
@@ -66,7 +109,7 @@ class LevelScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """`levels["ner" | "re" | "re_plus"]`."""
+    """By the levels' names."""
 
     levels: Mapping[str, LevelScores]
 
@@ -117,30 +160,16 @@ def count(pairs: Iterable[tuple[Sentence, Sentence]], schema: Schema) -> Counts:
     total = Counts.zero(schema)
     rows = {row: i for i, row in enumerate(_rows(schema))}
     for gold, predicted in pairs:
-        for level in LEVELS:
-            expected, found = (_items(s, level, schema) for s in (gold, predicted))
+        for spec in SPECS:
+            expected, found = (spec.items(s, schema) for s in (gold, predicted))
             for column, items in enumerate((expected & found, found - expected, expected - found)):
                 for item in items:
-                    total.table[rows[level, item[0]], column] += 1
+                    total.table[rows[spec.name, str(item[0])], column] += 1
     return total
 
 
-def _items(sentence: Sentence, level: str, schema: Schema) -> set[tuple[str, Any, Any]]:
-    if level == "ner":
-        return {(e.type, e.start, e.end) for e in sentence.entities}
-    return {_relation_item(r, level == "re_plus", schema) for r in sentence.relations}
-
-
-def _relation_item(relation: Relation, typed: bool, schema: Schema) -> tuple[str, Any, Any]:
-    ends = [(e.start, e.end, e.type if typed else "") for e in (relation.head, relation.tail)]
-    if relation.type in schema.symmetric:
-        ends.sort()
-    return relation.type, ends[0], ends[1]
-
-
 def _rows(schema: Schema) -> list[tuple[str, str]]:
-    entities = [("ner", kind) for kind in schema.entity_types]
-    return entities + [(level, kind) for level in ("re", "re_plus") for kind in schema.relation_types]
+    return [(spec.name, kind) for spec in SPECS for kind in spec.types(schema)]
 
 
 def _ratio(row: Ints) -> Ratio:

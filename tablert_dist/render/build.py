@@ -60,13 +60,11 @@ def annotated_page(
 
 
 def _scores(counts: Counts) -> tuple[ScoreRow, ...]:
-    """Micro averages of the three levels; the rows of `counts.table` are NER by type, RE by type, RE+ by type."""
-    entity, relation = len(counts.schema.entity_types), len(counts.schema.relation_types)
-    cuts = (0, entity, entity + relation, entity + 2 * relation)
+    """Micro averages of each level."""
     levels = counts.scores().levels
     found = []
-    for i, level in enumerate(LEVELS):
-        hits, spurious, missed = (int(n) for n in counts.table[cuts[i] : cuts[i + 1]].sum(0))
+    for level in LEVELS:
+        hits, spurious, missed = (int(n) for n in counts.of(level).sum(0))
         micro = levels[level].micro
         found.append(ScoreRow(TITLES[level], micro.precision, micro.recall, micro.f1, hits, missed, spurious))
     return tuple(found)

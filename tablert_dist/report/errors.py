@@ -100,7 +100,7 @@ def examine(
         _boundaries(pairs),
         _by_length(pairs, tables, schema),
         _by_distance(pairs, schema),
-        _worst(pairs, tables, schema, worst),
+        _worst(pairs, tables, worst),
         _entity_calibration(pairs),
         _relation_calibration(pairs, schema),
         tuple(_threshold(pairs, schema, kind, wanted_precision) for kind in schema.relation_types),
@@ -192,13 +192,11 @@ def _by_distance(pairs: Sequence[Pair], schema: Schema) -> tuple[Group, ...]:
     return tuple(groups)
 
 
-def _worst(pairs: Sequence[Pair], tables: Sequence[Counts], schema: Schema, most: int) -> tuple[Wrong, ...]:
-    entities, relations = len(schema.entity_types), len(schema.relation_types)
+def _worst(pairs: Sequence[Pair], tables: Sequence[Counts], most: int) -> tuple[Wrong, ...]:
     wrong = []
-    for i, ((gold, found), table) in enumerate(zip(pairs, tables, strict=True)):
+    for i, ((gold, found), counts) in enumerate(zip(pairs, tables, strict=True)):
         # RE is RE+ without types: an error there would count twice.
-        rows = [*table.table[:entities], *table.table[entities + relations :]]
-        errors = int(sum(row[1] + row[2] for row in rows))
+        errors = sum(int(counts.of(level)[:, 1:].sum()) for level in ("ner", "re_plus"))
         if errors:
             wrong.append(Wrong(i, errors, gold, found))
     return tuple(sorted(wrong, key=lambda w: (-w.errors, w.index))[:most])

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from tablert_dist.config import Config
+from tablert_dist.scoring import TITLES
 from tablert_dist.study.cells import systems, title
 from tablert_dist.study.ledger import Ours, differences, ledger, published_layers
 from tablert_dist.study.pairs import HEADER, mean, pair_row, pooled
 from tablert_dist.study.run import Done, Part
 
-LEVELS = {"ner": "NER", "re": "RE", "re_plus": "RE+"}
+LEVELS = {level: TITLES[level] for level in ("ner", "re", "re_plus")}
+"""Those that the paper has."""
 PAPER = {"ner": "Table 3", "re": "Table 4"}
 
 

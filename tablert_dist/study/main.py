@@ -12,7 +12,8 @@ from tablert_dist.study.ledger import Ours, differences, published
 from tablert_dist.study.pairs import HEADER, mean, pair_row, pooled
 from tablert_dist.study.run import Done, Part
 
-LEVELS = {"ner": "NER", "re": "RE", "re_plus": "RE+"}
+LEVELS = {level: TITLES[level] for level in ("ner", "re", "re_plus")}
+"""Those that the paper has."""
 
 
 def main_page(done: Sequence[Done], parts: Sequence[Part], command: str) -> str:

@@ -45,11 +45,7 @@ def read_predictions(folder: Path, split: str, gold: Sequence[Sentence]) -> list
 def counts_by_sentence(gold: Sequence[Sentence], found: Sequence[Sentence], schema: Any) -> dict[str, Ints]:
     """[S, 3] for each level: hits, wrong ones and missed ones of each sentence."""
     tables = [count([(g, f)], schema) for g, f in zip(gold, found, strict=True)]
-    entities = len(schema.entity_types)
-    relations = len(schema.relation_types)
-    rows = {"ner": slice(0, entities), "re": slice(entities, entities + relations)}
-    rows["re_plus"] = slice(entities + relations, None)
-    return {level: np.stack([t.table[rows[level]].sum(0) for t in tables]) for level in LEVELS}
+    return {level: np.stack([t.of(level).sum(0) for t in tables]) for level in LEVELS}
 
 
 def _to_json(sentence: Sentence) -> dict[str, Any]:

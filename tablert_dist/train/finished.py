@@ -36,6 +36,8 @@ class FitResult:
         for split in self.results[0]["scores"]:
             parts = []
             for level in LEVELS:
+                if f1_of(self.results[0], split, level) is None:
+                    continue
                 values = [100 * (f1_of(r, split, level) or 0.0) for r in self.results]
                 spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
                 parts.append(f"{TITLES[level]} {np.mean(values):.1f}{spread}")
@@ -44,9 +46,9 @@ class FitResult:
 
 
 def f1_of(result: Mapping[str, Any], split: str, level: str) -> float | None:
-    """Micro F1 in 0–1 of a result, or None where the split was not scored."""
-    scored = result["scores"].get(split)
-    return float(scored["scores"][level]["micro"]["f1"]) if scored else None
+    """Micro F1 in 0–1 of a result, or None where the split, or the level, was not scored."""
+    scored = result["scores"].get(split, {}).get("scores", {}).get(level)
+    return float(scored["micro"]["f1"]) if scored else None
 
 
 def checkpoint_of(config: Config, name: str) -> Path:

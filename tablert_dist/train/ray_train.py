@@ -11,6 +11,7 @@ from typing import Any
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.remote import Remote
+from tablert_dist.scoring import TITLES
 from tablert_dist.train import runs
 from tablert_dist.train.mirror import JOURNAL, Mirror
 from tablert_dist.train.session import Job
@@ -107,4 +108,4 @@ def epoch_line(row: dict[str, float], epochs: int) -> str:
 
 def dev_scores(row: dict[str, float]) -> str:
     """`NER 76.1  RE 52.0  RE+ 49.5`."""
-    return f"NER {100 * row['dev/ner_f1']:.1f}  RE {100 * row['dev/re_f1']:.1f}  RE+ {100 * row['dev/re_plus_f1']:.1f}"
+    return "  ".join(f"{title} {100 * row[f'dev/{level}_f1']:.1f}" for level, title in TITLES.items())

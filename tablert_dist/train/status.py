@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tablert_dist.errors import InputError, nearest
+from tablert_dist.scoring import LEVELS
 from tablert_dist.tracking.journal import ENDED, Event
 from tablert_dist.train.files import META, RECORD, RESULT, STOPPED, events_in, modified, read_json, saved_in
 
-LEVELS = ("ner", "re", "re_plus")
 SILENCE_S = 600.0
 """Without news for so long (or for three of its epochs, if those are longer) a run is taken to have stopped."""
 

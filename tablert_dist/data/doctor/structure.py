@@ -11,6 +11,7 @@ from tablert_dist.data.doctor.types import arguments
 from tablert_dist.data.overlap import overlapping_pairs
 from tablert_dist.encoding import TableLoss, fit_to_table
 from tablert_dist.schema import Entity, Sentence
+from tablert_dist.scoring import LEVELS
 from tablert_dist.scoring import count as count_scores
 from tablert_dist.tables import TagSet
 
@@ -26,13 +27,13 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def table_loss(part: Part, tags: TagSet) -> dict[str, Any]:
-    """`loss` (TableLoss) and the F1 (0–1) of a model that says all that a table can hold: `ner`, `re`, `re_plus`."""
+    """`loss` (TableLoss) and by level the F1 (0–1) of a model that says all that a table can hold."""
     fitted = [fit_to_table(s, tags) for s in part.sentences]
     pairs = ((gold, fits) for gold, (fits, _) in zip(part.sentences, fitted, strict=True))
     scores = count_scores(pairs, tags.schema).scores()
     loss = sum((lost for _, lost in fitted), TableLoss())
     return {"loss": loss, "first": next((i for i, (_, lost) in enumerate(fitted) if lost.total), None)} | {
-        level: scores.f1(level) for level in ("ner", "re", "re_plus")
+        level: scores.f1(level) for level in LEVELS
     }
 
 

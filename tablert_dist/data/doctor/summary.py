@@ -12,6 +12,7 @@ from tablert_dist.data.doctor.structure import table_loss
 from tablert_dist.data.doctor.types import type_counts
 from tablert_dist.data.overlap import overlapping_pairs
 from tablert_dist.errors import InputError
+from tablert_dist.scoring import LEVELS
 from tablert_dist.tables import TagSet
 
 
@@ -66,7 +67,7 @@ def _split(case: Case, part: Part, tags: TagSet) -> dict[str, Any]:
         "overlapping_pairs": sum(map(len, pairs)),
         "sentences_with_overlap": sum(map(bool, pairs)),
         "lost_to_the_table": str(table["loss"]),
-        "best_f1": {level: table[level] for level in ("ner", "re", "re_plus")},
+        "best_f1": {level: table[level] for level in LEVELS},
         "length_words": _spread(lengths),
         "length_subwords": None if subwords is None else _spread(subwords),
         "over_limit": sum(n > case.tokenizer.limit for n in subwords or ()) if case.tokenizer else None,
