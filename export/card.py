@@ -10,18 +10,8 @@ from huggingface_hub import ModelCardData
 from export.report import Report
 from tablert_dist import __version__
 from tablert_dist.checkpoint import ModelCard
+from tablert_dist.heads import head_spec
 from tablert_dist.scoring import LEVELS, TITLES
-
-HEADS = {
-    "cnn": ("TablERT-CNN", "Reads a sentence as a table of word pairs and labels every cell."),
-    "tablert": ("TablERT", "Tags words from left to right, then scores every pair of them for each relation."),
-    "spert": ("SpERT", "Judges every short span of words, then every ordered pair of those that are entities."),
-}
-"""A head's name, and what it does."""
-LIMITS = {
-    "spert": ["Entities of more than {max_span} words are not found; a span has one type."],
-}
-TABLE_LIMITS = ["One entity a word and one relation a pair of entities: nested or overlapping entities are not found."]
 
 
 def model_card(card: ModelCard, report: Report, opset: int) -> str:
@@ -33,16 +23,16 @@ def model_card(card: ModelCard, report: Report, opset: int) -> str:
         tags=["relation-extraction", "named-entity-recognition", "onnx", "table-labelling"],
     )
     schema = card.schema
-    name, what = HEADS[card.model.head]
+    spec = head_spec(card.model)
     symmetric = ", ".join(sorted(schema.symmetric)) or "none"
     return "\n".join(
         [
             "---",
             head.to_yaml(),
             "---",
-            f"# {protocol.get('dataset', 'unnamed data')}: entities and relations ({name})",
+            f"# {protocol.get('dataset', 'unnamed data')}: entities and relations ({spec.title})",
             "",
-            f"{what} ONNX, {report.precision}, opset {opset}, written by tablert_dist {__version__}.",
+            f"{spec.description} ONNX, {report.precision}, opset {opset}, written by tablert_dist {__version__}.",
             "",
             f"- Entity types: {', '.join(schema.entity_types)}",
             f"- Relation types: {', '.join(schema.relation_types)} (symmetric: {symmetric})",
@@ -58,7 +48,7 @@ def model_card(card: ModelCard, report: Report, opset: int) -> str:
             *(f"- {line}" for line in report.lines()),
             "",
             "## Limits",
-            *(f"- {text.format(max_span=card.model.max_span)}" for text in LIMITS.get(card.model.head, TABLE_LIMITS)),
+            f"- {spec.limits(card.model)}",
             "- Relations are read inside a sentence only.",
             "- Probabilities are those of the network, not calibrated.",
             "",

@@ -69,7 +69,8 @@ def main(
             checkpoint_of(config, run_name) if run_name else _of_registry(config, str(model), Path(scratch))
         )
         try:
-            gold = read_file(verify_data, read_card(source).schema, config.data.overlap) if verify_data else None
+            card = read_card(source)
+            gold = read_file(verify_data, card.schema, config.data.overlap, model=card.model) if verify_data else None
             named = verify_data.name if verify_data else ""
             report = export_bundle(source, out, config.export, gold=gold, verified_on=named, allow=allow)
         except VerificationError as error:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from tablert_dist.data.overlap import longest, restrict
 from tablert_dist.errors import InputError
+from tablert_dist.overlap import longest, restrict
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tables import IGNORE, Ints, TableInputs, TableTargets, TagSet
 

@@ -13,8 +13,8 @@ from tablert_dist.encoding import EncodedSentence, SubwordTokenizer, collate
 from tablert_dist.engines import Arrays, DeviceEngine
 from tablert_dist.errors import InputError, nearest
 from tablert_dist.extraction import Extraction, Read
+from tablert_dist.heads import make_scheme
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.schemes import make_scheme
 from tablert_dist.schemes.table import TABLE
 from tablert_dist.tables import Floats, TagSet
 from tablert_dist.text import Span, merge, split_sentences, split_words, windows

@@ -81,9 +81,7 @@ class Counts:
         levels = {}
         for spec in SPECS:
             rows = self.of(spec.name)
-            by_type = {
-                kind: _ratio(row) for kind, row in zip(spec.types(self.schema), rows, strict=True) if row.any()
-            }
+            by_type = {kind: _ratio(row) for kind, row in zip(spec.types(self.schema), rows, strict=True) if row.any()}
             levels[spec.name] = LevelScores(_ratio(rows.sum(0)), _mean(list(by_type.values())), by_type)
         return Scores(levels)
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from tablert_dist.cli import main
 from tablert_dist.cli.data import VERBS, command
-from tablert_dist.cli.data_convert import ENDINGS
 from tablert_dist.data import formats
+from tablert_dist.data.formats import ENDINGS
 from tests.annotated import FILES, FOLDER, canonical, people
 from tests.test_formats import ready
 
@@ -60,7 +60,7 @@ def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path: Path) -> None:
     bad.write_text(json.dumps([{"tokens": ["a"], "entities": []}, {"tokens": []}]))
     (tmp_path / "there.jsonl").write_text("kept")
     cases = [
-        ((good, tmp_path / "out.json"), "its ending does not say which format: add --to spert|bilou"),
+        ((good, tmp_path / "out.txt"), "its ending does not say which format: add --to spert|bilou"),
         ((good, tmp_path / "out.json", "--to", "sprt"), "there is no format 'sprt'"),
         ((good, tmp_path / "out.jsonl", "--format", "spart"), "there is no format 'spart'"),
         ((good, tmp_path / "there.jsonl"), "there.jsonl exists: give another name"),

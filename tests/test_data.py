@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tablert_dist import overlap
 from tablert_dist.config import DataConfig
-from tablert_dist.data import formats, load_corpus, overlap
+from tablert_dist.data import formats, load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Sentence
 from tests.tiny import tiny_records, write_corpus

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from tablert_dist.config import DataConfig
-from tablert_dist.config.tree import DataConfig as Tree
 from tablert_dist.data import formats, load_corpus
-from tablert_dist.data.formats import Notes
+from tablert_dist.data.formats import Notes, registry
+from tablert_dist.data.formats.registry import Format
 from tablert_dist.errors import InputError
-from tablert_dist.schema import Entity, Relation, Sentence
+from tablert_dist.schema import Entity, Relation, Schema, Sentence
 from tests.annotated import FILES, FOLDER, TEXTS, canonical, people
 
 BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]"}
@@ -42,8 +44,36 @@ def test_every_file_holds_the_same_sentences(file: str) -> None:
         assert all(s.text[a:b] == w for s in found for (a, b), w in zip(s.offsets, s.words, strict=True))
 
 
-def test_the_configuration_knows_every_format() -> None:
-    assert Tree.model_fields["format"].annotation.__args__ == ("auto", *formats.NAMES)
+def test_a_format_that_nobody_has_declared_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text("[]")
+    with pytest.raises(InputError, match=r"there is no format 'spart'; there are .*; did you mean 'spert'"):
+        load_corpus(DataConfig(path=str(tmp_path), format="spart"))
+
+
+def test_a_new_format_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told by its own sign, read with `--data` by its own ending, written by that ending."""
+    from tablert_dist.cli.data_convert import command
+
+    def iterate(path: Path, notes: formats.Notes) -> Iterator[Sentence]:
+        for record in json.loads(path.read_text()):
+            yield Sentence(tuple(record["shout"].lower().split()), (Entity(0, 1, "Per"),))
+
+    def write(sentences: Iterable[Sentence], path: Path, written: formats.Written, schema: Schema | None) -> None:
+        rows = []
+        for sentence in sentences:
+            rows.append({"shout": " ".join(sentence.words).upper()})
+            written.add(sentence)
+        path.write_text(json.dumps(rows))
+
+    entry = Format(iterate, write, endings=(".shout",), sign=lambda r: "shout" in r, field=("shout", "shouts"))
+    monkeypatch.setitem(registry.FORMATS, "shout", entry)
+    monkeypatch.setitem(registry.ENDINGS, ".shout", "shout")
+    (tmp_path / "a_train.shout").write_text('[{"shout": "ADA WORKS"}]')
+    assert formats.detect(tmp_path / "a_train.shout") == "shout"
+    assert load_corpus(DataConfig(path=str(tmp_path))).train == (Sentence(("ada", "works"), (Entity(0, 1, "Per"),)),)
+    done = CliRunner().invoke(command, [str(FOLDER / "people.jsonl"), str(tmp_path / "out.shout")])
+    assert done.exit_code == 0, done.output
+    assert "MIRA" in (tmp_path / "out.shout").read_text()
 
 
 @pytest.mark.parametrize("file", FILES)

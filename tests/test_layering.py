@@ -16,7 +16,7 @@ LAYERS = [
     {"tablert_dist.config", "tablert_dist.schema"},
     {"tune_spaces"},
     {
-        "tablert_dist.data",
+        "tablert_dist.overlap",
         "tablert_dist.tables",
         "tablert_dist.text",
         "tablert_dist.batching",
@@ -25,6 +25,8 @@ LAYERS = [
     },
     {"tablert_dist.encoding", "tablert_dist.decoding", "tablert_dist.scoring"},
     {"tablert_dist.extraction", "tablert_dist.schemes"},
+    {"tablert_dist.heads"},
+    {"tablert_dist.data"},
     {"tablert_dist.predictor", "tablert_dist.tracking", "tablert_dist.allocator", "tablert_dist.remote"},
     {"tablert_dist.render", "tablert_dist.lines", "tablert_dist.data.doctor"},
     {"tablert_dist.report"},

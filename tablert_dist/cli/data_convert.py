@@ -8,16 +8,6 @@ import click
 
 from tablert_dist.cli.common import plain_errors
 
-ENDINGS = {
-    ".jsonl": "jsonl",
-    ".conll": "conll",
-    ".bio": "conll",
-    ".iob": "conll",
-    ".spacy": "spacy",
-    ".parquet": "hf",
-}
-"""The endings that stand for one format; `.json` may be one of five, a folder one of two."""
-
 
 @click.command(help="Write the annotated sentences of IN, a file or a folder, to OUT in another format.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
@@ -30,7 +20,7 @@ def command(source: Path, out: Path, given: str, wanted: str | None) -> None:
     from tablert_dist.data import formats
     from tablert_dist.errors import InputError
 
-    name = wanted or ENDINGS.get(out.suffix.lower())
+    name = wanted or formats.ENDINGS.get(out.suffix.lower())
     if name is None:
         raise InputError(f"{out}: its ending does not say which format: add --to {'|'.join(formats.NAMES)}")
     # What is no file may be a hub id, but only where that is said.

@@ -36,7 +36,7 @@ def command(config: Config, model: Path, data: Path, report: Path | None, precis
     from tablert_dist.scoring import LEVELS, TITLES, count
 
     predictor = Predictor.load(model, config.predict)
-    gold = read_file(data, predictor.tags.schema, config.data.overlap)
+    gold = read_file(data, predictor.tags.schema, config.data.overlap, model=predictor.model)
     found_here = predictor.annotate([s.words for s in gold])
     scores = count(zip(gold, found_here, strict=True), predictor.tags.schema).scores()
     click.echo(f"{data.name}: {len(gold)} sentences, overlap {config.data.overlap}")

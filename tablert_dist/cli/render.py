@@ -82,7 +82,7 @@ def _read(config: Config, model: Any, data: Path | None, texts: tuple[str, ...],
         return texts_page(predictor, texts, f"read by {Path(model).resolve().name}")
     from tablert_dist.data.splits import read_file
 
-    gold = read_file(data, predictor.tags.schema, config.data.overlap)
+    gold = read_file(data, predictor.tags.schema, config.data.overlap, model=predictor.model)
     note = f"gold against {Path(model).resolve().name}"
     if config.data.overlap != "error":
         note += f", overlapping entities: {config.data.overlap}"

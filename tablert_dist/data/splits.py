@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tablert_dist.config import DataConfig
-from tablert_dist.data import formats, overlap
+from tablert_dist import overlap
+from tablert_dist.config import DataConfig, ModelConfig
+from tablert_dist.data import formats
 from tablert_dist.data.formats import types_file
 from tablert_dist.errors import InputError
+from tablert_dist.heads import head_spec, make_scheme
 from tablert_dist.places import locate
 from tablert_dist.schema import Schema, Sentence
+from tablert_dist.schemes import lost_to_overlap
+from tablert_dist.tables import TagSet
 
-ENDINGS = (".json", ".jsonl", ".conll", ".bio", ".iob", ".tsv", ".spacy", ".parquet")
-"""Of the files that are looked at; in which format they are, their content says."""
 NO_DATA = ("dataset_dict.json", "dataset_info.json", "state.json")
 """What Hugging Face datasets keep beside a data set's folders."""
 
@@ -44,8 +46,8 @@ class Corpus:
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def load_corpus(config: DataConfig) -> Corpus:
-    """Read the folder that `config.path` names.
+def load_corpus(config: DataConfig, model: ModelConfig | None = None) -> Corpus:
+    """Read the folder that `config.path` names, for the head of `model` (unset: a table).
 
     Raises InputError naming file, record and reason for what cannot be used: nothing is dropped silently.
     """
@@ -67,15 +69,17 @@ def load_corpus(config: DataConfig) -> Corpus:
     notes.append(source)
     for split, paths in files.items():
         if split != "types":
-            splits[split] = _usable(splits[split], schema, config.overlap, paths, notes)
+            splits[split] = _usable(splits[split], schema, config.overlap, paths, notes, model)
     hashes = {split: _digest(paths) for split, paths in files.items()}
     names = {split: _joined(paths) for split, paths in files.items()}
     return Corpus(_name(folder), schema, splits, hashes, tuple(notes), names)
 
 
-def read_file(path: Path, schema: Schema, policy: str = "error", format: str = "auto") -> list[Sentence]:
+def read_file(
+    path: Path, schema: Schema, policy: str = "error", format: str = "auto", model: ModelConfig | None = None
+) -> list[Sentence]:
     """One file of annotated sentences under a known schema, for evaluation. Raises InputError as `load_corpus`."""
-    return list(_usable(formats.read(path, format), schema, policy, [path], []))
+    return list(_usable(formats.read(path, format), schema, policy, [path], [], model))
 
 
 def _find(folder: Path, train_on: str) -> tuple[dict[str, list[Path]], list[str]]:
@@ -86,7 +90,7 @@ def _find(folder: Path, train_on: str) -> tuple[dict[str, list[Path]], list[str]
         kind = _split_of(path)
         if kind is not None:
             found.setdefault(kind, []).append(path)
-        elif path.suffix.lower() in ENDINGS and path.is_file() and path.name not in NO_DATA:
+        elif path.suffix.lower() in formats.ENDINGS and path.is_file() and path.name not in NO_DATA:
             skipped.append(path.name)
     for kind, paths in found.items():
         if len(paths) > 1:
@@ -99,9 +103,8 @@ def _find(folder: Path, train_on: str) -> tuple[dict[str, list[Path]], list[str]
     elif both:
         skipped.append(f"{both[0].name} (read with --set data.train_on=train+dev)")
     if not found.get("train"):
-        raise InputError(
-            f"{folder}: no file *train.json to train on (nor with {', '.join(ENDINGS[1:])}, nor a folder train)"
-        )
+        others = ", ".join(ending for ending in formats.ENDINGS if ending != ".json")
+        raise InputError(f"{folder}: no file *train.json to train on (nor with {others}, nor a folder train)")
     return found, [f"{folder.name}: not read: {', '.join(skipped)}"] if skipped else []
 
 
@@ -112,7 +115,7 @@ def _split_of(path: Path) -> str | None:
     if path.is_dir():
         return {"validation": "dev"}.get(path.name, path.name if path.name in {"train", "dev", "test"} else None)
     stem = path.stem.lower()
-    if path.suffix.lower() not in ENDINGS or path.name in NO_DATA:
+    if path.suffix.lower() not in formats.ENDINGS or path.name in NO_DATA:
         return None
     if stem.endswith("train_dev"):
         return "train_dev"
@@ -130,22 +133,28 @@ def _schema(files: Mapping[str, Sequence[Path]], splits: Mapping[str, Sequence[S
 
 
 def _usable(
-    sentences: Sequence[Sentence], schema: Schema, policy: str, paths: Sequence[Path], notes: list[str]
+    sentences: Sequence[Sentence],
+    schema: Schema,
+    policy: str,
+    paths: Sequence[Path],
+    notes: list[str],
+    model: ModelConfig | None,
 ) -> tuple[Sentence, ...]:
     name = _joined(paths)
+    head, tags = model or ModelConfig(), TagSet(schema)
+    scheme, form = make_scheme(head), head_spec(head).form
     kept = []
     affected = 0
     for index, sentence in enumerate(sentences):
         where = f"{name}: record {index}" + (f" (orig_id {sentence.id})" if sentence.id else "")
         _check_types(sentence, schema, where)
-        result = overlap.apply(sentence, policy, where)
+        result = overlap.apply(sentence, policy, where, lambda s: not lost_to_overlap(scheme, s, tags), form)
         affected += bool(overlap.overlapping_pairs(sentence))
         kept.append(result)
     if affected:
         before, after = (sum(len(s.entities) for s in group) for group in (sentences, kept))
-        notes.append(
-            f"{name}: {affected} sentences have overlapping entities; {policy} keeps {after} of {before} entities"
-        )
+        ruled = f"{form} holds them" if policy == "error" else f"{policy} keeps {after} of {before} entities"
+        notes.append(f"{name}: {affected} sentences have overlapping entities; {ruled}")
     return tuple(kept)
 
 

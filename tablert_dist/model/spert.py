@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from tablert_dist.config import ModelConfig
 from tablert_dist.model.gemm import linear
 from tablert_dist.model.spans import run_maxima, span_maxima
 from tablert_dist.schemes import Scheme
 from tablert_dist.schemes.spert import SpertScheme
-from tablert_dist.tables import IGNORE
+from tablert_dist.tables import IGNORE, TagSet
 
 WIDTHS = 100
 """Longest span, in words, with a width of its own; longer ones share the last."""
@@ -42,6 +43,12 @@ class SpertHead(nn.Module):
             nn.init.normal_(part.weight, std=0.02)
         nn.init.zeros_(self.entity.bias)
         nn.init.zeros_(self.relation.bias)
+
+    @classmethod
+    def from_config(cls, config: ModelConfig, width: int, tags: TagSet) -> SpertHead:
+        """The head of a configuration for word vectors of `width`."""
+        types = len(tags.schema.entity_types), len(tags.schema.relation_types)
+        return cls(width, *types, config.width_embedding, config.dropout)
 
     def forward(
         self, words_BNH: Tensor, mask_BN: Tensor, spans_BQ2: Tensor, pairs_BM4: Tensor

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from tablert_dist.config import ModelConfig
 from tablert_dist.engines import WORDS
+from tablert_dist.heads import head_spec, make_scheme
 from tablert_dist.model.encoder import EncoderParts, WordEncoder
 from tablert_dist.model.spert import SpertHead
 from tablert_dist.model.tablert import TablertHead
 from tablert_dist.model.tablert_cnn import TableHead
-from tablert_dist.schemes import Scheme, make_scheme
+from tablert_dist.schemes import Scheme
 from tablert_dist.schemes.table import TABLE
 from tablert_dist.tables import TagSet
 
@@ -85,38 +86,6 @@ def assemble(config: ModelConfig, encoder: WordEncoder, tags: TagSet) -> TableMo
 
 def build_head(config: ModelConfig, width: int, tags: TagSet) -> Head:
     """The head of a configuration, its weights drawn from torch's current random state."""
-    head = _bare_head(config, width, tags)
+    head = cast(Head, head_spec(config).build(config, width, tags))
     head.scheme = make_scheme(config)
     return head
-
-
-def _bare_head(config: ModelConfig, width: int, tags: TagSet) -> Head:
-    entity_tags, relation_tags = len(tags.entity_tags), len(tags.relation_tags)
-    if config.head == "tablert":
-        return TablertHead(
-            width,
-            entity_tags,
-            relation_tags,
-            config.label_width,
-            config.relation_width,
-            config.dropout,
-            config.none_bias,
-            config.focal,
-            config.relation_weight,
-        )
-    if config.head == "spert":
-        types = len(tags.schema.entity_types), len(tags.schema.relation_types)
-        return SpertHead(width, *types, config.width_embedding, config.dropout)
-    return TableHead(
-        width,
-        entity_tags,
-        relation_tags,
-        config.hidden,
-        config.kernel_size,
-        config.dropout,
-        config.none_bias,
-        config.focal,
-        config.relation_weight,
-        config.distance,
-        config.bilinear,
-    )

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from tablert_dist.config import ModelConfig
 from tablert_dist.loss import table_loss
 from tablert_dist.model.bilinear import Bilinear
 from tablert_dist.model.gemm import linear
 from tablert_dist.model.spans import run_maxima, span_maxima
 from tablert_dist.schemes import Scheme
 from tablert_dist.schemes.tablert import TablertScheme
+from tablert_dist.tables import TagSet
 
 
 class TablertHead(nn.Module):
@@ -50,6 +52,21 @@ class TablertHead(nn.Module):
         nn.init.zeros_(self.tag.bias)
         with torch.no_grad():
             self.bias[0] = none_bias
+
+    @classmethod
+    def from_config(cls, config: ModelConfig, width: int, tags: TagSet) -> TablertHead:
+        """The head of a configuration for word vectors of `width`."""
+        return cls(
+            width,
+            len(tags.entity_tags),
+            len(tags.relation_tags),
+            config.label_width,
+            config.relation_width,
+            config.dropout,
+            config.none_bias,
+            config.focal,
+            config.relation_weight,
+        )
 
     def forward(
         self, words_BNH: Tensor, mask_BN: Tensor, entity_tags_BN: Tensor, open_from_BN: Tensor

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
+from tablert_dist.config import ModelConfig
 from tablert_dist.loss import table_loss
 from tablert_dist.model.bilinear import Bilinear
 from tablert_dist.model.gpu_path import on_cpu_path
@@ -21,6 +22,7 @@ from tablert_dist.model.strips import hidden_rows, table_logits
 from tablert_dist.model.tap_conv import TapConv
 from tablert_dist.schemes import Scheme
 from tablert_dist.schemes.table import TableScheme
+from tablert_dist.tables import TagSet
 
 FARTHEST = 40
 """Words apart, from which on all distances are one."""
@@ -80,6 +82,23 @@ class TableHead(nn.Module):
             bias = self.pair.bias if self.last is None else self.last.bias
             nn.init.zeros_(bias)
             nn.init.constant_(bias[0], none_bias)
+
+    @classmethod
+    def from_config(cls, config: ModelConfig, width: int, tags: TagSet) -> TableHead:
+        """The head of a configuration for word vectors of `width`."""
+        return cls(
+            width,
+            len(tags.entity_tags),
+            len(tags.relation_tags),
+            config.hidden,
+            config.kernel_size,
+            config.dropout,
+            config.none_bias,
+            config.focal,
+            config.relation_weight,
+            config.distance,
+            config.bilinear,
+        )
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Entity logits [B, N, E] and relation logits [B, N, N, R]; `mask` is 1 at words. Padding is unspecified."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tablert_dist.data.overlap import overlapping_pairs
 from tablert_dist.errors import InputError
 from tablert_dist.extraction import Extraction
+from tablert_dist.overlap import overlapping_pairs
 from tablert_dist.predictor import Predictor
 from tablert_dist.render.compare import compare, plain
 from tablert_dist.render.heat import MOST_WORDS, payload

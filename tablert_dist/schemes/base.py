@@ -26,7 +26,7 @@ class Scheme(Protocol):
         """The sentence as the encoder is to give it: with or without a row for the sentence token."""
         ...
 
-    def fit(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
+    def representable(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
         """The part of a sentence that the scheme can hold, and what it loses."""
         ...
 
@@ -43,6 +43,12 @@ class Scheme(Protocol):
     def meaningful(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
         """By output, its cells that mean something (without its last axis): what two engines must agree on."""
         ...
+
+
+def lost_to_overlap(scheme: Scheme, sentence: Sentence, tags: TagSet) -> int:
+    """Return how many entities the scheme loses because of others in the sentence: each alone it could hold."""
+    alone = (scheme.representable(Sentence(sentence.words, (e,)), tags)[1].entities for e in set(sentence.entities))
+    return scheme.representable(sentence, tags)[1].entities - sum(alone)
 
 
 def word_mask(inputs: Arrays) -> NDArray[np.bool_]:

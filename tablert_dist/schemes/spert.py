@@ -50,7 +50,7 @@ class SpertScheme:
             encoded, first=np.concatenate([zero, encoded.first]), count=np.concatenate([zero + 1, encoded.count])
         )
 
-    def fit(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
+    def representable(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
         """All but entities that are too long or a span's second type; overlaps and several relations on a pair are no
         loss."""
         by_span = {(e.start, e.end): e for e in reversed(sentence.entities) if e.end - e.start <= self.max_span}
@@ -84,7 +84,7 @@ class SpertScheme:
     def _examples(self, sentence: Sentence, tags: TagSet, draw: np.random.Generator) -> tuple[Ints, Ints, Ints, Ints]:
         types = tags.schema.entity_types
         # What is too long to be read is learned all the same; a span's second type is not.
-        sentence, _ = SpertScheme(max_span=len(sentence.words)).fit(sentence, tags)
+        sentence, _ = SpertScheme(max_span=len(sentence.words)).representable(sentence, tags)
         gold = {(e.start, e.end): 1 + types.index(e.type) for e in sentence.entities}
         without = [span for span in self._all_spans(len(sentence.words)) if span not in gold]
         chosen = [without[i] for i in _some(len(without), self.negatives, draw)]

@@ -46,7 +46,7 @@ class TablertScheme:
         """As it is."""
         return encoded
 
-    def fit(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
+    def representable(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
         """As `fit_to_table`."""
         return fit_to_table(sentence, tags)
 

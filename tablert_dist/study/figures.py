@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tablert_dist.heads import HEADS
 from tablert_dist.study.cells import title
 from tablert_dist.study.layers import LEVELS, rows_of, values_of
 from tablert_dist.study.run import Done
@@ -52,8 +53,8 @@ def draw_figures(done: Sequence[Done], folder: Path) -> list[Path]:
     return written
 
 
-COLOURS = {"cnn": "#1b6ca8", "tablert": "#d1742a", "spert": "#4a8f3c"}
-"""Of the paper's systems; others take what comes next."""
+COLOURS = {name: spec.colour for name, spec in HEADS.items()}
+"""Of the paper's systems, which bear their heads' names; others take what comes next."""
 
 
 def _lines(plt: Any, done: Sequence[Done], level: str, ways: Sequence[bool]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tablert_dist.scoring import TITLES
 from tablert_dist.study.cells import systems, title
 from tablert_dist.study.ledger import Ours, differences, published
 from tablert_dist.study.pairs import HEADER, mean, pair_row, pooled

@@ -1,4 +1,4 @@
-"""What is said of a corpus before training: sentences too long for the encoder, and what a table cannot hold."""
+"""What is said of a corpus before training: sentences too long for the encoder, and what the head cannot hold."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from tablert_dist.config import Config
+from tablert_dist.config import Config, ModelConfig
 from tablert_dist.data import Corpus
-from tablert_dist.encoding import TableLoss, fit_to_table
+from tablert_dist.encoding import TableLoss
 from tablert_dist.errors import InputError
+from tablert_dist.heads import make_scheme
 from tablert_dist.model.encoder import EncoderParts, TextParts
 from tablert_dist.scoring import count
 from tablert_dist.tables import TagSet
@@ -33,11 +34,12 @@ def drop_overflow(corpus: Corpus, parts: EncoderParts | TextParts, config: Confi
     return replace(corpus, splits={**corpus.splits, "train": kept})
 
 
-def table_report(corpus: Corpus, tags: TagSet) -> dict[str, dict[str, Any]]:
-    """For each split what a table cannot hold, and the F1 that a perfect model would reach (the oracle)."""
+def table_report(corpus: Corpus, tags: TagSet, model: ModelConfig) -> dict[str, dict[str, Any]]:
+    """For each split what the head cannot hold, and the F1 that a perfect model would reach (the oracle)."""
     found = {}
+    scheme = make_scheme(model)
     for split, sentences in corpus.splits.items():
-        fitted = [fit_to_table(s, tags) for s in sentences]
+        fitted = [scheme.representable(s, tags) for s in sentences]
         loss = sum((lost for _, lost in fitted), TableLoss())
         scores = count(((gold, fits) for gold, (fits, _) in zip(sentences, fitted, strict=True)), tags.schema).scores()
         found[split] = {

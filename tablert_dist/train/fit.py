@@ -15,6 +15,7 @@ from tablert_dist.cluster import Shape, capacity, connect, room_for, shape_of
 from tablert_dist.config import Config, public_config, with_overrides
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
+from tablert_dist.heads import head_spec
 from tablert_dist.places import PACKAGE
 from tablert_dist.tables import TagSet
 from tablert_dist.tracking import JournalTracker, NullTracker, Tracker, begin_run, default_uri
@@ -149,17 +150,18 @@ def check(config: Config, say: Say, doctor: bool = False) -> Corpus:
     from tablert_dist.model.encoder import check_encoder
 
     choose_place(config) if not config.cluster.num_workers else None
-    corpus = load_corpus(config.data)
+    corpus = load_corpus(config.data, config.model)
     for note in corpus.notes:
         say(note)
     limits = check_encoder(config.model.encoder, config.model.layer)
     drop_overflow(corpus, limits, config)
-    for split, found in table_report(corpus, TagSet(corpus.schema)).items():
-        lost = f"; a table cannot hold {found['lost']}" if found["total"] else ""
+    form = head_spec(config.model).form
+    for split, found in table_report(corpus, TagSet(corpus.schema), config.model).items():
+        lost = f"; {form} cannot hold {found['lost']}" if found["total"] else ""
         oracle = f": oracle RE+ F1 {100 * found['oracle_re_plus_f1']:.2f}" if found["total"] else ""
         say(f"{corpus.name} {split}: {len(corpus.splits[split])} sentences{lost}{oracle}")
     if doctor:
-        for line in quick_lines(corpus_case(corpus, config.data, limits.tokenizer)):
+        for line in quick_lines(corpus_case(corpus, config.data, config.model, limits.tokenizer)):
             say(line)
     if effective(config) is not config:
         say("trained on train+dev: there is no dev split, so the last epoch's weights are the result")

@@ -116,7 +116,7 @@ class Prepared:
 def prepare(config: Config, seed: int, corpus: Corpus | None = None) -> Prepared:
     """Data (read, where none are given), encoder and model, its head drawn from `seed`."""
     keep_pages()
-    corpus = corpus or load_corpus(config.data)
+    corpus = corpus or load_corpus(config.data, config.model)
     tags = TagSet(corpus.schema)
     torch.manual_seed(seed)
     parts = load_encoder(config.model.encoder, config.model.layer)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from tablert_dist.config import DataConfig
+from tablert_dist.config import DataConfig, ModelConfig
 from tablert_dist.data import Corpus, formats, load_corpus
 from tablert_dist.data.doctor import duplicates, lengths, noise, offsets, raw, structure, text, types
 from tablert_dist.data.doctor.finding import Case, Finding, Part, Report, in_order
@@ -42,8 +43,10 @@ def examine(case: Case) -> Report:
     return Report(case.name, findings(case), summarise(case))
 
 
-def examine_path(config: DataConfig, tokenizer: SubwordTokenizer | None = None) -> Report:
-    """The report on the folder, or the single file, that `config.path` names.
+def examine_path(
+    config: DataConfig, model: ModelConfig | None = None, tokenizer: SubwordTokenizer | None = None
+) -> Report:
+    """The report on the folder, or the single file, that `config.path` names, for the head of `model` (unset: a table).
 
     Data that cannot be read are a report with an error finding, and with what their offsets look like. Raises
     InputError where there is no such place.
@@ -55,14 +58,16 @@ def examine_path(config: DataConfig, tokenizer: SubwordTokenizer | None = None) 
         case = _file_case(path, config) if path.is_file() else corpus_case(_load(config), config)
     except InputError as error:
         return _unreadable(path, str(error))
-    return examine(Case(**{**vars(case), "tokenizer": tokenizer}))
+    return examine(replace(case, tokenizer=tokenizer, model=model or ModelConfig()))
 
 
 def _load(config: DataConfig) -> Corpus:
     return load_corpus(config.model_copy(update={"overlap": "keep-gold"}))
 
 
-def corpus_case(corpus: Corpus, config: DataConfig, tokenizer: SubwordTokenizer | None = None) -> Case:
+def corpus_case(
+    corpus: Corpus, config: DataConfig, model: ModelConfig | None = None, tokenizer: SubwordTokenizer | None = None
+) -> Case:
     """A corpus that is loaded already."""
     order = [name for name in ("train", "dev", "test") if name in corpus.splits]
     parts = tuple(Part(split, corpus.files.get(split, split), corpus.splits[split]) for split in order)
@@ -73,6 +78,7 @@ def corpus_case(corpus: Corpus, config: DataConfig, tokenizer: SubwordTokenizer 
         config.overlap,
         config.on_overflow,
         tokenizer,
+        model or ModelConfig(),
         "types" in corpus.hashes,
     )
 
@@ -92,8 +98,7 @@ def _file_case(path: Path, config: DataConfig) -> Case:
         (Part("train", path.name, sentences),),
         config.overlap,
         config.on_overflow,
-        None,
-        bool(beside),
+        types_file=bool(beside),
     )
 
 

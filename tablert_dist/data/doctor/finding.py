@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from tablert_dist.config import ModelConfig
 from tablert_dist.encoding import SubwordTokenizer
 from tablert_dist.schema import Schema, Sentence
 
@@ -59,6 +60,8 @@ class Case:
     overlap: str = "error"
     on_overflow: str = "error"
     tokenizer: SubwordTokenizer | None = None
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Whose head the labels are for."""
     types_file: bool = True
     """Whether the schema is from a types file; otherwise it is what train has."""
 

@@ -8,27 +8,29 @@ from typing import Any
 
 from tablert_dist.data.doctor.finding import Case, Finding, Part, plural, short
 from tablert_dist.data.doctor.types import arguments
-from tablert_dist.data.overlap import overlapping_pairs
-from tablert_dist.encoding import TableLoss, fit_to_table
+from tablert_dist.encoding import TableLoss
+from tablert_dist.heads import head_spec, make_scheme
+from tablert_dist.overlap import overlapping_pairs
 from tablert_dist.schema import Entity, Sentence
+from tablert_dist.schemes import lost_to_overlap
 from tablert_dist.scoring import LEVELS
 from tablert_dist.scoring import count as count_scores
 from tablert_dist.tables import TagSet
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """For each split: overlapping entities, entities out of order, repeated items, the table's loss."""
-    tags = TagSet(case.schema)
+    """For each split: overlapping entities, entities out of order, repeated items, what the head loses."""
     for part in case.parts:
         yield from _overlaps(case, part)
         yield from _order(part)
         yield from _repeated(part)
-        yield from _table(part, tags)
+        yield from _table(case, part)
 
 
-def table_loss(part: Part, tags: TagSet) -> dict[str, Any]:
-    """`loss` (TableLoss) and by level the F1 (0–1) of a model that says all that a table can hold."""
-    fitted = [fit_to_table(s, tags) for s in part.sentences]
+def table_loss(case: Case, part: Part) -> dict[str, Any]:
+    """`loss` (TableLoss) and by level the F1 (0–1) of a model that says all that its head can hold."""
+    scheme, tags = make_scheme(case.model), TagSet(case.schema)
+    fitted = [scheme.representable(s, tags) for s in part.sentences]
     pairs = ((gold, fits) for gold, (fits, _) in zip(part.sentences, fitted, strict=True))
     scores = count_scores(pairs, tags.schema).scores()
     loss = sum((lost for _, lost in fitted), TableLoss())
@@ -38,7 +40,12 @@ def table_loss(part: Part, tags: TagSet) -> dict[str, Any]:
 
 
 def _overlaps(case: Case, part: Part) -> Iterator[Finding]:
-    found = [(i, s, pairs) for i, s in enumerate(part.sentences) if (pairs := overlapping_pairs(s))]
+    scheme, tags, form = make_scheme(case.model), TagSet(case.schema), head_spec(case.model).form
+    found = [
+        (i, s, pairs)
+        for i, s in enumerate(part.sentences)
+        if (pairs := overlapping_pairs(s)) and lost_to_overlap(scheme, s, tags)
+    ]
     if not found:
         return
     total = sum(len(pairs) for _, _, pairs in found)
@@ -55,7 +62,7 @@ def _overlaps(case: Case, part: Part) -> Iterator[Finding]:
         part.file,
         total,
         f"{plural(total, 'pair')} of entities {'overlaps' if total == 1 else 'overlap'} in {plural(len(found), 'sentence')} "
-        f"({', '.join(kinds)}), which a table cannot hold",
+        f"({', '.join(kinds)}), which {form} cannot hold",
         "training refuses them: choose --set data.overlap=keep-gold, drop-pair or keep-longest"
         if refused
         else f"data.overlap = {case.overlap} decides what is trained on",
@@ -113,20 +120,20 @@ def _repeated(part: Part) -> Iterator[Finding]:
             )
 
 
-def _table(part: Part, tags: TagSet) -> Iterator[Finding]:
-    report = table_loss(part, tags)
+def _table(case: Case, part: Part) -> Iterator[Finding]:
+    report = table_loss(case, part)
     loss: TableLoss = report["loss"]
     lost = loss.total - loss.entities
     if not lost:
         return
     total = sum(len(set(s.relations)) for s in part.sentences)
-    index, example = _first_lost(part, tags)
+    index, example = _first_lost(case, part)
     yield Finding(
         "table",
         "warning",
         part.file,
         lost,
-        f"{lost} of {total} relations cannot be held by a table ({loss}): the best possible RE+ F1 is "
+        f"{lost} of {total} relations cannot be held by {head_spec(case.model).form} ({loss}): the best possible RE+ F1 is "
         f"{100 * report['re_plus']:.2f}",
         "usually nothing; where it costs much, merge relation types of one pair or do without nested entities",
         example,
@@ -134,9 +141,10 @@ def _table(part: Part, tags: TagSet) -> Iterator[Finding]:
     )
 
 
-def _first_lost(part: Part, tags: TagSet) -> tuple[int, str]:
+def _first_lost(case: Case, part: Part) -> tuple[int, str]:
+    scheme, tags = make_scheme(case.model), TagSet(case.schema)
     for index, sentence in enumerate(part.sentences):
-        held = set(fit_to_table(sentence, tags)[0].relations)
+        held = set(scheme.representable(sentence, tags)[0].relations)
         for relation in sentence.relations:
             if relation not in held:
                 return index, arguments(sentence, relation)

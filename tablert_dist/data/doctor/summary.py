@@ -10,15 +10,13 @@ from tablert_dist.data.doctor.finding import Case, Part
 from tablert_dist.data.doctor.lengths import encode
 from tablert_dist.data.doctor.structure import table_loss
 from tablert_dist.data.doctor.types import type_counts
-from tablert_dist.data.overlap import overlapping_pairs
 from tablert_dist.errors import InputError
+from tablert_dist.overlap import overlapping_pairs
 from tablert_dist.scoring import LEVELS
-from tablert_dist.tables import TagSet
 
 
 def summarise(case: Case) -> dict[str, Any]:
     """`splits` by name, `types`, `arguments` of each relation type, `shared` sentences, the encoder's `limit`."""
-    tags = TagSet(case.schema)
     arguments: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in case.schema.relation_types}
     for part in case.parts:
         for sentence in part.sentences:
@@ -26,7 +24,7 @@ def summarise(case: Case) -> dict[str, Any]:
                 arguments[relation.type][relation.head.type, relation.tail.type] += 1
     words = {part.split: {s.words for s in part.sentences} for part in case.parts}
     return {
-        "splits": {part.split: _split(case, part, tags) for part in case.parts},
+        "splits": {part.split: _split(case, part) for part in case.parts},
         "types": {
             "entity": list(case.schema.entity_types),
             "relation": list(case.schema.relation_types),
@@ -43,9 +41,9 @@ def summarise(case: Case) -> dict[str, Any]:
     }
 
 
-def _split(case: Case, part: Part, tags: TagSet) -> dict[str, Any]:
+def _split(case: Case, part: Part) -> dict[str, Any]:
     counts = type_counts(part)
-    table = table_loss(part, tags)
+    table = table_loss(case, part)
     pairs = [overlapping_pairs(s) for s in part.sentences]
     lengths = [len(s.words) for s in part.sentences]
     subwords: list[int] | None = None

@@ -3,49 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tablert_dist.data.formats import bilou, brat, brat_write, conll, docbin, dygie, hf, jsonl, labelstudio, spert
 from tablert_dist.data.formats.detect import detect
 from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.data.formats.records import check_characters, checked_type
-from tablert_dist.errors import InputError, nearest
+from tablert_dist.data.formats.registry import ENDINGS, NAMES, Format, format_of
+from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
 
-__all__ = ["NAMES", "Notes", "Written", "detect", "iterate", "read", "write"]
-
-
-@dataclass(frozen=True)
-class Format:
-    """How a format is read and written, and whether it holds the text between the words, and probabilities."""
-
-    iterate: Callable[[Path, Notes], Iterator[Sentence]]
-    write: Callable[[Iterable[Sentence], Path, Written, Schema | None], None]
-    text: bool = False
-    probability: bool = False
-
-
-FORMATS = {
-    "spert": Format(spert.iterate, spert.write),
-    "bilou": Format(bilou.iterate, bilou.write),
-    "dygie": Format(dygie.iterate, dygie.write),
-    "brat": Format(brat.iterate, brat_write.write, text=True),
-    "conll": Format(conll.iterate, conll.write),
-    "labelstudio": Format(labelstudio.iterate, labelstudio.write, text=True, probability=True),
-    "labelstudio-predictions": Format(
-        partial(labelstudio.iterate, key="predictions"),
-        partial(labelstudio.write, key="predictions"),
-        text=True,
-        probability=True,
-    ),
-    "spacy": Format(docbin.iterate, docbin.write, text=True),
-    "hf": Format(hf.iterate, hf.write),
-    "jsonl": Format(jsonl.iterate, jsonl.write, text=True, probability=True),
-}
-NAMES = tuple(FORMATS)
+__all__ = ["ENDINGS", "NAMES", "Notes", "Written", "detect", "iterate", "read", "write"]
 
 
 def iterate(path: Path, name: str = "auto", notes: Notes | None = None) -> Iterator[Sentence]:
@@ -54,7 +22,7 @@ def iterate(path: Path, name: str = "auto", notes: Notes | None = None) -> Itera
     What is left out or changed on the way is counted in `notes`. Raises InputError naming file, record, field and
     reason, when the record is reached.
     """
-    form = _format(detect(path) if name == "auto" else name)
+    form = format_of(detect(path) if name == "auto" else name)
     found = False
     for sentence in form.iterate(path, Notes() if notes is None else notes):
         found = True
@@ -74,7 +42,7 @@ def write(sentences: Iterable[Sentence], path: Path, name: str, schema: Schema |
     Returns what was written, and in its `lost` what the format cannot hold. `schema`, where given, is for the formats
     that list the types (BRAT). Raises InputError where there is nothing to write, or no place for it.
     """
-    form = _format(name)
+    form = format_of(name)
     if path.is_dir():
         raise InputError(f"{path} is a folder that exists: give another name, or remove it first")
     if not path.absolute().parent.is_dir():
@@ -94,12 +62,6 @@ def write(sentences: Iterable[Sentence], path: Path, name: str, schema: Schema |
     finally:
         _remove(part)
     return written
-
-
-def _format(name: str) -> Format:
-    if name not in FORMATS:
-        raise InputError(f"there is no format '{name}'; there are {', '.join(NAMES)}{nearest(name, NAMES)}")
-    return FORMATS[name]
 
 
 def _remove(path: Path) -> None:

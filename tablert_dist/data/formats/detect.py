@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from tablert_dist.data.formats import conll, tags
 from tablert_dist.data.formats.brat import UNREAD
+from tablert_dist.data.formats.registry import FORMATS
 from tablert_dist.data.formats.source import Record, lines, objects
 from tablert_dist.errors import InputError
 
-FIELDS = {
-    "entities": "SpERT's JSON",
-    "tags": "BILOU-tag JSON",
-    "sentences": "DyGIE++",
-    "text": "text with character offsets",
-    "data": "Label Studio",
-    "ner_tags": "Hugging Face datasets",
-}
-SIGNS: list[tuple[str, Callable[[Record], bool]]] = [
-    ("dygie", lambda r: "sentences" in r and ("doc_key" in r or "ner" in r)),
-    ("labelstudio", lambda r: isinstance(r.get("data"), dict)),
-    ("jsonl", lambda r: ("text" in r and "tokens" not in r) or {"line", "error"} <= set(r)),
-    ("spert", lambda r: "entities" in r),
-    ("bilou", lambda r: "tags" in r),
-    ("hf", lambda r: "ner_tags" in r),
-]
-"""The first record's fields, by which a format is told; the first that fits."""
 HF_FILES = ("dataset_info.json", "state.json", "dataset_dict.json")
-ZLIB = (b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 
 
 def detect(path: Path) -> str:
@@ -40,10 +22,9 @@ def detect(path: Path) -> str:
             head = file.read(64)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if head.startswith(b"PAR1"):
-        return "hf"
-    if head.startswith(ZLIB):
-        return "spacy"
+    for name, form in FORMATS.items():
+        if head.startswith(form.magic):
+            return name
     if path.suffix in {".txt", ".ann"} and all(path.with_suffix(s).is_file() for s in (".txt", ".ann")):
         return "brat"
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{", b""):
@@ -74,10 +55,10 @@ def _json(path: Path) -> str:
 
 
 def _record(first: Record, path: Path) -> str:
-    for name, fits in SIGNS:
-        if fits(first):
+    for name, form in FORMATS.items():
+        if form.sign(first):
             return name
-    wanted = " nor ".join(f"'{key}' ({what})" for key, what in FIELDS.items())
+    wanted = " nor ".join("'{}' ({})".format(*form.field) for form in FORMATS.values() if form.field)
     seen = ", ".join(f"'{str(key)[:40]}'" for key in list(first)[:8]) or "no field"
     raise InputError(
         f"{path}: record 0 has neither {wanted}: it has {seen}; expected a JSON array of sentences, or JSON lines"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tablert_dist.data.formats.notes import Notes, Written
-from tablert_dist.data.overlap import longest, restrict
 from tablert_dist.errors import InputError
+from tablert_dist.overlap import longest, restrict
 from tablert_dist.schema import Entity, Sentence
 
 BIO = {"B": "B", "I": "I"}

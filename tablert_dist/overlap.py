@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from tablert_dist.errors import InputError
@@ -41,19 +41,28 @@ def restrict(sentence: Sentence, kept: set[Entity]) -> Sentence:
     )
 
 
-def apply(sentence: Sentence, policy: str, where: str) -> Sentence:
+def apply(
+    sentence: Sentence,
+    policy: str,
+    where: str,
+    held: Callable[[Sentence], bool] = lambda sentence: False,
+    form: str = "a table",
+) -> Sentence:
     """The sentence as the policy leaves it, for training and for scoring alike.
 
-    `keep-gold` leaves it whole: encoding trains on what fits and scores count all. Raises InputError under `error`.
+    `keep-gold` leaves it whole: encoding trains on what fits and scores count all. `held`: whether the head, whose labels
+    lie in `form`, can hold all of a sentence's entities; then there is nothing to refuse. Raises InputError under `error`.
     """
     pairs = overlapping_pairs(sentence)
     if not pairs or policy == "keep-gold":
         return sentence
     if policy == "error":
+        if held(sentence):
+            return sentence
         first, second = pairs[0]
         raise InputError(
             f"{where}: entities {first.type} [{first.start}, {first.end}) '{sentence.text_of(first)}' and "
-            f"{second.type} [{second.start}, {second.end}) '{sentence.text_of(second)}' overlap, which a table cannot "
+            f"{second.type} [{second.start}, {second.end}) '{sentence.text_of(second)}' overlap, which {form} cannot "
             f"hold; accept it with --set data.overlap={'|'.join(POLICIES[1:])}"
         )
     if policy == "drop-pair":

@@ -1,0 +1,114 @@
+"""The formats by name: how each is read, written and told from the others. A new format is its file and one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tablert_dist.data.formats import bilou, brat, brat_write, conll, docbin, dygie, hf, jsonl, labelstudio, spert
+from tablert_dist.data.formats.notes import Notes, Written
+from tablert_dist.data.formats.source import Record
+from tablert_dist.errors import InputError, nearest
+from tablert_dist.schema import Schema, Sentence
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is read and written, how a file of it is told, and what it holds beside words and labels."""
+
+    iterate: Callable[[Path, Notes], Iterator[Sentence]]
+    write: Callable[[Iterable[Sentence], Path, Written, Schema | None], None]
+    endings: tuple[str, ...] = ()
+    """Of files that are written in it where nothing else is said; files of a corpus with one of them are read."""
+    magic: tuple[bytes, ...] = ()
+    """What its files begin with."""
+    sign: Callable[[Record], bool] = lambda record: False
+    """Whether a JSON file is in it, by its first record; the first format in the table that says so."""
+    field: tuple[str, str] | None = None
+    """The JSON field that it is told by, and what such a file is called, for messages."""
+    text: bool = False
+    """Whether it holds the text between the words."""
+    probability: bool = False
+
+
+def _dygie(record: Record) -> bool:
+    return "sentences" in record and ("doc_key" in record or "ner" in record)
+
+
+def _labelstudio(record: Record) -> bool:
+    return isinstance(record.get("data"), dict)
+
+
+def _jsonl(record: Record) -> bool:
+    # Also what `tablert predict` writes of a line that it could not read.
+    return ("text" in record and "tokens" not in record) or {"line", "error"} <= set(record)
+
+
+def _on_tokens(field: str) -> Callable[[Record], bool]:
+    """Labels on tokens, under this field: none of the formats of documents, tasks and texts."""
+    return lambda record: field in record and not (_dygie(record) or _labelstudio(record) or _jsonl(record))
+
+
+FORMATS = {
+    "spert": Format(
+        spert.iterate,
+        spert.write,
+        endings=(".json",),
+        sign=_on_tokens("entities"),
+        field=("entities", "SpERT's JSON"),
+    ),
+    "bilou": Format(bilou.iterate, bilou.write, sign=_on_tokens("tags"), field=("tags", "BILOU-tag JSON")),
+    "dygie": Format(dygie.iterate, dygie.write, sign=_dygie, field=("sentences", "DyGIE++")),
+    "brat": Format(brat.iterate, brat_write.write, text=True),
+    "conll": Format(conll.iterate, conll.write, endings=(".conll", ".bio", ".iob", ".tsv")),
+    "labelstudio": Format(
+        labelstudio.iterate,
+        labelstudio.write,
+        sign=_labelstudio,
+        field=("data", "Label Studio"),
+        text=True,
+        probability=True,
+    ),
+    "labelstudio-predictions": Format(
+        partial(labelstudio.iterate, key="predictions"),
+        partial(labelstudio.write, key="predictions"),
+        text=True,
+        probability=True,
+    ),
+    "spacy": Format(
+        docbin.iterate,
+        docbin.write,
+        endings=(".spacy",),
+        magic=(b"\x78\x01", b"\x78\x9c", b"\x78\xda"),
+        text=True,
+    ),
+    "hf": Format(
+        hf.iterate,
+        hf.write,
+        endings=(".parquet",),
+        magic=(b"PAR1",),
+        sign=_on_tokens("ner_tags"),
+        field=("ner_tags", "Hugging Face datasets"),
+    ),
+    "jsonl": Format(
+        jsonl.iterate,
+        jsonl.write,
+        endings=(".jsonl",),
+        sign=_jsonl,
+        field=("text", "text with character offsets"),
+        text=True,
+        probability=True,
+    ),
+}
+NAMES = tuple(FORMATS)
+ENDINGS = {ending: name for name, form in FORMATS.items() for ending in form.endings}
+"""The format that a file is written in where only its ending is said; a folder may be one of two."""
+
+
+def format_of(name: str) -> Format:
+    """The format of that name. Raises InputError with the nearest name where there is none."""
+    if name not in FORMATS:
+        raise InputError(f"there is no format '{name}'; there are {', '.join(NAMES)}{nearest(name, NAMES)}")
+    return FORMATS[name]

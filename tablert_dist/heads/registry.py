@@ -1,0 +1,99 @@
+"""The heads by name: what each is called, what it can hold, its scheme and its module. A new head is one entry here, its
+name in `ModelConfig.head`, and the two files that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from tablert_dist.config import ModelConfig
+from tablert_dist.errors import InputError
+from tablert_dist.schemes import Scheme
+from tablert_dist.schemes.spert import SpertScheme
+from tablert_dist.schemes.table import TableScheme
+from tablert_dist.schemes.tablert import TablertScheme
+from tablert_dist.tables import TagSet
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """One head. Whatever differs between heads outside of their own files is asked of this."""
+
+    name: str
+    """Value of `model.head`."""
+    title: str
+    description: str
+    """What it does, a sentence."""
+    form: str
+    """What holds its labels, in messages: "a table cannot hold …"."""
+    limits: Callable[[ModelConfig], str]
+    """What it never finds, a sentence."""
+    colour: str
+    """In figures."""
+    scheme: Callable[[ModelConfig, int], Scheme]
+    """From the configuration and the beam."""
+    module: str
+    """`package.module:Class`, imported where a model is built: who only predicts has no torch."""
+
+    def build(self, config: ModelConfig, width: int, tags: TagSet) -> Any:
+        """Return the torch module for word vectors of `width`, its weights drawn from torch's current random state."""
+        module, _, name = self.module.partition(":")
+        return getattr(import_module(module), name).from_config(config, width, tags)
+
+
+def _table_limits(config: ModelConfig) -> str:
+    return "One entity a word and one relation a pair of entities: nested or overlapping entities are not found."
+
+
+HEADS = {
+    spec.name: spec
+    for spec in (
+        HeadSpec(
+            "cnn",
+            "TablERT-CNN",
+            "Reads a sentence as a table of word pairs and labels every cell.",
+            "a table",
+            _table_limits,
+            "#1b6ca8",
+            lambda config, beam: TableScheme(config.decoding == "viterbi"),
+            "tablert_dist.model.tablert_cnn:TableHead",
+        ),
+        HeadSpec(
+            "tablert",
+            "TablERT",
+            "Tags words from left to right, then scores every pair of them for each relation.",
+            "a table",
+            _table_limits,
+            "#d1742a",
+            lambda config, beam: TablertScheme(beam),
+            "tablert_dist.model.tablert:TablertHead",
+        ),
+        HeadSpec(
+            "spert",
+            "SpERT",
+            "Judges every short span of words, then every ordered pair of those that are entities.",
+            "SpERT",
+            lambda config: f"Entities of more than {config.max_span} words are not found; a span has one type.",
+            "#4a8f3c",
+            lambda config, beam: SpertScheme(config.max_span, config.negatives, config.relation_threshold),
+            "tablert_dist.model.spert:SpertHead",
+        ),
+    )
+}
+
+
+def head_spec(config: ModelConfig) -> HeadSpec:
+    """Return the head that a configuration asks for. Raises InputError where nobody has declared it."""
+    if config.head not in HEADS:
+        raise InputError(
+            f"model.head = {config.head}: no such head is declared in tablert_dist/heads/registry.py, which has "
+            f"{', '.join(HEADS)}"
+        )
+    return HEADS[config.head]
+
+
+def make_scheme(config: ModelConfig, beam: int = 1) -> Scheme:
+    """Return the scheme that a configuration asks for. `beam`: sequences of tags that TablERT keeps; 1 = greedy."""
+    return head_spec(config).scheme(config, beam)
