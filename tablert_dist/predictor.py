@@ -11,7 +11,7 @@ from tablert_dist.config import ModelConfig, PredictConfig
 from tablert_dist.decoding import softmax
 from tablert_dist.encoding import EncodedSentence, SubwordTokenizer, collate
 from tablert_dist.engines import Arrays, DeviceEngine
-from tablert_dist.errors import InputError, nearest
+from tablert_dist.errors import InputError, missing_extra, nearest
 from tablert_dist.extraction import Extraction, Read
 from tablert_dist.heads import make_scheme
 from tablert_dist.schema import Entity, Relation, Sentence
@@ -54,8 +54,12 @@ class Predictor:
 
             return load_bundle(path, config)
         if (path / "checkpoint.json").is_file():
-            from tablert_dist.checkpoint import load_predictor
-
+            try:
+                from tablert_dist.checkpoint import load_predictor
+            except ModuleNotFoundError as error:
+                raise InputError(
+                    f"{path} is a checkpoint: {missing_extra(error) or error}; or export a bundle"
+                ) from None
             return load_predictor(path, config)
         if path.suffix == ".zip" and path.is_file():
             from export.hub import load_archive

@@ -130,6 +130,15 @@ class Scores:
         return {level: asdict(scores) for level, scores in self.levels.items()}
 
 
+def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float] | None:
+    """The epoch's metrics with the best dev RE+. Ties are broken by NER F1, then by the earlier epoch.
+
+    None where dev was not scored.
+    """
+    scored = [row for row in history if "dev/re_plus_f1" in row]
+    return max(scored, key=lambda row: (row["dev/re_plus_f1"], row["dev/ner_f1"], -row["epoch"]), default=None)
+
+
 @dataclass(frozen=True)
 class Protocol:
     """What a score needs to be comparable; it never travels without it."""

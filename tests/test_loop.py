@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import multiprocessing, nn
+from torch import nn
 
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import formats
@@ -21,7 +19,7 @@ from tablert_dist.schema import Schema
 from tablert_dist.step import Examples, Place, backward
 from tablert_dist.tables import TagSet
 from tablert_dist.trainer import make_optimizer
-from tests.tiny import tiny_records, write_corpus, write_tiny_encoder
+from tests.tiny import tiny_records, write_corpus
 
 SCHEMA = Schema(("Loc", "Org", "Per"), ("near", "works"))
 TAGS = TagSet(SCHEMA)
@@ -53,44 +51,6 @@ def make(encoder: str, folder: Path, **overrides: Any) -> tuple[TableModel, Exam
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {k: v.clone() for k, v in model.state_dict().items()}
-
-
-def _ddp_rank(rank: int, world: int, port: int, folder: str, out: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=world)
-    model, train, config = make(f"{folder}/encoder", Path(folder) / f"data{rank}", **{"model.dropout": 0.0})
-    # Batches of 5 and 2: shares of 3 and 2, then 1 and 1; the third rank of three has an empty share at the end.
-    for report in train_epochs(model, train, TAGS, config, 1, Place(rank, world)):  # noqa: B007
-        counts = evaluate(model, train, TAGS, 100, Place(rank, world))
-    if rank == 0:
-        torch.save({"weights": weights(model), "loss": report.loss_per_sentence, "counts": counts.table}, out)
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
-    # gloo's threads abort the interpreter's exit now and then ("terminate called without an active exception").
-    os._exit(0)
-
-
-@pytest.mark.parametrize("world", [2, 3])
-def test_several_workers_make_the_step_of_one(tmp_path: Path, world: int) -> None:
-    (tmp_path / "encoder").mkdir()
-    encoder = str(write_tiny_encoder(tmp_path / "encoder"))
-    model, train, config = make(encoder, tmp_path / "data", **{"model.dropout": 0.0})
-    start = weights(model)
-    for report in train_epochs(model, train, TAGS, config, 1):  # noqa: B007
-        counts = evaluate(model, train, TAGS, 100)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    out = str(tmp_path / "out.pt")
-    multiprocessing.spawn(_ddp_rank, (world, port, str(tmp_path), out), nprocs=world)
-    theirs = torch.load(out, weights_only=False)
-    assert theirs["loss"] == pytest.approx(report.loss_per_sentence, rel=1e-4)
-    assert (theirs["counts"] == counts.table).all()
-    for name, ours in weights(model).items():
-        torch.testing.assert_close(theirs["weights"][name], ours, atol=2e-5, rtol=1e-3)
-    moved = max((start[k] - v).abs().max() for k, v in weights(model).items())
-    assert moved > 1e-3, "the comparison is between trained models"
 
 
 @pytest.mark.parametrize("parts", [1, 2, 5])

@@ -153,16 +153,8 @@ def _spans(found: Any) -> Any:
     return [(e.start, e.end, e.type) for e in found.sentence.entities]
 
 
-def test_an_engine_of_onnxruntime_says_it_too(
-    tiny_encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from export.graph import export_bundle
-    from tablert_dist.config import ExportConfig
-    from tests.tiny import write_tiny_checkpoint
-
-    checkpoint = write_tiny_checkpoint(tiny_encoder, tmp_path / "c")
-    export_bundle(checkpoint, tmp_path / "b", ExportConfig())
-    predictor = load_bundle(tmp_path / "b", PredictConfig())
+def test_an_engine_of_onnxruntime_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = load_bundle(Path(__file__).parent / "data" / "golden" / "bundle" / "cnn-fp32", PredictConfig())
     assert predictor.max_cells == CELLS
     whole = predictor.engine._run  # type: ignore[attr-defined]
 

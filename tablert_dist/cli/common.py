@@ -63,7 +63,7 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        from tablert_dist.errors import InputError, RunError
+        from tablert_dist.errors import InputError, RunError, missing_extra
 
         try:
             return function(*args, **kwargs)
@@ -73,6 +73,11 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
         except RunError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(1)
+        except ModuleNotFoundError as error:
+            if (said := missing_extra(error)) is None:
+                raise
+            click.echo(f"error: {said}", err=True)
+            sys.exit(2)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(130)

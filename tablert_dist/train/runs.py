@@ -17,6 +17,7 @@ from tablert_dist.checkpoint import META, TRAINER, damage
 from tablert_dist.config import Config, flatten, with_overrides
 from tablert_dist.errors import InputError
 from tablert_dist.remote import Remote, is_url
+from tablert_dist.scoring import best_row
 from tablert_dist.train.files import RECORD, local_root
 
 log = logging.getLogger(__name__)
@@ -164,6 +165,8 @@ def resumable(folder: Path) -> Path | None:
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
-    """The epoch of the highest dev RE+ F1, of equals the highest NER F1, of equals the first."""
-    best = max(history, key=lambda row: (row["dev/re_plus_f1"], row["dev/ner_f1"], -row["epoch"]))
+    """The epoch of `best_row`. Raises ValueError where dev was not scored."""
+    best = best_row(history)
+    if best is None:
+        raise ValueError("no epoch has dev scores")
     return int(best["epoch"])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tablert_dist.errors import InputError, nearest
-from tablert_dist.scoring import LEVELS
+from tablert_dist.scoring import LEVELS, best_row
 from tablert_dist.tracking.journal import ENDED, Event
 from tablert_dist.train.files import META, RECORD, RESULT, STOPPED, events_in, modified, read_json, saved_in
 
@@ -116,9 +116,8 @@ def run_names(storage: Path) -> list[str]:
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
-    """As `runs.best_epoch`, which brings torch along; None where dev was not scored."""
-    scored = [row for row in history if "dev/re_plus_f1" in row]
-    best = max(scored, key=lambda row: (row["dev/re_plus_f1"], row["dev/ner_f1"], -row["epoch"]), default=None)
+    """The epoch of `best_row`; None where dev was not scored."""
+    best = best_row(history)
     return None if best is None else int(best["epoch"])
 
 
