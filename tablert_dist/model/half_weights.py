@@ -62,7 +62,7 @@ class _Copies(torch.autograd.Function):
         return tuple(_foreach_cast(weights, dtype))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         return None, *_foreach_cast(gradients, ctx.dtype)
 
 

@@ -134,7 +134,7 @@ class _Strips(torch.autograd.Function):
         return flat
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         row, column, bias, weight, keep = ctx.saved_tensors
         K = row.shape[1]
         R = weight.shape[0] // K**2
