@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
-.PHONY: install quickstart test test-ray test-gpu dist test-dist lint bench ui clean
+.PHONY: install quickstart test test-ray test-slow test-gpu dist test-dist lint bench ui clean
 
 install: $(STAMP)
 
@@ -31,6 +31,10 @@ test: install
 
 test-ray: install
 	$(BIN)/python -m pytest -m ray
+
+# Every command of docs/own-data.md.
+test-slow: install
+	$(BIN)/python -m pytest -m slow
 
 # On a machine with a card; elsewhere every one of them is skipped.
 test-gpu: install

@@ -45,7 +45,7 @@ def counts(shape: str, data: str, head: str = "conll04") -> dict[str, Any]:
 
 
 def shapes_per_epoch(made: Setup, size: int = BATCH) -> int:
-    """Return how many different input shapes an epoch has: to each new one a GPU's libraries choose kernels anew."""
+    """Return how many different input shapes an epoch has: for each new one a GPU's libraries choose kernels."""
     batches = made.batches(size, 10**9, made.config.train.bucket)
     cpu = torch.device("cpu")
     return len({tuple(x.shape for x in made.train.features.inputs(batch, cpu)) for batch in batches})

@@ -14,10 +14,8 @@ import click
 import torch
 
 from tablert_dist.config import load_config
-from tablert_dist.features import SubwordFeatures
 from tablert_dist.loop import evaluate, train_epochs
-from tablert_dist.step import Examples
-from tablert_dist.train.worker import choose_place, prepare, prepare_device
+from tablert_dist.train.worker import choose_place, examples_of, prepare, prepare_device
 
 LEVELS = ("ner", "re", "re_plus")
 
@@ -52,18 +50,12 @@ def train_one(encoder: str, data: str, preset: str, seed: int, epochs: int) -> d
     place = choose_place(config)
     prepare_device(place)
     prepared = prepare(config, seed)
-    model, parts = prepared.model.to(place.device), prepared.parts
-
-    def examples(split: str) -> Examples:
-        sentences = prepared.corpus.splits[split]
-        encoded = [model.scheme.prepare(e) for e in parts.tokenizer.encode([s.words for s in sentences])]
-        return Examples(sentences, SubwordFeatures(encoded, parts.pad_id))
-
+    model, splits = prepared.model, examples_of(prepared, config, place)
     speeds = []
-    for report in train_epochs(model, examples("train"), prepared.tags, config, seed, place):
+    for report in train_epochs(model, splits["train"], prepared.tags, config, seed, place):
         speeds.append(report.sentences / report.seconds)
         print(f"seed {seed} epoch {report.epoch + 1}: loss {report.loss_per_sentence:.2f}", file=sys.stderr, flush=True)
-    scores = evaluate(model, examples("test"), prepared.tags, None, place).scores()
+    scores = evaluate(model, splits["test"], prepared.tags, None, place).scores()
     test = {level: round(100 * scores.f1(level), 1) for level in LEVELS}
     return {"seed": seed, "test": test, "sentences_per_s": round(statistics.median(speeds), 1)}
 

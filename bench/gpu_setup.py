@@ -11,21 +11,23 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from bench import sources
+from bench.sources import BERT_BASE_SHAPE, TINY_SHAPE
 from tablert_dist.batching import training_batches
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.encoding import SubwordTokenizer
-from tablert_dist.features import SubwordFeatures
-from tablert_dist.model import TableModel, build_model
+from tablert_dist.model import build_model
 from tablert_dist.model.encoder import EncoderParts
 from tablert_dist.schema import Sentence
 from tablert_dist.step import Examples
 from tablert_dist.tables import TagSet
+from tablert_dist.train.worker import Prepared, subwords_of
 
 SHAPES: dict[str, dict[str, int]] = {
-    "base": {},
+    "base": sources.SHAPES[BERT_BASE_SHAPE],
     "small": {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536},
-    "tiny": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64},
+    "tiny": sources.SHAPES[TINY_SHAPE],
     "narrow": {"hidden_size": 48, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 96},
 }
 """What differs from BERT-base: 12 layers, 768 wide. `narrow` has its operators, but costs a CPU little."""
@@ -36,16 +38,11 @@ WORDS, PIECES, CHUNK = 4_800, 4_000, 4
 included, as with BERT's own vocabulary."""
 
 
-@dataclass
-class Setup:
-    """A model with its examples. `dev` is train where the corpus has none."""
+@dataclass(frozen=True)
+class Setup(Prepared):
+    """A model with what it is trained on, and how."""
 
-    model: TableModel
-    parts: EncoderParts
-    corpus: Corpus
     train: Examples
-    dev: Examples
-    tags: TagSet
     config: Config
 
     def batches(self, size: int, count: int, bucket: bool, epoch: int = 0) -> list[list[int]]:
@@ -61,16 +58,10 @@ def setup(shape: str, data: str, dropout: float | None = None, head: str = "conl
     overrides = {"data.path": data, **changes} | ({} if dropout is None else {"model.dropout": dropout})
     config = load_config(head, overrides)
     corpus, tokenizer = read(data)
-    parts = seeded_parts(shape, tokenizer, dropout)
-    model = build_model(config.model, parts, TagSet(corpus.schema))
-
-    def examples(sentences: Sequence[Sentence]) -> Examples:
-        encoded = [model.scheme.prepare(e) for e in parts.tokenizer.encode([s.words for s in sentences])]
-        return Examples(sentences, SubwordFeatures(encoded, parts.pad_id))
-
-    train = examples(corpus.train)
-    dev = examples(corpus.splits["dev"]) if "dev" in corpus.splits else train
-    return Setup(model, parts, corpus, train, dev, TagSet(corpus.schema), config)
+    tags, parts = TagSet(corpus.schema), seeded_parts(shape, tokenizer, dropout)
+    model = build_model(config.model, parts, tags)
+    train = Examples(corpus.train, subwords_of(model, parts, corpus.train))
+    return Setup(corpus, tags, parts, model, train, config)
 
 
 @cache

@@ -15,12 +15,12 @@ from torch import nn
 from bench.sources import PACKAGED, SHAPES, corpus_folder
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import Corpus, load_corpus
-from tablert_dist.features import SubwordFeatures
 from tablert_dist.limits import pad_id
 from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import EncoderParts, check_encoder, load_encoder
 from tablert_dist.step import Examples, Place, backward
 from tablert_dist.tables import TagSet
+from tablert_dist.train.worker import subwords_of
 from tablert_dist.trainer import make_optimizer
 
 
@@ -56,11 +56,7 @@ def model_and_examples(config: Config, encoder: str, split: str = "train") -> tu
     parts = model_parts(encoder)
     model = build_model(config.model, parts, tags)
     sentences = corpus.splits[split]
-    return (
-        model,
-        Examples(sentences, SubwordFeatures(parts.tokenizer.encode([s.words for s in sentences]), parts.pad_id)),
-        tags,
-    )
+    return model, Examples(sentences, subwords_of(model, parts, sentences)), tags
 
 
 def training_pass(

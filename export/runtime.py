@@ -45,7 +45,11 @@ class OnnxEngine:
         self._sessions = {stage: _session(ort, path, options, provider) for stage, path in graphs.items()}
         self.provider = next(iter(self._sessions.values())).get_providers()[0]
         self.binds = self.provider != PROVIDERS["cpu"]
-        self.max_cells = gpu_cells() if self.binds else CELLS
+
+    @property
+    def max_cells(self) -> int:
+        """As `DeviceEngine.max_cells`."""
+        return gpu_cells() if self.binds else CELLS
 
     def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
         """As `Engine.run`."""

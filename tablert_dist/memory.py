@@ -20,7 +20,7 @@ def in_memory(device: torch.device) -> Iterator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        # The frames hold the tensors that filled the memory, and whoever keeps the error, a log's handler say, the frames.
+        # The error holds its frames, and they hold the tensors that filled the memory: a log's handler may keep the error.
         traceback.clear_frames(error.__traceback__)
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
         raise OutOfMemory(f"{name}: out of memory") from None

@@ -48,11 +48,16 @@ class Taken:
 def made(encoder: str, folder: Path, **overrides: Any) -> tuple[TableModel, Examples, Config]:
     """A model, its examples as its scheme wants them, and the configuration."""
     model, train, config = make(encoder, folder, **overrides)
-    features: Any = train.features
     if not config.model.frozen:
-        features._encoded = [model.scheme.prepare(e) for e in features._encoded]
-        features.lengths = [e.words for e in features._encoded]
+        prepare(model, train)
     return model, train, config
+
+
+def prepare(model: TableModel, train: Examples) -> None:
+    """Make the features what the model's scheme wants, as `examples_of` does in a run."""
+    features: Any = train.features
+    features._encoded = [model.scheme.prepare(e) for e in features._encoded]
+    features.lengths = [e.words for e in features._encoded]
 
 
 def one_step(model: TableModel, train: Examples, config: Config, place: Place) -> Taken:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +14,7 @@ from tablert_dist import scoring
 from tablert_dist.config import Config, DataConfig, ModelConfig, TuneConfig, load_config
 from tablert_dist.data import load_corpus
 from tablert_dist.data.doctor import examine_path
-from tablert_dist.errors import InputError
+from tablert_dist.errors import EXTRAS, InputError
 from tablert_dist.heads import HEADS, head_spec, make_scheme
 from tablert_dist.model.system import build_head
 from tablert_dist.report import examine
@@ -67,7 +69,7 @@ def test_every_scheduler_of_the_configuration_is_declared_and_an_unknown_one_fai
 
 
 def test_a_fourth_level_is_counted_everywhere_and_moves_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its rows come first in the table: whoever sliced it by position would now read the wrong ones."""
+    """Its rows come first in the table: code that slices it by position would read the wrong ones."""
     a, b, c = Entity(0, 1, "Per"), Entity(2, 3, "Loc"), Entity(4, 5, "Loc")
     gold = [Sentence(tuple("abcde"), (a, b), (Relation(a, b, "works"),)), Sentence(tuple("abc"), (a,), ())]
     found = [Sentence(tuple("abcde"), (a, c), (Relation(a, c, "works"),)), Sentence(tuple("abc"), (a,), ())]
@@ -133,6 +135,14 @@ def test_a_long_entity_beside_an_overlap_is_no_overlap() -> None:
     assert scheme.representable(sentence, TagSet(SCHEMA))[1].entities == 1
     assert lost_to_overlap(scheme, sentence, TagSet(SCHEMA)) == 0
     assert lost_to_overlap(make_scheme(ModelConfig()), sentence, TagSet(SCHEMA)) == 1
+
+
+def test_an_extra_that_is_named_in_a_sentence_brings_the_module() -> None:
+    project = tomllib.loads((Path(__file__).resolve().parent.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    of_package = {"pyyaml": "yaml"}
+    for extra, modules in EXTRAS.items():
+        names = [re.match(r"[\w-]+", line)[0].lower() for line in project["optional-dependencies"][extra]]  # type: ignore[index]
+        assert set(modules) <= {of_package.get(name, name.replace("-", "_")) for name in names}, extra
 
 
 def test_heads_are_described_in_cards_by_their_spec() -> None:

@@ -119,7 +119,7 @@ def unpack(storage: Path) -> None:
     shutil.copytree(GOLDEN / "run", storage / "run")
     shutil.copytree(GOLDEN / "mlartifacts", storage / "mlartifacts")
     (storage / "mlflow.db").write_bytes(lzma.decompress((GOLDEN / "mlflow.db.xz").read_bytes()))
-    # MLflow keeps artifacts where the experiment was made: after a move, whoever moves it tells the database.
+    # MLflow records where artifacts lie when the experiment is made: after a move the database has to be told.
     with sqlite3.connect(storage / "mlflow.db") as database:
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
             database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (WRITTEN_IN, str(storage)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -26,6 +25,7 @@ from tablert_dist.schemes import tablert
 from tablert_dist.scoring import count
 from tablert_dist.step import Place, backward
 from tablert_dist.train.fit import fit
+from tests.paths import prepare
 from tests.test_loop import SCHEMA, TAGS, make
 from tests.tiny import tiny_records, write_corpus
 
@@ -107,7 +107,7 @@ def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("head", HEADS)
 def test_shares_of_a_batch_add_up_to_its_gradient(head: str, tiny_encoder: str, tmp_path: Path) -> None:
     model, train, _ = make(tiny_encoder, tmp_path, **{"model.head": head, "model.dropout": 0.0})
-    model = prepared(model, train)
+    prepare(model, train)
     backward(model, train, [0, 1, 2, 3, 4], TAGS, 1, Place(), draw=(1, 0))
     whole = gradients(model)
     model.zero_grad()
@@ -115,13 +115,6 @@ def test_shares_of_a_batch_add_up_to_its_gradient(head: str, tiny_encoder: str, 
         backward(model, train, share, TAGS, 1, Place(), draw=(1, 0))
     for name, gradient in gradients(model).items():
         torch.testing.assert_close(gradient, whole[name], atol=1e-4, rtol=1e-4, msg=name)
-
-
-def prepared(model: Any, train: Any) -> Any:
-    """The features as the scheme wants them, which `examples_of` does in a run."""
-    train.features._encoded = [model.scheme.prepare(e) for e in train.features._encoded]
-    train.features.lengths = [e.words for e in train.features._encoded]
-    return model
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -193,7 +186,7 @@ def test_the_same_seed_gives_the_same_weights(head: str, tiny_encoder: str, tmp_
     found = []
     for run in ("a", "b"):
         model, train, config = make(tiny_encoder, tmp_path / run, **{"model.head": head})
-        model = prepared(model, train)
+        prepare(model, train)
         list(train_epochs(model, train, TAGS, config, 1))
         evaluate(model, train, TAGS, 1000)
         found.append({k: v.clone() for k, v in model.state_dict().items()})

@@ -35,7 +35,7 @@ SAID = [
 
 
 def room_for(sentences: int, module: nn.Module, tried: list[int]) -> Any:
-    """Let `module` take batches of so many sentences, as a device with that much memory would."""
+    """Let `module` take batches of at most `sentences`, as a device with that much memory would."""
 
     def refuse(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         tried.append(len(inputs[0]))
@@ -79,7 +79,7 @@ def test_this_machines_own_allocator_is_understood() -> None:
         torch.empty(2**60, dtype=torch.uint8)
 
 
-def test_what_filled_the_memory_is_free_again_whoever_keeps_the_error() -> None:
+def test_what_filled_the_memory_is_free_again_though_the_error_is_kept() -> None:
     kept: list[OutOfMemory] = []
     filled: list[weakref.ref[torch.Tensor]] = []
 

@@ -81,10 +81,11 @@ class Batcher:
     ) -> None:
         self._run, self._batching = run, batching
         self._on_batch = on_batch or (lambda size: None)
-        self._room, on_cpu = config.serve.queue, config.predict.provider == "cpu"
-        self._max_cells = config.predict.max_cells or (CPU_CELLS if on_cpu else gpu_cells())
-        if on_cpu:
-            self._max_cells = min(self._max_cells, CPU_CELLS)
+        self._room = config.serve.queue
+        if config.predict.provider == "cpu":
+            self._max_cells = min(config.predict.max_cells or CPU_CELLS, CPU_CELLS)
+        else:
+            self._max_cells = config.predict.max_cells or gpu_cells()
         self._split = config.predict.split_sentences
         self._max_wait = config.serve.max_wait_ms / 1000 if batching else 0.0
         self._waiting: list[_Waiting] = []

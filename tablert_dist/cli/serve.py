@@ -26,14 +26,13 @@ if TYPE_CHECKING:
 def command(config: Config, bundle: Path | None, model: str | None, on_ray: bool, batching: bool) -> None:
     """Serve until SIGTERM; a changed link, alias, or SIGHUP loads the bundle anew, without dropping a request."""
     set_up_logging()
+    # Before anything slow: what is missing is said by `plain_errors`.
+    import fastapi  # noqa: F401
+    import prometheus_client  # noqa: F401
+    import uvicorn  # noqa: F401
+
     from tablert_dist.errors import InputError
 
-    try:
-        import fastapi  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"the server needs {error.name}: pip install 'tablert-dist[serve]'") from None
     if (bundle is None) == (model is None):
         raise InputError("give one of --bundle DIR and --model models:/NAME@ALIAS")
     if model is not None:

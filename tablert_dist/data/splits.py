@@ -143,12 +143,16 @@ def _usable(
     name = _joined(paths)
     head, tags = model or ModelConfig(), TagSet(schema)
     scheme, form = make_scheme(head), head_spec(head).form
+
+    def held(sentence: Sentence) -> bool:
+        return not lost_to_overlap(scheme, sentence, tags)
+
     kept = []
     affected = 0
     for index, sentence in enumerate(sentences):
         where = f"{name}: record {index}" + (f" (orig_id {sentence.id})" if sentence.id else "")
         _check_types(sentence, schema, where)
-        result = overlap.apply(sentence, policy, where, lambda s: not lost_to_overlap(scheme, s, tags), form)
+        result = overlap.apply(sentence, policy, where, held, form)
         affected += bool(overlap.overlapping_pairs(sentence))
         kept.append(result)
     if affected:

@@ -20,7 +20,11 @@ class TorchEngine:
     def __init__(self, model: TableModel) -> None:
         self.model = model.eval()
         self.device = next(model.parameters()).device
-        self.max_cells = cells_on(self.device)
+
+    @property
+    def max_cells(self) -> int:
+        """As `DeviceEngine.max_cells`."""
+        return cells_on(self.device)
 
     def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
         """As `Engine.run`."""

@@ -5,7 +5,7 @@ Every other layer of an encoder works on single subwords, so a row of T subwords
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
@@ -32,26 +32,38 @@ def enable_packing(transformer: nn.Module, positions_from: int) -> bool:
     from transformers.masking_utils import AttentionMaskInterface
 
     config: Any = transformer.config
-    before = getattr(config, "_attn_implementation", None)
-    if before != "sdpa" or config.model_type not in MODEL_TYPES:
+    if getattr(config, "_attn_implementation", None) != "sdpa" or config.model_type not in MODEL_TYPES:
         return False
     AttentionInterface.register(RUNS, _attention)
     AttentionMaskInterface.register(RUNS, _mask)
-    ids = torch.arange(3, 17) % int(config.vocab_size)
-    was_training = transformer.training
+    ids = (torch.arange(3, 17) % int(config.vocab_size)).to(next(transformer.parameters()).device)
+    return _switched(
+        transformer,
+        RUNS,
+        lambda: torch.cat([transformer(input_ids=part[None]).last_hidden_state[0] for part in (ids[:9], ids[9:])]),
+        lambda: packed_states(transformer, ids, [9, 5], positions_from),
+        tolerance=1e-4,
+    )
+
+
+def _switched(
+    transformer: Any, implementation: str, usual: Callable[[], Tensor], ours: Callable[[], Tensor], tolerance: float
+) -> bool:
+    """Set an attention implementation where `ours` under it gives what `usual` gave before; else change nothing.
+
+    Both run in evaluation mode, without gradients. Returns whether it is set.
+    """
+    before, was_training = transformer.config._attn_implementation, transformer.training
     transformer.eval()
-    device = next(transformer.parameters()).device
-    ids = ids.to(device)
     with torch.no_grad():
-        expected = torch.cat([transformer(input_ids=part[None]).last_hidden_state[0] for part in (ids[:9], ids[9:])])
         try:
-            transformer.set_attn_implementation(RUNS)  # type: ignore[operator]
-            found = packed_states(transformer, ids, [9, 5], positions_from)
-            same = torch.allclose(expected, found, atol=1e-4, rtol=1e-4)
-        except (TypeError, ValueError, RuntimeError, IndexError):
+            expected = usual()
+            transformer.set_attn_implementation(implementation)
+            same = torch.allclose(expected, ours(), atol=tolerance, rtol=tolerance)
+        except (TypeError, ValueError, RuntimeError, IndexError, KeyError):
             same = False
     if not same:
-        transformer.set_attn_implementation(before)  # type: ignore[operator]
+        transformer.set_attn_implementation(before)
     transformer.train(was_training)
     return same
 
@@ -97,20 +109,12 @@ def enable_waitless_mask(transformer: nn.Module) -> bool:
     ids = (torch.arange(10) % int(config.vocab_size)).view(2, 5).to(next(transformer.parameters()).device)
     mask = torch.ones_like(ids)
     mask[1, 3:] = 0
-    was_training = transformer.training
-    transformer.eval()
-    with torch.no_grad():
-        try:
-            expected = transformer(input_ids=ids, attention_mask=mask).last_hidden_state
-            transformer.set_attn_implementation(PADDED)  # type: ignore[operator]
-            found = transformer(input_ids=ids, attention_mask=mask).last_hidden_state
-            same = torch.allclose(expected, found, atol=1e-5, rtol=1e-5)
-        except (TypeError, ValueError, RuntimeError, IndexError, KeyError):
-            same = False
-    if not same:
-        transformer.set_attn_implementation("sdpa")  # type: ignore[operator]
-    transformer.train(was_training)
-    return same
+
+    def padded() -> Tensor:
+        states: Tensor = transformer(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states
+
+    return _switched(transformer, PADDED, padded, padded, tolerance=1e-5)
 
 
 def _mask(*args: Any, **kwargs: Any) -> Tensor | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tablert_dist.features import Features, KeptFeatures, SubwordFeatures, WordF
 from tablert_dist.loop import Progress, evaluate, train_epochs
 from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import EncoderParts, load_encoder
+from tablert_dist.schema import Sentence
 from tablert_dist.step import Examples, Place
 from tablert_dist.tables import TagSet
 from tablert_dist.tracking import NullTracker, Tracker
@@ -131,13 +132,18 @@ def examples_of(prepared: Prepared, config: Config, place: Place, cache: Path | 
     kept = KeptFeatures(model.encoder, cache) if model.encoder.frozen and cache else None
     found = {}
     for name, sentences in prepared.corpus.splits.items():
-        encoded = [model.scheme.prepare(e) for e in parts.tokenizer.encode([s.words for s in sentences])]
-        subwords = SubwordFeatures(encoded, parts.pad_id)
+        subwords = subwords_of(model, parts, sentences)
         features: Features = subwords
         if model.encoder.frozen:
             features = WordFeatures(model.encoder, subwords, config.train.eval_cells, place.device, kept)
         found[name] = Examples(sentences, features)
     return found
+
+
+def subwords_of(model: TableModel, parts: EncoderParts, sentences: Sequence[Sentence]) -> SubwordFeatures:
+    """The sentences' subwords as the model's scheme wants them."""
+    encoded = [model.scheme.prepare(e) for e in parts.tokenizer.encode([s.words for s in sentences])]
+    return SubwordFeatures(encoded, parts.pad_id)
 
 
 def effective(config: Config) -> Config:

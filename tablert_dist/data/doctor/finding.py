@@ -8,7 +8,10 @@ from typing import Any, Literal
 
 from tablert_dist.config import ModelConfig
 from tablert_dist.encoding import SubwordTokenizer
+from tablert_dist.heads import HeadSpec, head_spec, make_scheme
 from tablert_dist.schema import Schema, Sentence
+from tablert_dist.schemes import Scheme
+from tablert_dist.tables import TagSet
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -64,6 +67,21 @@ class Case:
     """Whose head the labels are for."""
     types_file: bool = True
     """Whether the schema is from a types file; otherwise it is what train has."""
+
+    @property
+    def tags(self) -> TagSet:
+        """The schema's."""
+        return TagSet(self.schema)
+
+    @property
+    def head(self) -> HeadSpec:
+        """Of the model."""
+        return head_spec(self.model)
+
+    @property
+    def scheme(self) -> Scheme:
+        """Of the model's head."""
+        return make_scheme(self.model)
 
     @property
     def train(self) -> Part | None:

@@ -9,13 +9,11 @@ from typing import Any
 from tablert_dist.data.doctor.finding import Case, Finding, Part, plural, short
 from tablert_dist.data.doctor.types import arguments
 from tablert_dist.encoding import TableLoss
-from tablert_dist.heads import head_spec, make_scheme
 from tablert_dist.overlap import overlapping_pairs
 from tablert_dist.schema import Entity, Sentence
 from tablert_dist.schemes import lost_to_overlap
 from tablert_dist.scoring import LEVELS
 from tablert_dist.scoring import count as count_scores
-from tablert_dist.tables import TagSet
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -29,7 +27,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 def table_loss(case: Case, part: Part) -> dict[str, Any]:
     """`loss` (TableLoss) and by level the F1 (0–1) of a model that says all that its head can hold."""
-    scheme, tags = make_scheme(case.model), TagSet(case.schema)
+    scheme, tags = case.scheme, case.tags
     fitted = [scheme.representable(s, tags) for s in part.sentences]
     pairs = ((gold, fits) for gold, (fits, _) in zip(part.sentences, fitted, strict=True))
     scores = count_scores(pairs, tags.schema).scores()
@@ -40,7 +38,7 @@ def table_loss(case: Case, part: Part) -> dict[str, Any]:
 
 
 def _overlaps(case: Case, part: Part) -> Iterator[Finding]:
-    scheme, tags, form = make_scheme(case.model), TagSet(case.schema), head_spec(case.model).form
+    scheme, tags = case.scheme, case.tags
     found = [
         (i, s, pairs)
         for i, s in enumerate(part.sentences)
@@ -62,7 +60,7 @@ def _overlaps(case: Case, part: Part) -> Iterator[Finding]:
         part.file,
         total,
         f"{plural(total, 'pair')} of entities {'overlaps' if total == 1 else 'overlap'} in {plural(len(found), 'sentence')} "
-        f"({', '.join(kinds)}), which {form} cannot hold",
+        f"({', '.join(kinds)}), which {case.head.form} cannot hold",
         "training refuses them: choose --set data.overlap=keep-gold, drop-pair or keep-longest"
         if refused
         else f"data.overlap = {case.overlap} decides what is trained on",
@@ -133,7 +131,7 @@ def _table(case: Case, part: Part) -> Iterator[Finding]:
         "warning",
         part.file,
         lost,
-        f"{lost} of {total} relations cannot be held by {head_spec(case.model).form} ({loss}): the best possible RE+ F1 is "
+        f"{lost} of {total} relations cannot be held by {case.head.form} ({loss}): the best possible RE+ F1 is "
         f"{100 * report['re_plus']:.2f}",
         "usually nothing; where it costs much, merge relation types of one pair or do without nested entities",
         example,
@@ -142,7 +140,7 @@ def _table(case: Case, part: Part) -> Iterator[Finding]:
 
 
 def _first_lost(case: Case, part: Part) -> tuple[int, str]:
-    scheme, tags = make_scheme(case.model), TagSet(case.schema)
+    scheme, tags = case.scheme, case.tags
     for index, sentence in enumerate(part.sentences):
         held = set(scheme.representable(sentence, tags)[0].relations)
         for relation in sentence.relations:
