@@ -25,6 +25,8 @@ def two_cards() -> Iterator[Any]:
     import ray
 
     ray.init(
+        # Said, because a killed cluster leaves its address behind, and Ray would connect to that.
+        address="local",
         num_cpus=12,
         num_gpus=2,
         include_dashboard=True,
@@ -53,9 +55,11 @@ def config_for(encoder: str, folder: Path, **overrides: Any) -> Config:
 
 def shares_asked_for() -> Counter[float]:
     """The cards that each Ray Train worker asked of the cluster, those that have ended too."""
+    from ray import get_runtime_context
     from ray.util.state import list_actors
 
-    workers = [a.required_resources for a in list_actors(detail=True, limit=1000) if "TrainWorker" in a.class_name]
+    actors = list_actors(address=get_runtime_context().gcs_address, detail=True, limit=1000)
+    workers = [a.required_resources for a in actors if "TrainWorker" in a.class_name]
     return Counter(max((v for key, v in asked.items() if key.startswith("GPU")), default=0.0) for asked in workers)
 
 
