@@ -14,7 +14,7 @@ from tablert_dist.checkpoint import ModelCard, save_checkpoint
 from tablert_dist.config import ExportConfig, public_config
 from tablert_dist.data import load_corpus
 from tablert_dist.model import build_model
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 
 def encoder_source(encoder: str, folder: Path) -> str:

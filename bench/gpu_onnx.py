@@ -13,9 +13,9 @@ import torch
 from bench.gpu_setup import setup
 from tablert_dist.checkpoint import ModelCard, load_predictor, save_checkpoint
 from tablert_dist.config import ExportConfig, PredictConfig, public_config
-from tablert_dist.encoding import collate
 from tablert_dist.errors import InputError
 from tablert_dist.schemes.table import TABLE
+from tablert_dist.tokenization import collate
 
 
 def onnx_on(

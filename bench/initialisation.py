@@ -15,7 +15,7 @@ from tablert_dist.features import SubwordFeatures
 from tablert_dist.loop import evaluate, train_epochs
 from tablert_dist.model import build_model
 from tablert_dist.step import Examples
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 VARIANTS = {
     "entity N(0, 0.02), none 0": (0.02, 0.0),

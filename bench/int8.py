@@ -19,7 +19,7 @@ from tablert_dist.data import load_corpus
 from tablert_dist.predictor import Predictor
 from tablert_dist.schemes.table import TABLE
 from tablert_dist.scoring import LEVELS, count
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 
 @click.command()

@@ -15,7 +15,7 @@ from bench.options import data_option, smoke_option
 from bench.sources import SAMPLE
 from bench.timing import report
 from tablert_dist.allocator import keep_pages
-from tablert_dist.places import locate
+from tablert_dist.storage.paths import locate
 
 SIDES = ("torch", "torch_plain", "fp32", "int8")
 

@@ -20,9 +20,9 @@ from bench.sources import PACKAGED
 from bench.timing import report
 from tablert_dist.data import formats, load_corpus
 from tablert_dist.data.formats.records import spans_to_json
-from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
-from tablert_dist.places import locate
 from tablert_dist.schema import Sentence
+from tablert_dist.storage.paths import locate
+from tablert_dist.tokenization import SubwordTokenizer, read_tokenizer
 
 CHUNK = 1000
 """Sentences encoded at once."""

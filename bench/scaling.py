@@ -27,7 +27,7 @@ from bench.timing import report
 from tablert_dist.model import TableModel
 from tablert_dist.stages import Stopwatch, timed_step
 from tablert_dist.step import Examples, Place
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 from tablert_dist.trainer import make_optimizer
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "BENCHMARKS.md"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Schema
+from tablert_dist.tokenization import SubwordTokenizer, read_tokenizer
 
 MANIFEST = "manifest.json"
 FORMAT = 1

@@ -15,7 +15,7 @@ from tablert_dist.engines import Arrays
 from tablert_dist.errors import InputError, OutOfMemory, is_out_of_memory
 from tablert_dist.gpu_cells import gpu_cells
 from tablert_dist.predictor import Predictor
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",

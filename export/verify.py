@@ -14,14 +14,14 @@ from export.report import Report
 from export.runtime import OnnxEngine
 from tablert_dist.batching import evaluation_batches
 from tablert_dist.checkpoint import ModelCard
-from tablert_dist.encoding import EncodedSentence, collate
 from tablert_dist.engines import Arrays, Engine, Stage
 from tablert_dist.model import TableModel
 from tablert_dist.model.engine import TorchEngine
 from tablert_dist.schema import Sentence
 from tablert_dist.schemes import Scheme
 from tablert_dist.scoring import LEVELS, count
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
+from tablert_dist.tokenization import EncodedSentence, collate
 
 ODD_SHAPES = ((1,), (2,), (30, 1, 11, 2), (7, 7, 7))
 """Sentence lengths in words of the batches of random subwords; one of the encoder's whole limit is added."""

@@ -18,7 +18,6 @@ from torch import nn
 
 from tablert_dist import __version__
 from tablert_dist.config import ModelConfig, PredictConfig
-from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import WordEncoder, build_encoder
@@ -26,7 +25,8 @@ from tablert_dist.model.engine import TorchEngine
 from tablert_dist.model.system import assemble
 from tablert_dist.predictor import Predictor
 from tablert_dist.schema import Schema
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
+from tablert_dist.tokenization import SubwordTokenizer, read_tokenizer
 
 META, WEIGHTS, TRAINER = "checkpoint.json", "model.safetensors", "trainer.pt"
 

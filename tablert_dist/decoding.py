@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.tables import PREFIXES, Floats, TableLogits, TagSet
+from tablert_dist.tags import PREFIXES, Floats, TableLogits, TagSet
 
 
 def decode(

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tablert_dist.batching import evaluation_batches, halving
-from tablert_dist.encoding import EncodedSentence, collate
 from tablert_dist.memory import cells_on, in_memory
 from tablert_dist.model.encoder import WordEncoder
+from tablert_dist.tokenization import EncodedSentence, collate
 
 
 class Features(Protocol):

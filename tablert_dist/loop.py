@@ -24,7 +24,7 @@ from tablert_dist.readings import STEPS_A_READ, Readings
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count
 from tablert_dist.step import ALONE, Examples, Place
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 from tablert_dist.trainer import Trainer
 
 Progress = Callable[[int, int, int, float], None]

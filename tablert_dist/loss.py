@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from tablert_dist.model.gpu_path import on_cpu_path
-from tablert_dist.tables import IGNORE
+from tablert_dist.tags import IGNORE
 
 
 def table_loss(

@@ -9,15 +9,15 @@ from pathlib import Path
 from tablert_dist.batching import evaluation_batches, halving
 from tablert_dist.config import ModelConfig, PredictConfig
 from tablert_dist.decoding import softmax
-from tablert_dist.encoding import EncodedSentence, SubwordTokenizer, collate
 from tablert_dist.engines import Arrays, DeviceEngine
 from tablert_dist.errors import InputError, missing_extra, nearest
 from tablert_dist.extraction import Extraction, Read
 from tablert_dist.heads import make_scheme
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.schemes.table import TABLE
-from tablert_dist.tables import Floats, TagSet
+from tablert_dist.tags import Floats, TagSet
 from tablert_dist.text import Span, merge, split_sentences, split_words, windows
+from tablert_dist.tokenization import EncodedSentence, SubwordTokenizer, collate
 
 
 class Predictor:

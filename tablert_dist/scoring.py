@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tablert_dist.schema import Schema, Sentence
-from tablert_dist.tables import Ints
+from tablert_dist.tags import Ints
 
 Item = tuple[Hashable, ...]
 """What is compared; its first member is the type that it counts under."""

@@ -11,7 +11,7 @@ from torch import nn
 
 from tablert_dist.model import TableModel
 from tablert_dist.step import Examples, Place, targets_of
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 
 @dataclass

@@ -18,7 +18,7 @@ from tablert_dist.model import Head, TableModel
 from tablert_dist.model.gpu_path import is_cpu_path
 from tablert_dist.model.half_weights import half_weights
 from tablert_dist.schema import Sentence
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 
 @dataclass(frozen=True)

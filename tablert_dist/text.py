@@ -10,7 +10,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.tables import Ints
+from tablert_dist.tags import Ints
 
 Span = tuple[int, int]
 

@@ -16,7 +16,7 @@ from tablert_dist.model import TableModel
 from tablert_dist.model.gpu_path import is_cpu_path
 from tablert_dist.parallel import Parallel
 from tablert_dist.step import ALONE, Examples, Place, backward
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 
 class Trainer:

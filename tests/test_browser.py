@@ -17,7 +17,7 @@ from tablert_dist.extraction import Extraction
 from tablert_dist.predictor import Predictor
 from tablert_dist.render import Page, annotated_page, read_results, results_page, write_page
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.tables import Floats, TagSet
+from tablert_dist.tags import Floats, TagSet
 from tests.tiny import SCHEMA
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tablert_dist.config import flatten, load_config, parse_assignment, presets, public_config, with_overrides
+from tablert_dist.config import flatten, load_config, parse_assignment, preset_names, public_config, with_overrides
 from tablert_dist.config.toml_files import read_toml
 from tablert_dist.errors import InputError
 from tune_spaces import load_space, spaces
@@ -39,7 +39,7 @@ def test_conll04_plus_is_conll04_and_what_helped() -> None:
 
 
 def test_every_preset_and_space_loads() -> None:
-    assert {"sample", *TABLE_5} <= set(presets())
+    assert {"sample", *TABLE_5} <= set(preset_names())
     for name in spaces():
         assert load_space(name, load_config("sample")).draw(1, 1)
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from tablert_dist import overlap
 from tablert_dist.config import DataConfig
-from tablert_dist.data import formats, load_corpus
+from tablert_dist.data import formats, load_corpus, overlap
 from tablert_dist.errors import InputError
-from tablert_dist.schema import Entity, Relation, Sentence
+from tablert_dist.schema import Entity, Relation, Sentence, overlapping_pairs
 from tests.tiny import tiny_records, write_corpus
 
 
@@ -68,7 +67,7 @@ def test_a_folder_that_says_its_format_alone_has_the_name_of_the_one_above(data_
 def test_scierc_types_and_symmetry(data_root: Path) -> None:
     corpus = load_corpus(DataConfig(path=str(data_root / "scierc" / "spert"), overlap="keep-gold"))
     assert corpus.schema.symmetric == {"Compare", "Conjunction"}
-    assert [sum(len(overlap.overlapping_pairs(s)) for s in corpus.splits[k]) for k in ("train", "dev", "test")] == [
+    assert [sum(len(overlapping_pairs(s)) for s in corpus.splits[k]) for k in ("train", "dev", "test")] == [
         61,
         7,
         20,

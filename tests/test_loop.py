@@ -17,7 +17,7 @@ from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import load_encoder
 from tablert_dist.schema import Schema
 from tablert_dist.step import Examples, Place, backward
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 from tablert_dist.trainer import make_optimizer
 from tests.tiny import tiny_records, write_corpus
 

@@ -10,7 +10,7 @@ from tablert_dist.config import ModelConfig
 from tablert_dist.loss import table_loss
 from tablert_dist.model.system import build_head
 from tablert_dist.model.tablert_cnn import FARTHEST, TableHead
-from tablert_dist.tables import IGNORE, TagSet
+from tablert_dist.tags import IGNORE, TagSet
 from tests.tiny import SCHEMA
 
 

@@ -17,7 +17,7 @@ import torch
 from tablert_dist import checkpoint as ckpt
 from tablert_dist.config import Config, load_config
 from tablert_dist.errors import InputError
-from tablert_dist.remote import Remote
+from tablert_dist.storage.remote import Remote
 from tablert_dist.train import runs
 from tablert_dist.train.finished import checkpoint_of
 from tablert_dist.train.fit import fit

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tablert_dist.remote import Remote
+from tablert_dist.storage.remote import Remote
 from tests.nodes import Command, nodes, wait_for
 from tests.test_remote import s3_server
 from tests.tiny import tiny_records, write_corpus

@@ -28,7 +28,7 @@ from tablert_dist.render.heat import MOST_WORDS, payload
 from tablert_dist.render.rows import Arc, Card, Mark, Row, Status, visible
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.scoring import count
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 from tests.tiny import SCHEMA, WORDS, sentences, tiny_records, write_tiny_checkpoint
 
 HOSTILE = [

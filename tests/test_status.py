@@ -17,7 +17,7 @@ import pytest
 
 from tablert_dist.config import load_config
 from tablert_dist.errors import InputError
-from tablert_dist.remote import Remote
+from tablert_dist.storage.remote import Remote
 from tablert_dist.tracking import begin_run
 from tablert_dist.train import runs
 from tablert_dist.train.fit import FitResult, fit

@@ -57,7 +57,7 @@ def write_tiny_checkpoint(encoder: str, folder: Path) -> Path:
     from tablert_dist.config import load_config, public_config
     from tablert_dist.model import build_model
     from tablert_dist.model.encoder import load_encoder
-    from tablert_dist.tables import TagSet
+    from tablert_dist.tags import TagSet
 
     config = load_config(None, {"model.encoder": encoder, "model.hidden": [16, 8], "model.none_bias": 0.0})
     torch.manual_seed(4)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tablert_dist.cli.common import config_options, plain_errors
-from tablert_dist.remote import is_url
+from tablert_dist.storage.remote import is_url
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config

@@ -176,7 +176,7 @@ def _command() -> str:
 
 
 def _write(path: Path, text: str) -> Path:
-    from tablert_dist.places import write_whole
+    from tablert_dist.storage.atomic import write_whole
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text)

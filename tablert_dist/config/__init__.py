@@ -1,7 +1,7 @@
 """Config: one frozen, validated tree, made once and never mutated."""
 
 from tablert_dist.config.inference import ExportConfig, PredictConfig, ServeConfig
-from tablert_dist.config.load import flatten, load_config, parse_assignment, presets, public_config, with_overrides
+from tablert_dist.config.load import flatten, load_config, parse_assignment, preset_names, public_config, with_overrides
 from tablert_dist.config.tree import (
     ClusterConfig,
     Config,
@@ -28,7 +28,7 @@ __all__ = [
     "flatten",
     "load_config",
     "parse_assignment",
-    "presets",
+    "preset_names",
     "public_config",
     "with_overrides",
 ]

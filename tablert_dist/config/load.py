@@ -13,13 +13,13 @@ from tablert_dist.config.toml_files import read_toml, shipped
 from tablert_dist.config.tree import Config
 from tablert_dist.errors import InputError, nearest
 
-PRESETS = "tablert_dist.configs"
+PRESETS = "tablert_dist.config.presets"
 PUBLIC_SECTIONS = ("data", "model", "optim", "train")
 """Sections that leave the machine with a model, less the keys in PRIVATE_KEYS."""
 PRIVATE_KEYS = frozenset({"data.path", "train.storage"})
 
 
-def presets() -> list[str]:
+def preset_names() -> list[str]:
     """Names of the shipped configurations."""
     return shipped(PRESETS)
 

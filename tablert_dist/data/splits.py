@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tablert_dist import overlap
 from tablert_dist.config import DataConfig, ModelConfig
-from tablert_dist.data import formats
+from tablert_dist.data import formats, overlap
 from tablert_dist.data.formats import types_file
 from tablert_dist.errors import InputError
 from tablert_dist.heads import head_spec, make_scheme
-from tablert_dist.places import locate
-from tablert_dist.schema import Schema, Sentence
+from tablert_dist.schema import Schema, Sentence, overlapping_pairs
 from tablert_dist.schemes import lost_to_overlap
-from tablert_dist.tables import TagSet
+from tablert_dist.storage.paths import locate
+from tablert_dist.tags import TagSet
 
 NO_DATA = ("dataset_dict.json", "dataset_info.json", "state.json")
 """What Hugging Face datasets keep beside a data set's folders."""
@@ -153,7 +152,7 @@ def _usable(
         where = f"{name}: record {index}" + (f" (orig_id {sentence.id})" if sentence.id else "")
         _check_types(sentence, schema, where)
         result = overlap.apply(sentence, policy, where, held, form)
-        affected += bool(overlap.overlapping_pairs(sentence))
+        affected += bool(overlapping_pairs(sentence))
         kept.append(result)
     if affected:
         before, after = (sum(len(s.entities) for s in group) for group in (sentences, kept))

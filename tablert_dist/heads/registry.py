@@ -14,7 +14,7 @@ from tablert_dist.schemes import Scheme
 from tablert_dist.schemes.spert import SpertScheme
 from tablert_dist.schemes.table import TableScheme
 from tablert_dist.schemes.tablert import TablertScheme
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 
 @dataclass(frozen=True)

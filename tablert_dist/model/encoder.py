@@ -16,13 +16,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError
-from tablert_dist.limits import first_position, pad_id, subword_limit
 from tablert_dist.model.gemm import speed_up
 from tablert_dist.model.gpu_path import on_cpu_path
 from tablert_dist.model.packing import enable_packing, enable_waitless_mask, packed_states, same_runs
-from tablert_dist.places import PACKAGE, locate
+from tablert_dist.storage.paths import PACKAGE, locate
+from tablert_dist.tokenization import SubwordTokenizer, first_position, pad_id, read_tokenizer, subword_limit
 
 log = logging.getLogger(__name__)
 LOWEST = -1e4

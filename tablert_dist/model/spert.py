@@ -17,7 +17,7 @@ from tablert_dist.model.gemm import linear
 from tablert_dist.model.spans import run_maxima, span_maxima
 from tablert_dist.schemes import Scheme
 from tablert_dist.schemes.spert import SpertScheme
-from tablert_dist.tables import IGNORE, TagSet
+from tablert_dist.tags import IGNORE, TagSet
 
 WIDTHS = 100
 """Longest span, in words, with a width of its own; longer ones share the last."""

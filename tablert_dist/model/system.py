@@ -15,7 +15,7 @@ from tablert_dist.model.tablert import TablertHead
 from tablert_dist.model.tablert_cnn import TableHead
 from tablert_dist.schemes import Scheme
 from tablert_dist.schemes.table import TABLE
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 Head = TableHead | TablertHead | SpertHead
 

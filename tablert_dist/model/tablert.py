@@ -18,7 +18,7 @@ from tablert_dist.model.gemm import linear
 from tablert_dist.model.spans import run_maxima, span_maxima
 from tablert_dist.schemes import Scheme
 from tablert_dist.schemes.tablert import TablertScheme
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 
 class TablertHead(nn.Module):

@@ -22,7 +22,7 @@ from tablert_dist.model.strips import hidden_rows, table_logits
 from tablert_dist.model.tap_conv import TapConv
 from tablert_dist.schemes import Scheme
 from tablert_dist.schemes.table import TableScheme
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 FARTHEST = 40
 """Words apart, from which on all distances are one."""

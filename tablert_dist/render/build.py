@@ -7,14 +7,13 @@ from typing import Any
 
 from tablert_dist.errors import InputError
 from tablert_dist.extraction import Extraction
-from tablert_dist.overlap import overlapping_pairs
 from tablert_dist.predictor import Predictor
 from tablert_dist.render.compare import compare, plain
 from tablert_dist.render.heat import MOST_WORDS, payload
 from tablert_dist.render.page import Page, ScoreRow
 from tablert_dist.render.results import DEFAULT_LIMIT, over_limit
 from tablert_dist.render.rows import Card, Row
-from tablert_dist.schema import Sentence
+from tablert_dist.schema import Sentence, overlapping_pairs
 from tablert_dist.scoring import LEVELS, TITLES, Counts, count
 
 

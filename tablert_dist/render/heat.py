@@ -8,7 +8,7 @@ import numpy as np
 
 from tablert_dist.render.rows import visible
 from tablert_dist.schema import Sentence
-from tablert_dist.tables import Floats, TagSet
+from tablert_dist.tags import Floats, TagSet
 
 MOST_WORDS = 60
 """A longer sentence's table is not drawn: its cells would be too many to look at."""

@@ -14,11 +14,11 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from tablert_dist.places import write_whole
 from tablert_dist.render import palette
 from tablert_dist.render.heat import tag_names
 from tablert_dist.render.rows import Arc, Card, Row, visible
-from tablert_dist.tables import TagSet
+from tablert_dist.storage.atomic import write_whole
+from tablert_dist.tags import TagSet
 
 SCRIPTS = ("arcs.js", "heat.js")
 FORMATS = {"entity": "entities", "relation": "relations"}

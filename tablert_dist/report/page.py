@@ -10,13 +10,13 @@ from pathlib import Path
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from tablert_dist.places import write_whole
 from tablert_dist.render import palette
 from tablert_dist.render.rows import visible
 from tablert_dist.report.calibration import Calibration
 from tablert_dist.report.errors import NOTHING, ErrorReport
 from tablert_dist.schema import Entity, Sentence
 from tablert_dist.scoring import LEVELS, TITLES
+from tablert_dist.storage.atomic import write_whole
 
 SIDE = 240.0
 """Side of the reliability plot, in pixels of its view box."""

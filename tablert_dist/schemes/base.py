@@ -8,10 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tablert_dist.encoding import EncodedSentence, TableLoss
 from tablert_dist.engines import Arrays, Engine, Stage
+from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.schema import Sentence
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
+from tablert_dist.tokenization import EncodedSentence
 
 Masks = Mapping[str, NDArray[np.bool_]]
 

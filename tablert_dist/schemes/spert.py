@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablert_dist.decoding import softmax
-from tablert_dist.encoding import EncodedSentence, TableLoss
 from tablert_dist.engines import ENCODER, WORDS, Arrays, Engine, Stage
+from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.schemes.base import Masks, word_mask
-from tablert_dist.tables import IGNORE, Floats, Ints, TagSet
+from tablert_dist.tags import IGNORE, Floats, Ints, TagSet
+from tablert_dist.tokenization import EncodedSentence
 
 SPANS, RELATIONS = "spans", "relations"
 PAIRS_AT_ONCE = 4096

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablert_dist.decoding import decode
-from tablert_dist.encoding import EncodedSentence, TableLoss, collate_targets, fit_to_table
 from tablert_dist.engines import SUBWORDS, Arrays, Engine, Stage
+from tablert_dist.heads.table_encoding import TableLoss, collate_targets, fit_to_table
 from tablert_dist.schema import Sentence
 from tablert_dist.schemes.base import Masks, word_mask
-from tablert_dist.tables import TableLogits, TagSet
+from tablert_dist.tags import TableLogits, TagSet
+from tablert_dist.tokenization import EncodedSentence
 
 TABLE = "table"
 

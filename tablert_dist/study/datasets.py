@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tablert_dist import overlap
 from tablert_dist.config import Config, with_overrides
 from tablert_dist.config.toml_files import read_toml
-from tablert_dist.data import Corpus
+from tablert_dist.data import Corpus, overlap
 from tablert_dist.data.ade_folds import Fold, load_folds, rebuild
 from tablert_dist.errors import InputError
-from tablert_dist.places import locate
 from tablert_dist.schema import Sentence
+from tablert_dist.storage.paths import locate
 from tablert_dist.study.cells import Cell
 from tablert_dist.study.run import Part
 from tablert_dist.train.fit import absolute_data, check

@@ -10,7 +10,7 @@ from tablert_dist.study.cells import title
 from tablert_dist.study.predictions import counts_by_sentence, read_predictions
 from tablert_dist.study.run import Done, Part
 from tablert_dist.study.significance import compare
-from tablert_dist.tables import Ints
+from tablert_dist.tags import Ints
 
 HEADER = [
     "| pair | difference | 95 % (bootstrap over sentences) | p (sentences) | p (paired over seeds) |",

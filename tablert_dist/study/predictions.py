@@ -15,7 +15,7 @@ from tablert_dist.config import PredictConfig
 from tablert_dist.data import Corpus
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.scoring import LEVELS, count
-from tablert_dist.tables import Ints
+from tablert_dist.tags import Ints
 from tablert_dist.train import runs
 
 FILE = "predictions.json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tablert_dist.tables import Ints
+from tablert_dist.tags import Ints
 
 RESAMPLES = 10_000
 

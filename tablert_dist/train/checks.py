@@ -8,12 +8,12 @@ from typing import Any
 
 from tablert_dist.config import Config, ModelConfig
 from tablert_dist.data import Corpus
-from tablert_dist.encoding import TableLoss
 from tablert_dist.errors import InputError
 from tablert_dist.heads import make_scheme
+from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.model.encoder import EncoderParts, TextParts
 from tablert_dist.scoring import count
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist.errors import InputError
-from tablert_dist.remote import Remote, is_url
+from tablert_dist.storage.remote import Remote, is_url
 from tablert_dist.tracking.journal import FILE, Event, read_events
 
 RECORD, RESULT, META, STOPPED = "run.json", "result.json", "checkpoint.json", "stopped.json"

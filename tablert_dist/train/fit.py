@@ -16,8 +16,8 @@ from tablert_dist.config import Config, public_config, with_overrides
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.heads import head_spec
-from tablert_dist.places import PACKAGE
-from tablert_dist.tables import TagSet
+from tablert_dist.storage.paths import PACKAGE
+from tablert_dist.tags import TagSet
 from tablert_dist.tracking import JournalTracker, NullTracker, Tracker, begin_run, default_uri
 from tablert_dist.train import runs
 from tablert_dist.train.checks import drop_overflow, table_report

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist.config import Config
-from tablert_dist.remote import Remote
+from tablert_dist.storage.remote import Remote
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from tablert_dist.cluster import Shape
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
-from tablert_dist.remote import Remote
+from tablert_dist.storage.remote import Remote
 from tablert_dist.train.job import Job, read_result
 
 log = logging.getLogger(__name__)

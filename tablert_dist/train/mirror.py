@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tablert_dist.checkpoint import META, TRAINER
-from tablert_dist.remote import Remote
+from tablert_dist.storage.remote import Remote
 from tablert_dist.train import runs
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from tablert_dist.config import Config, flatten, load_config, presets
+from tablert_dist.config import Config, flatten, load_config, preset_names
 from tablert_dist.tracking import redact
 
 
@@ -15,7 +15,7 @@ def resume_command(record: Mapping[str, Any]) -> str:
     """`tablert train --config conll04 … --resume NAME`, which sets every key as it was."""
     config = Config.model_validate(record["config"], strict=False)
     wanted = flatten(config)
-    known = {name: flatten(load_config(name)) for name in presets()}
+    known = {name: flatten(load_config(name)) for name in preset_names()}
     preset = min(known, key=lambda name: sum(known[name].get(key) != value for key, value in wanted.items()))
     words = ["tablert", record["kind"], *record.get("options", ()), "--config", preset]
     if record["kind"] == "tune":

@@ -16,8 +16,8 @@ from typing import Any
 from tablert_dist.checkpoint import META, TRAINER, damage
 from tablert_dist.config import Config, flatten, with_overrides
 from tablert_dist.errors import InputError
-from tablert_dist.remote import Remote, is_url
 from tablert_dist.scoring import best_row
+from tablert_dist.storage.remote import Remote, is_url
 from tablert_dist.train.files import RECORD, local_root
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from tablert_dist.model.encoder import EncoderParts
 from tablert_dist.report import examine, write_page
 from tablert_dist.scoring import Protocol
 from tablert_dist.step import Examples, Place
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 from tablert_dist.tracking import Tracker
 from tablert_dist.train import runs
 from tablert_dist.train.job import Job, read_result

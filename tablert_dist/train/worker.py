@@ -22,7 +22,7 @@ from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import EncoderParts, load_encoder
 from tablert_dist.schema import Sentence
 from tablert_dist.step import Examples, Place
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
 from tablert_dist.tracking import NullTracker, Tracker
 from tablert_dist.train import runs
 from tablert_dist.train.checks import drop_overflow

@@ -9,7 +9,7 @@ from typing import Any
 
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
-from tablert_dist.remote import Remote
+from tablert_dist.storage.remote import Remote
 from tablert_dist.tracking import NullTracker, Tracker
 from tablert_dist.train import runs
 from tablert_dist.train.files import META, STOPPED, saved_in

@@ -13,10 +13,10 @@ from tablert_dist.data.doctor import duplicates, lengths, noise, offsets, raw, s
 from tablert_dist.data.doctor.finding import Case, Finding, Part, Report, in_order
 from tablert_dist.data.doctor.summary import summarise
 from tablert_dist.data.formats import types_file
-from tablert_dist.encoding import SubwordTokenizer
 from tablert_dist.errors import InputError
-from tablert_dist.places import locate
 from tablert_dist.schema import Schema
+from tablert_dist.storage.paths import locate
+from tablert_dist.tokenization import SubwordTokenizer
 
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     offsets.find,

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from tablert_dist.config import ModelConfig
-from tablert_dist.encoding import SubwordTokenizer
 from tablert_dist.heads import HeadSpec, head_spec, make_scheme
 from tablert_dist.schema import Schema, Sentence
 from tablert_dist.schemes import Scheme
-from tablert_dist.tables import TagSet
+from tablert_dist.tags import TagSet
+from tablert_dist.tokenization import SubwordTokenizer
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")

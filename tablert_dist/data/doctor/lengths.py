@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tablert_dist.data.doctor.finding import Case, Finding, plural, short
-from tablert_dist.encoding import EncodedSentence, SubwordTokenizer
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Sentence
+from tablert_dist.tokenization import EncodedSentence, SubwordTokenizer
 
 LONG_WORDS = 200
 """A table has the square of this many cells: sentences beyond take memory and are often unsplit paragraphs."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablert_dist.data.doctor.finding import Case, Finding, short
-from tablert_dist.tables import Ints
+from tablert_dist.tags import Ints
 
 Spans = Sequence[tuple[int, int]]
 Annotated = tuple[Sequence[str], Spans]

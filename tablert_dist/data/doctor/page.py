@@ -12,9 +12,9 @@ from markupsafe import Markup
 
 from tablert_dist.data.doctor.finding import SEVERITIES, Report
 from tablert_dist.data.doctor.plots import histogram, type_rows
-from tablert_dist.places import write_whole
 from tablert_dist.render import palette
 from tablert_dist.render.rows import visible
+from tablert_dist.storage.atomic import write_whole
 
 
 def to_html(report: Report) -> str:

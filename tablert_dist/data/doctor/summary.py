@@ -11,7 +11,7 @@ from tablert_dist.data.doctor.lengths import encode
 from tablert_dist.data.doctor.structure import table_loss
 from tablert_dist.data.doctor.types import type_counts
 from tablert_dist.errors import InputError
-from tablert_dist.overlap import overlapping_pairs
+from tablert_dist.schema import overlapping_pairs
 from tablert_dist.scoring import LEVELS
 
 

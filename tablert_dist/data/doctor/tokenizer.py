@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-from tablert_dist.encoding import SubwordTokenizer, read_tokenizer
 from tablert_dist.errors import InputError
-from tablert_dist.limits import AFTER_PADDING, subword_limit
-from tablert_dist.places import PACKAGE, locate
+from tablert_dist.storage.paths import PACKAGE, locate
+from tablert_dist.tokenization import AFTER_PADDING, SubwordTokenizer, read_tokenizer, subword_limit
 
 FILES = ("tokenizer.json", "config.json")
 

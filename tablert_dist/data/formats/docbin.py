@@ -10,8 +10,7 @@ from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.data.formats.records import check_characters, checked_integer, checked_type
 from tablert_dist.data.formats.spans import ACROSS, CROSSING, EMPTY, text_and_offsets
 from tablert_dist.errors import InputError
-from tablert_dist.overlap import longest
-from tablert_dist.schema import Entity, Relation, Schema, Sentence
+from tablert_dist.schema import Entity, Relation, Schema, Sentence, longest
 from tablert_dist.text import Span
 
 GROUP = "sc"

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.errors import InputError
-from tablert_dist.overlap import longest, restrict
-from tablert_dist.schema import Entity, Sentence
+from tablert_dist.schema import Entity, Sentence, longest, restrict
 
 BIO = {"B": "B", "I": "I"}
 CLOSED = {"B": "B", "I": "I", "L": "L", "E": "L", "U": "U", "S": "U"}

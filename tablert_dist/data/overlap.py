@@ -1,44 +1,13 @@
-"""Overlapping entities, which a table cannot hold, and the four policies for them (SPEC §7)."""
+"""What is done about overlapping entities, which a table cannot hold (SPEC §7)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 
 from tablert_dist.errors import InputError
-from tablert_dist.schema import Entity, Sentence
+from tablert_dist.schema import Sentence, longest, overlapping_pairs, restrict
 
 POLICIES = ("error", "keep-gold", "drop-pair", "keep-longest")
-
-
-def overlapping_pairs(sentence: Sentence) -> list[tuple[Entity, Entity]]:
-    """Pairs of distinct entities that share a word, in order of position."""
-    entities = sorted(set(sentence.entities))
-    pairs = []
-    for i, first in enumerate(entities):
-        for second in entities[i + 1 :]:
-            if second.start >= first.end:
-                break
-            pairs.append((first, second))
-    return pairs
-
-
-def longest(entities: Iterable[Entity]) -> set[Entity]:
-    """A largest set without overlap, taken longest first; of equals the first listed."""
-    kept: set[Entity] = set()
-    for entity in sorted(dict.fromkeys(entities), key=lambda e: e.start - e.end):
-        if all(entity.end <= other.start or other.end <= entity.start for other in kept):
-            kept.add(entity)
-    return kept
-
-
-def restrict(sentence: Sentence, kept: set[Entity]) -> Sentence:
-    """The sentence with only these entities and the relations among them."""
-    return replace(
-        sentence,
-        entities=tuple(e for e in sentence.entities if e in kept),
-        relations=tuple(r for r in sentence.relations if r.head in kept and r.tail in kept),
-    )
 
 
 def apply(

@@ -1,4 +1,4 @@
-"""Where a named thing lies: a local path, or `package:NAME/FOLDER` inside an installed package; and a file put there whole."""
+"""Where a named thing lies: a local path, or `package:NAME/FOLDER` inside an installed package."""
 
 from __future__ import annotations
 
@@ -27,14 +27,3 @@ def locate(source: str, what: str) -> Path:
     if not path.exists():
         raise InputError(f"{what} '{source}': package '{package}' has no '{inner}'")
     return path
-
-
-def write_whole(out: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises InputError where it cannot be written."""
-    part = out.with_name(f".{out.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{out}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,88 @@
+"""Gold sentences as the tags of a table (SPEC §1, §5), and what a table cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tablert_dist.schema import Entity, Relation, Sentence, longest, restrict
+from tablert_dist.tags import IGNORE, TableTargets, TagSet
+
+
+@dataclass(frozen=True)
+class TableLoss:
+    """What a table cannot hold, as counts; they add up."""
+
+    entities: int = 0
+    two_way: int = 0
+    same_pair: int = 0
+    self_relations: int = 0
+    of_lost_entities: int = 0
+
+    def __add__(self, other: TableLoss) -> TableLoss:
+        return TableLoss(*(getattr(self, f) + getattr(other, f) for f in self.__dataclass_fields__))
+
+    @property
+    def total(self) -> int:
+        """Everything that is lost."""
+        return sum(getattr(self, f) for f in self.__dataclass_fields__)
+
+    def __str__(self) -> str:
+        names = {
+            "entities": "overlapping entities",
+            "two_way": "relations opposite to another on the same pair",
+            "same_pair": "further relations on the same pair",
+            "self_relations": "relations of an entity with itself",
+            "of_lost_entities": "relations of an entity that is left out",
+        }
+        return ", ".join(f"{getattr(self, f)} {what}" for f, what in names.items() if getattr(self, f)) or "nothing"
+
+
+def fit_to_table(sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
+    """The part of the sentence that a table holds: no overlap (longest kept), one relation a pair (first listed)."""
+    kept = longest(sentence.entities)
+    fits = restrict(sentence, kept)
+    lost_relations = len(set(sentence.relations)) - len(set(fits.relations))
+    chosen: dict[tuple[Entity, Entity], Relation] = {}
+    two_way = same_pair = selves = 0
+    for relation in dict.fromkeys(fits.relations):
+        pair = (min(relation.head, relation.tail), max(relation.head, relation.tail))
+        if relation.head == relation.tail:
+            selves += 1
+        elif pair not in chosen:
+            chosen[pair] = relation
+        elif chosen[pair].head == relation.tail:
+            # The same symmetric relation written both ways is one relation, not two.
+            two_way += not (relation.type == chosen[pair].type and relation.type in tags.schema.symmetric)
+        else:
+            same_pair += 1
+    loss = TableLoss(len(set(sentence.entities)) - len(kept), two_way, same_pair, selves, lost_relations)
+    return replace(fits, relations=tuple(chosen.values())), loss
+
+
+def collate_targets(sentences: Sequence[Sentence], tags: TagSet) -> TableTargets:
+    """Gold tags of one batch, of what fits (`fit_to_table`)."""
+    width = max(len(s.words) for s in sentences)
+    entity_tags = np.full((len(sentences), width), IGNORE, np.int64)
+    relation_tags = np.full((len(sentences), width, width), IGNORE, np.int64)
+    for b, whole in enumerate(sentences):
+        n = len(whole.words)
+        sentence, _ = fit_to_table(whole, tags)
+        entity_tags[b, :n] = 0
+        relation_tags[b, :n, :n][np.triu_indices(n, 1)] = 0
+        for entity in sentence.entities:
+            entity_tags[b, entity.start : entity.end] = _bilou(entity, tags)
+        for relation in sentence.relations:
+            right = relation.head.start < relation.tail.start
+            first, second = (relation.head, relation.tail) if right else (relation.tail, relation.head)
+            tag = tags.relation_id(relation.type, "right" if right else "left")
+            relation_tags[b, first.start : first.end, second.start : second.end] = tag
+    return TableTargets(entity_tags, relation_tags)
+
+
+def _bilou(entity: Entity, tags: TagSet) -> list[int]:
+    length = entity.end - entity.start
+    prefixes = "U" if length == 1 else "B" + "I" * (length - 2) + "L"
+    return [tags.entity_id(prefix, entity.type) for prefix in prefixes]

@@ -1,0 +1,1 @@
+"""Where things lie: paths and packages, files written whole, folders at a URL."""
