@@ -19,8 +19,8 @@ from bench.alone import START, prepare
 from bench.options import TINY, data_option, encoder_option, smoke_option
 from bench.parts import bench_config, model_and_examples
 from bench.timing import report
-from tablert_dist.allocator import keep_pages
 from tablert_dist.batching import rank_share, training_batches
+from tablert_dist.cpu.allocator import keep_pages
 from tablert_dist.parallel import Parallel
 from tablert_dist.step import Place, backward
 from tablert_dist.trainer import make_optimizer

@@ -10,10 +10,10 @@ import torch
 
 from bench.parts import bench_config, model_parts
 from bench.sources import PACKAGED, SAMPLE, SHAPES, TINY_SHAPE
-from tablert_dist.checkpoint import ModelCard, save_checkpoint
 from tablert_dist.config import ExportConfig, public_config
 from tablert_dist.data import load_corpus
 from tablert_dist.model import build_model
+from tablert_dist.model.checkpoint import ModelCard, save_checkpoint
 from tablert_dist.tags import TagSet
 
 

@@ -8,7 +8,7 @@ import torch
 
 from bench.gpu_setup import Setup, setup
 from bench.operators import Counts, count, refused_by_fake_tensors
-from tablert_dist.model.gpu_path import gpu_path
+from tablert_dist.gpu.path import gpu_path
 from tablert_dist.step import Place, backward, targets_of
 from tablert_dist.trainer import Trainer
 

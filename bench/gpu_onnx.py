@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from bench.gpu_setup import setup
-from tablert_dist.checkpoint import ModelCard, load_predictor, save_checkpoint
 from tablert_dist.config import ExportConfig, PredictConfig, public_config
 from tablert_dist.errors import InputError
-from tablert_dist.schemes.table import TABLE
+from tablert_dist.heads.cnn.scheme import TABLE
+from tablert_dist.model.checkpoint import ModelCard, load_predictor, save_checkpoint
 from tablert_dist.tokenization import collate
 
 

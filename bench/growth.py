@@ -11,8 +11,8 @@ import torch
 
 from bench.options import smoke_option
 from bench.timing import report
-from tablert_dist.allocator import keep_pages
-from tablert_dist.model.tablert_cnn import TableHead
+from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.heads.cnn.module import TableHead
 
 
 @click.command()

@@ -16,8 +16,8 @@ from export.quantize import PARTS, to_int8
 from export.runtime import OnnxEngine
 from tablert_dist.config import DataConfig
 from tablert_dist.data import load_corpus
+from tablert_dist.heads.cnn.scheme import TABLE
 from tablert_dist.predictor import Predictor
-from tablert_dist.schemes.table import TABLE
 from tablert_dist.scoring import LEVELS, count
 from tablert_dist.tags import TagSet
 
@@ -30,7 +30,7 @@ from tablert_dist.tags import TagSet
 def main(checkpoint: Path, data: str, threads: int) -> None:
     """On dev. A line for each step: nothing in int8, then one part more each; `ratio` is the last speed over the first."""
     from export.graph import export_graph, strip_metadata
-    from tablert_dist.checkpoint import load_checkpoint
+    from tablert_dist.model.checkpoint import load_checkpoint
 
     model, card = load_checkpoint(checkpoint)
     gold = load_corpus(DataConfig(path=data)).splits["dev"]

@@ -11,7 +11,7 @@ from bench.alone import alone
 from bench.options import smoke_option
 from bench.parts import peak_mib
 from bench.timing import report
-from tablert_dist.model.tablert_cnn import TableHead
+from tablert_dist.heads.cnn.module import TableHead
 
 
 def measure(words: int, width: int, hidden: list[int], kernel: int) -> tuple[float, float]:

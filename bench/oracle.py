@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.model.tablert_cnn import TableHead
+from tablert_dist.heads.cnn.module import TableHead
 
 
 class DenseHead(TableHead):

@@ -8,8 +8,8 @@ from torch import nn
 
 from bench.options import smoke_option
 from bench.timing import interleaved, report
-from tablert_dist.allocator import keep_pages
-from tablert_dist.model.pair_conv import PairConv
+from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.heads.cnn.pair_conv import PairConv
 
 
 @click.command()

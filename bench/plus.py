@@ -10,9 +10,9 @@ import click
 from bench.options import TINY, data_option, encoder_option, smoke_option
 from bench.parts import bench_config, model_and_examples, training_pass
 from bench.timing import interleaved, report
-from tablert_dist.allocator import keep_pages
 from tablert_dist.batching import training_batches
 from tablert_dist.config import Config
+from tablert_dist.cpu.allocator import keep_pages
 from tablert_dist.loop import evaluate
 from tablert_dist.step import Examples
 

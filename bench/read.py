@@ -70,8 +70,8 @@ class Training:
     """An encoder with Table 5's head, one step of the preset's batch at a time."""
 
     def __init__(self, encoder: str, data: str) -> None:
-        from tablert_dist.allocator import keep_pages
         from tablert_dist.batching import training_batches
+        from tablert_dist.cpu.allocator import keep_pages
         from tablert_dist.step import Place
         from tablert_dist.trainer import make_optimizer
 

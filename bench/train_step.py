@@ -12,8 +12,8 @@ from bench.options import TINY, data_option, encoder_option, smoke_option
 from bench.oracle import DenseHead, same_logits
 from bench.parts import bench_config, model_and_examples
 from bench.timing import report
-from tablert_dist.allocator import keep_pages
 from tablert_dist.batching import training_batches
+from tablert_dist.cpu.allocator import keep_pages
 from tablert_dist.model import TableModel
 from tablert_dist.stages import Stopwatch, timed_step
 from tablert_dist.step import Place

@@ -15,9 +15,11 @@ import torch
 from bench.options import TINY, UnavailableError, data_option, encoder_option, smoke_option
 from bench.parts import bench_config, model_and_examples
 from bench.timing import report
-from tablert_dist.allocator import keep_pages
 from tablert_dist.batching import training_batches
-from tablert_dist.model import TableModel, gemm, packing, pair_conv
+from tablert_dist.cpu import gemm, packing
+from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.heads.cnn import pair_conv
+from tablert_dist.model import TableModel
 from tablert_dist.step import Place, backward
 from tablert_dist.trainer import make_optimizer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Schema
+from tablert_dist.storage.atomic import sha256
 from tablert_dist.tokenization import SubwordTokenizer, read_tokenizer
 
 MANIFEST = "manifest.json"
@@ -67,9 +67,3 @@ def open_bundle(folder: Path) -> Bundle:
     tokenizer = read_tokenizer(folder / "tokenizer.json", limit)
     paths = {stage: folder / name for stage, name in graphs.items()}
     return Bundle(folder, paths, tokenizer, schema, pad_id, config, manifest)
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

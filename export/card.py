@@ -9,8 +9,8 @@ from huggingface_hub import ModelCardData
 
 from export.report import Report
 from tablert_dist import __version__
-from tablert_dist.checkpoint import ModelCard
 from tablert_dist.heads import head_spec
+from tablert_dist.model.checkpoint import ModelCard
 from tablert_dist.scoring import LEVELS, TITLES
 
 

@@ -21,13 +21,13 @@ from export.quantize import PARTS, to_fp16, to_int8
 from export.report import Report
 from export.verify import verify
 from tablert_dist import __version__
-from tablert_dist.checkpoint import ModelCard, load_checkpoint
 from tablert_dist.config import ExportConfig
-from tablert_dist.engines import Stage
 from tablert_dist.errors import InputError
+from tablert_dist.heads.base import Stage
+from tablert_dist.heads.cnn.scheme import TABLE
 from tablert_dist.model import TableModel
+from tablert_dist.model.checkpoint import ModelCard, load_checkpoint
 from tablert_dist.schema import Sentence
-from tablert_dist.schemes.table import TABLE
 
 FIXED = {"TWO": 2, "FOUR": 4}
 """Axes of inputs whose length is in their name."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from export.bundle import open_bundle
 from tablert_dist.batching import CELLS
 from tablert_dist.config import ModelConfig, PredictConfig
-from tablert_dist.engines import Arrays
 from tablert_dist.errors import InputError, OutOfMemory, is_out_of_memory
 from tablert_dist.gpu_cells import gpu_cells
+from tablert_dist.heads.base import Arrays
 from tablert_dist.predictor import Predictor
 from tablert_dist.tags import TagSet
 

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from export.report import Report
 from export.runtime import OnnxEngine
 from tablert_dist.batching import evaluation_batches
-from tablert_dist.checkpoint import ModelCard
-from tablert_dist.engines import Arrays, Engine, Stage
+from tablert_dist.heads.base import Arrays, Engine, Scheme, Stage
 from tablert_dist.model import TableModel
+from tablert_dist.model.checkpoint import ModelCard
 from tablert_dist.model.engine import TorchEngine
 from tablert_dist.schema import Sentence
-from tablert_dist.schemes import Scheme
 from tablert_dist.scoring import LEVELS, count
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import EncodedSentence, collate

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tablert_dist.decoding import triple_probability
+from tablert_dist.heads.table_decoding import triple_probability
 from tablert_dist.schema import Sentence
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tablert_dist.batching import evaluation_batches, halving
-from tablert_dist.memory import cells_on, in_memory
+from tablert_dist.gpu.memory import cells_on, in_memory
 from tablert_dist.model.encoder import WordEncoder
 from tablert_dist.tokenization import EncodedSentence, collate
 
@@ -54,7 +54,7 @@ class SubwordFeatures:
 
     def subword_ids(self, indices: Sequence[int]) -> NDArray[np.int64]:
         """As `Features.subword_ids`."""
-        # 0 fills up packed rows (model/packing.py).
+        # 0 fills up packed rows (cpu/packing.py).
         return np.unique(np.concatenate([np.asarray([0, self._pad_id]), *(self._encoded[i].ids for i in indices)]))
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tablert_dist.batching import evaluation_batches, halving
 from tablert_dist.config import ModelConfig, PredictConfig
-from tablert_dist.decoding import softmax
-from tablert_dist.engines import Arrays, DeviceEngine
 from tablert_dist.errors import InputError, missing_extra, nearest
 from tablert_dist.extraction import Extraction, Read
 from tablert_dist.heads import make_scheme
+from tablert_dist.heads.base import Arrays, DeviceEngine
+from tablert_dist.heads.cnn.scheme import TABLE
+from tablert_dist.heads.table_decoding import softmax
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.schemes.table import TABLE
 from tablert_dist.tags import Floats, TagSet
 from tablert_dist.text import Span, merge, split_sentences, split_words, windows
 from tablert_dist.tokenization import EncodedSentence, SubwordTokenizer, collate
@@ -55,7 +55,7 @@ class Predictor:
             return load_bundle(path, config)
         if (path / "checkpoint.json").is_file():
             try:
-                from tablert_dist.checkpoint import load_predictor
+                from tablert_dist.model.checkpoint import load_predictor
             except ModuleNotFoundError as error:
                 raise InputError(
                     f"{path} is a checkpoint: {missing_extra(error) or error}; or export a bundle"

@@ -14,9 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tablert_dist.batching import length_groups
 from tablert_dist.features import Features, to_device
+from tablert_dist.gpu.half_weights import half_weights
+from tablert_dist.gpu.path import is_cpu_path
 from tablert_dist.model import Head, TableModel
-from tablert_dist.model.gpu_path import is_cpu_path
-from tablert_dist.model.half_weights import half_weights
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import TagSet
 
@@ -47,7 +47,7 @@ class Place:
         if self.autocast is None:
             yield
             return
-        # The CPU's path takes the head's weights in full, also under autocast (model/strips.py).
+        # The CPU's path takes the head's weights in full, also under autocast (cpu/strips.py).
         halved = nullcontext() if is_cpu_path(self.device) else half_weights(module, self.autocast)
         with torch.autocast(self.device.type, self.autocast), halved:
             yield

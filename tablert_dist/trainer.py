@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from tablert_dist.averaging import RunningMean
 from tablert_dist.batching import rank_share
 from tablert_dist.config import Config, OptimConfig
-from tablert_dist.memory import in_memory
+from tablert_dist.gpu.memory import in_memory
+from tablert_dist.gpu.path import is_cpu_path
 from tablert_dist.model import TableModel
-from tablert_dist.model.gpu_path import is_cpu_path
 from tablert_dist.parallel import Parallel
 from tablert_dist.step import ALONE, Examples, Place, backward
 from tablert_dist.tags import TagSet

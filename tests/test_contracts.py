@@ -16,10 +16,10 @@ from tablert_dist.data import load_corpus
 from tablert_dist.data.doctor import examine_path
 from tablert_dist.errors import EXTRAS, InputError
 from tablert_dist.heads import HEADS, head_spec, make_scheme
-from tablert_dist.model.system import build_head
+from tablert_dist.heads.base import lost_to_overlap
+from tablert_dist.model.model import build_head
 from tablert_dist.report import examine
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
-from tablert_dist.schemes import lost_to_overlap
 from tablert_dist.scoring import Counts, Level, count
 from tablert_dist.study import predictions
 from tablert_dist.tags import TagSet

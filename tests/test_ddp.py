@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import multiprocessing
 
+from tablert_dist.gpu.path import gpu_path
 from tablert_dist.loop import evaluate, train_epochs
-from tablert_dist.model.gpu_path import gpu_path
 from tablert_dist.step import Place
 from tests.paths import distance, made, one_step
 from tests.test_loop import TAGS, torch_copy, weights

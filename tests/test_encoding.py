@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from tablert_dist.config import DataConfig
 from tablert_dist.data import load_corpus
-from tablert_dist.decoding import decode, decode_entities, triple_probability
 from tablert_dist.errors import InputError
+from tablert_dist.heads.table_decoding import decode, decode_entities, triple_probability
 from tablert_dist.heads.table_encoding import collate_targets, fit_to_table
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import IGNORE, TableLogits, TagSet

@@ -15,8 +15,8 @@ from export.triton import write_repository
 from export.verify import contract
 from tablert_dist.config import PredictConfig
 from tablert_dist.errors import InputError
+from tablert_dist.heads.cnn.scheme import TableScheme
 from tablert_dist.predictor import Predictor
-from tablert_dist.schemes.table import TableScheme
 from tests.serving import make_bundle
 
 

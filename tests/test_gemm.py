@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.model import gemm
+from tablert_dist.cpu import gemm
 
 
 @pytest.mark.parametrize("rows", [1, 17, 300])

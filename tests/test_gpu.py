@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from tablert_dist.batching import CELLS
-from tablert_dist.checkpoint import load_predictor
 from tablert_dist.config import PredictConfig
 from tablert_dist.errors import OutOfMemory, RunError
+from tablert_dist.gpu.memory import cells_on
+from tablert_dist.heads.cnn.module import TableHead
 from tablert_dist.loop import annotate, train_epochs
-from tablert_dist.memory import cells_on
-from tablert_dist.model.tablert_cnn import TableHead
+from tablert_dist.model.checkpoint import load_predictor
 from tablert_dist.step import Place
 from tablert_dist.trainer import Trainer
 from tests.paths import BATCH, HEADS, distance, made, one_step

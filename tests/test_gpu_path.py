@@ -14,11 +14,11 @@ from torch import nn
 from bench.operators import count, refused_by_fake_tensors
 from tablert_dist.config import load_config
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.gpu.half_weights import half_weights
+from tablert_dist.gpu.path import gpu_path
 from tablert_dist.loop import train_epochs
 from tablert_dist.model import build_model
 from tablert_dist.model.encoder import EncoderParts, WordEncoder, load_encoder
-from tablert_dist.model.gpu_path import gpu_path
-from tablert_dist.model.half_weights import half_weights
 from tablert_dist.readings import STEPS_A_READ
 from tablert_dist.step import Place, summed_loss
 from tablert_dist.train.worker import choose_place

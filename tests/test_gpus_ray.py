@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tablert_dist.config import Config, load_config
-from tablert_dist.model.gpu_path import VARIABLE
+from tablert_dist.gpu.path import VARIABLE
 from tablert_dist.train.fit import fit
 from tablert_dist.tune.search import search
 from tests.tiny import tiny_records, write_corpus

@@ -9,19 +9,19 @@ import torch
 
 from export.graph import export_bundle
 from export.triton import write_repository
-from tablert_dist.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from tablert_dist.config import ExportConfig, load_config, public_config
 from tablert_dist.data import formats
 from tablert_dist.errors import InputError
+from tablert_dist.heads.spans import run_maxima, span_maxima
+from tablert_dist.heads.spert.module import SpertHead
+from tablert_dist.heads.tablert import scheme as tablert
+from tablert_dist.heads.tablert.module import TablertHead
 from tablert_dist.loop import evaluate, train_epochs
 from tablert_dist.model import build_model
+from tablert_dist.model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from tablert_dist.model.encoder import load_encoder
-from tablert_dist.model.spans import run_maxima, span_maxima
-from tablert_dist.model.spert import SpertHead
-from tablert_dist.model.tablert import TablertHead
 from tablert_dist.predictor import Predictor
 from tablert_dist.schema import Sentence
-from tablert_dist.schemes import tablert
 from tablert_dist.scoring import count
 from tablert_dist.step import Place, backward
 from tablert_dist.train.fit import fit

@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from tablert_dist.config import ModelConfig
-from tablert_dist.loss import table_loss
-from tablert_dist.model.system import build_head
-from tablert_dist.model.tablert_cnn import FARTHEST, TableHead
+from tablert_dist.heads.cnn.module import FARTHEST, TableHead
+from tablert_dist.heads.table_loss import table_loss
+from tablert_dist.model.model import build_head
 from tablert_dist.tags import IGNORE, TagSet
 from tests.tiny import SCHEMA
 

@@ -12,13 +12,13 @@ from torch import nn
 
 from export.runtime import load_bundle
 from tablert_dist.batching import CELLS, MOST_CELLS, cells_in, evaluation_batches, halving
-from tablert_dist.checkpoint import load_predictor
 from tablert_dist.config import PredictConfig
 from tablert_dist.errors import OutOfMemory, RunError, is_out_of_memory
 from tablert_dist.features import SubwordFeatures, WordFeatures
+from tablert_dist.gpu.memory import cells_on, in_memory
 from tablert_dist.gpu_cells import gpu_cells
 from tablert_dist.loop import annotate, train_epochs
-from tablert_dist.memory import cells_on, in_memory
+from tablert_dist.model.checkpoint import load_predictor
 from tablert_dist.model.encoder import load_encoder
 from tests.paths import made
 from tests.test_loop import TAGS

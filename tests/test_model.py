@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.model import strips
+from tablert_dist.cpu import strips
+from tablert_dist.heads.cnn.module import TableHead
 from tablert_dist.model.encoder import WordEncoder, load_encoder, pool_words
-from tablert_dist.model.tablert_cnn import TableHead
 
 WIDTH, E, R = 6, 5, 3
 
@@ -173,7 +173,7 @@ def test_the_two_ways_agree_under_channel_dropout(
     torch.manual_seed(0)
     head = TableHead(WIDTH, E, R, hidden, kernel, dropout=0.5).double().train()
     # The words' own dropout is drawn over other shapes; only the channels' is under test here.
-    monkeypatch.setattr("tablert_dist.model.tablert_cnn.F.dropout", lambda x, *_: x)
+    monkeypatch.setattr("tablert_dist.heads.cnn.module.F.dropout", lambda x, *_: x)
     keeps = [(torch.rand(3, c) >= 0.5).double() / 0.5 for c in hidden]
     words = torch.randn(3, 8, WIDTH, dtype=torch.float64)
     mask = torch.arange(8)[None] < torch.tensor([8, 1, 5])[:, None]

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tablert_dist import checkpoint as ckpt
 from tablert_dist.config import Config, load_config
 from tablert_dist.errors import InputError
+from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.storage.remote import Remote
 from tablert_dist.train import runs
 from tablert_dist.train.finished import checkpoint_of

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from tablert_dist.config import DataConfig, ModelConfig
 from tablert_dist.data import load_corpus
-from tablert_dist.decoding import best_sequence, decode_entities, log_softmax, transitions
-from tablert_dist.engines import Arrays
 from tablert_dist.heads import HEADS, make_scheme
+from tablert_dist.heads.base import Arrays, Scheme
+from tablert_dist.heads.table_decoding import best_sequence, decode_entities, log_softmax, transitions
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
-from tablert_dist.schemes import Scheme
 from tablert_dist.scoring import count
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import EncodedSentence

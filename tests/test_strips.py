@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tablert_dist.model import strips
-from tablert_dist.model.tap_conv import gather_taps
+from tablert_dist.cpu import strips
+from tablert_dist.heads.cnn.tap_conv import gather_taps
 
 LENGTHS, C, R = [5, 1, 9, 2, 3], 7, 4
 

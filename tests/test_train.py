@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from tablert_dist import checkpoint as ckpt
 from tablert_dist import cluster
 from tablert_dist.cluster import Capacity, Shape, room_for, shape_of
 from tablert_dist.config import Config, load_config
 from tablert_dist.errors import InputError
+from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.train import runs
 from tablert_dist.train.finished import FitResult
 from tablert_dist.train.session import Job, read_result

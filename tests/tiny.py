@@ -53,9 +53,9 @@ def write_tiny_checkpoint(encoder: str, folder: Path) -> Path:
     """A tiny model whose random weights are scaled up, so that it finds many entities and relations."""
     import torch
 
-    from tablert_dist.checkpoint import ModelCard, save_checkpoint
     from tablert_dist.config import load_config, public_config
     from tablert_dist.model import build_model
+    from tablert_dist.model.checkpoint import ModelCard, save_checkpoint
     from tablert_dist.model.encoder import load_encoder
     from tablert_dist.tags import TagSet
 

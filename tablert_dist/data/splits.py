@@ -12,8 +12,8 @@ from tablert_dist.data import formats, overlap
 from tablert_dist.data.formats import types_file
 from tablert_dist.errors import InputError
 from tablert_dist.heads import head_spec, make_scheme
+from tablert_dist.heads.base import lost_to_overlap
 from tablert_dist.schema import Schema, Sentence, overlapping_pairs
-from tablert_dist.schemes import lost_to_overlap
 from tablert_dist.storage.paths import locate
 from tablert_dist.tags import TagSet
 

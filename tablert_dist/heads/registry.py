@@ -10,10 +10,10 @@ from typing import Any
 
 from tablert_dist.config import ModelConfig
 from tablert_dist.errors import InputError
-from tablert_dist.schemes import Scheme
-from tablert_dist.schemes.spert import SpertScheme
-from tablert_dist.schemes.table import TableScheme
-from tablert_dist.schemes.tablert import TablertScheme
+from tablert_dist.heads.base import Scheme
+from tablert_dist.heads.cnn.scheme import TableScheme
+from tablert_dist.heads.spert.scheme import SpertScheme
+from tablert_dist.heads.tablert.scheme import TablertScheme
 from tablert_dist.tags import TagSet
 
 
@@ -58,7 +58,7 @@ HEADS = {
             _table_limits,
             "#1b6ca8",
             lambda config, beam: TableScheme(config.decoding == "viterbi"),
-            "tablert_dist.model.tablert_cnn:TableHead",
+            "tablert_dist.heads.cnn.module:TableHead",
         ),
         HeadSpec(
             "tablert",
@@ -68,7 +68,7 @@ HEADS = {
             _table_limits,
             "#d1742a",
             lambda config, beam: TablertScheme(beam),
-            "tablert_dist.model.tablert:TablertHead",
+            "tablert_dist.heads.tablert.module:TablertHead",
         ),
         HeadSpec(
             "spert",
@@ -78,7 +78,7 @@ HEADS = {
             lambda config: f"Entities of more than {config.max_span} words are not found; a span has one type.",
             "#4a8f3c",
             lambda config, beam: SpertScheme(config.max_span, config.negatives, config.relation_threshold),
-            "tablert_dist.model.spert:SpertHead",
+            "tablert_dist.heads.spert.module:SpertHead",
         ),
     )
 }

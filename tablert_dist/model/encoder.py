@@ -16,10 +16,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from tablert_dist.cpu.gemm import speed_up
+from tablert_dist.cpu.packing import enable_packing, enable_waitless_mask, packed_states, same_runs
 from tablert_dist.errors import InputError
-from tablert_dist.model.gemm import speed_up
-from tablert_dist.model.gpu_path import on_cpu_path
-from tablert_dist.model.packing import enable_packing, enable_waitless_mask, packed_states, same_runs
+from tablert_dist.gpu.path import on_cpu_path
 from tablert_dist.storage.paths import PACKAGE, locate
 from tablert_dist.tokenization import SubwordTokenizer, first_position, pad_id, read_tokenizer, subword_limit
 
@@ -75,7 +75,7 @@ class WordEncoder(nn.Module):
         return self
 
     def forward(self, input_ids_BS: Tensor, attention_mask_BS: Tensor, word_subwords_BNP: Tensor) -> Tensor:
-        """[B, N, H]. On a CPU without padding, as one row, where the encoder can (model/packing.py)."""
+        """[B, N, H]. On a CPU without padding, as one row, where the encoder can (cpu/packing.py)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if self.packs and on_cpu_path(input_ids_BS):
                 return self._packed(input_ids_BS, attention_mask_BS, word_subwords_BNP)

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tablert_dist.engines import WORDS, Arrays
-from tablert_dist.memory import cells_on, in_memory
-from tablert_dist.model.system import TableModel
+from tablert_dist.gpu.memory import cells_on, in_memory
+from tablert_dist.heads.base import WORDS, Arrays
+from tablert_dist.model.model import TableModel
 
 
 class TorchEngine:

@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and their hashes."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from tablert_dist.errors import InputError
@@ -16,3 +17,9 @@ def write_whole(out: Path, text: str) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise InputError(f"{out}: cannot be written: {error.strerror}") from None
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

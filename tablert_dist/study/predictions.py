@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tablert_dist.checkpoint import load_predictor
 from tablert_dist.config import PredictConfig
 from tablert_dist.data import Corpus
+from tablert_dist.model.checkpoint import load_predictor
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.scoring import LEVELS, count
 from tablert_dist.tags import Ints

@@ -170,7 +170,7 @@ def check(config: Config, say: Say, doctor: bool = False) -> Corpus:
 
 def check_init(folder: Path, corpus: Corpus) -> None:
     """Refuse a checkpoint of another schema before anything starts."""
-    from tablert_dist.checkpoint import read_card
+    from tablert_dist.model.checkpoint import read_card
 
     card = read_card(folder)
     if card.schema != corpus.schema:

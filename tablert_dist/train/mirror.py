@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from tablert_dist.checkpoint import META, TRAINER
+from tablert_dist.storage.checkpoint_folder import META, TRAINER
 from tablert_dist.storage.remote import Remote
 from tablert_dist.train import runs
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.checkpoint import META, TRAINER, damage
 from tablert_dist.config import Config, flatten, with_overrides
 from tablert_dist.errors import InputError
 from tablert_dist.scoring import best_row
+from tablert_dist.storage.checkpoint_folder import META, TRAINER, damage
 from tablert_dist.storage.remote import Remote, is_url
 from tablert_dist.train.files import RECORD, local_root
 

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tablert_dist import checkpoint as ckpt
 from tablert_dist.config import Config, public_config
 from tablert_dist.data import Corpus
 from tablert_dist.loop import annotate, evaluate
 from tablert_dist.model import TableModel
+from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.model.encoder import EncoderParts
 from tablert_dist.report import examine, write_page
 from tablert_dist.scoring import Protocol

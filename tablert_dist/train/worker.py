@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from tablert_dist import checkpoint as ckpt
-from tablert_dist.allocator import keep_pages
 from tablert_dist.config import Config
+from tablert_dist.cpu.allocator import keep_pages
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.features import Features, KeptFeatures, SubwordFeatures, WordFeatures
 from tablert_dist.loop import Progress, evaluate, train_epochs
 from tablert_dist.model import TableModel, build_model
+from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.model.encoder import EncoderParts, load_encoder
 from tablert_dist.schema import Sentence
 from tablert_dist.step import Examples, Place

@@ -12,10 +12,10 @@ from typing import Any
 from export.graph import export_bundle
 from export.pyfunc import save_pyfunc
 from export.report import Report
-from tablert_dist.checkpoint import load_predictor, read_card
 from tablert_dist.cluster import Shape
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
+from tablert_dist.model.checkpoint import load_predictor, read_card
 from tablert_dist.scoring import Scores, count
 from tablert_dist.tracking import begin_run, register
 from tablert_dist.train import runs

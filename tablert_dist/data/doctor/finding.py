@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from tablert_dist.config import ModelConfig
 from tablert_dist.heads import HeadSpec, head_spec, make_scheme
+from tablert_dist.heads.base import Scheme
 from tablert_dist.schema import Schema, Sentence
-from tablert_dist.schemes import Scheme
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import SubwordTokenizer
 

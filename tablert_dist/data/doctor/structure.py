@@ -8,9 +8,9 @@ from typing import Any
 
 from tablert_dist.data.doctor.finding import Case, Finding, Part, plural, short
 from tablert_dist.data.doctor.types import arguments
+from tablert_dist.heads.base import lost_to_overlap
 from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.schema import Entity, Sentence, overlapping_pairs
-from tablert_dist.schemes import lost_to_overlap
 from tablert_dist.scoring import LEVELS
 from tablert_dist.scoring import count as count_scores
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tablert_dist.decoding import softmax
-from tablert_dist.engines import ENCODER, WORDS, Arrays, Engine, Stage
+from tablert_dist.heads.base import ENCODER, WORDS, Arrays, Engine, Masks, Stage, word_mask
+from tablert_dist.heads.table_decoding import softmax
 from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.schemes.base import Masks, word_mask
 from tablert_dist.tags import IGNORE, Floats, Ints, TagSet
 from tablert_dist.tokenization import EncodedSentence
 

@@ -14,14 +14,14 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
 from tablert_dist.config import ModelConfig
-from tablert_dist.loss import table_loss
-from tablert_dist.model.bilinear import Bilinear
-from tablert_dist.model.gpu_path import on_cpu_path
-from tablert_dist.model.pair_conv import PairConv, spread
-from tablert_dist.model.strips import hidden_rows, table_logits
-from tablert_dist.model.tap_conv import TapConv
-from tablert_dist.schemes import Scheme
-from tablert_dist.schemes.table import TableScheme
+from tablert_dist.cpu.strips import hidden_rows, table_logits
+from tablert_dist.gpu.path import on_cpu_path
+from tablert_dist.heads.base import Scheme
+from tablert_dist.heads.bilinear import Bilinear
+from tablert_dist.heads.cnn.pair_conv import PairConv, spread
+from tablert_dist.heads.cnn.scheme import TableScheme
+from tablert_dist.heads.cnn.tap_conv import TapConv
+from tablert_dist.heads.table_loss import table_loss
 from tablert_dist.tags import TagSet
 
 FARTHEST = 40

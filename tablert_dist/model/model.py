@@ -7,14 +7,13 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from tablert_dist.config import ModelConfig
-from tablert_dist.engines import WORDS
 from tablert_dist.heads import head_spec, make_scheme
+from tablert_dist.heads.base import WORDS, Scheme
+from tablert_dist.heads.cnn.module import TableHead
+from tablert_dist.heads.cnn.scheme import TABLE
+from tablert_dist.heads.spert.module import SpertHead
+from tablert_dist.heads.tablert.module import TablertHead
 from tablert_dist.model.encoder import EncoderParts, WordEncoder
-from tablert_dist.model.spert import SpertHead
-from tablert_dist.model.tablert import TablertHead
-from tablert_dist.model.tablert_cnn import TableHead
-from tablert_dist.schemes import Scheme
-from tablert_dist.schemes.table import TABLE
 from tablert_dist.tags import TagSet
 
 Head = TableHead | TablertHead | SpertHead

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tablert_dist.decoding import log_softmax, relations_of, softmax, spans_of
-from tablert_dist.engines import ENCODER, WORDS, Arrays, Engine, Stage
+from tablert_dist.heads.base import ENCODER, WORDS, Arrays, Engine, Masks, Stage, word_mask
+from tablert_dist.heads.cnn.scheme import upper_cells
+from tablert_dist.heads.table_decoding import log_softmax, relations_of, softmax, spans_of
 from tablert_dist.heads.table_encoding import TableLoss, collate_targets, fit_to_table
 from tablert_dist.schema import Sentence
-from tablert_dist.schemes.base import Masks, word_mask
-from tablert_dist.schemes.table import upper_cells
 from tablert_dist.tags import PREFIXES, Floats, Ints, TagSet
 from tablert_dist.tokenization import EncodedSentence
 

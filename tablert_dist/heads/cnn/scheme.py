@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tablert_dist.decoding import decode
-from tablert_dist.engines import SUBWORDS, Arrays, Engine, Stage
+from tablert_dist.heads.base import SUBWORDS, Arrays, Engine, Masks, Stage, word_mask
+from tablert_dist.heads.table_decoding import decode
 from tablert_dist.heads.table_encoding import TableLoss, collate_targets, fit_to_table
 from tablert_dist.schema import Sentence
-from tablert_dist.schemes.base import Masks, word_mask
 from tablert_dist.tags import TableLogits, TagSet
 from tablert_dist.tokenization import EncodedSentence
 

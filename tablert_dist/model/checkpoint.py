@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -22,13 +21,13 @@ from tablert_dist.errors import InputError, RunError
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import WordEncoder, build_encoder
 from tablert_dist.model.engine import TorchEngine
-from tablert_dist.model.system import assemble
+from tablert_dist.model.model import assemble
 from tablert_dist.predictor import Predictor
 from tablert_dist.schema import Schema
+from tablert_dist.storage.atomic import sha256
+from tablert_dist.storage.checkpoint_folder import META, TRAINER, WEIGHTS
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import SubwordTokenizer, read_tokenizer
-
-META, WEIGHTS, TRAINER = "checkpoint.json", "model.safetensors", "trainer.pt"
 
 
 @dataclass(frozen=True)
@@ -91,30 +90,11 @@ def _write(part: Path, model: TableModel, card: ModelCard, trainer: Mapping[str,
         "subword_limit": card.tokenizer.limit,
         "pad_id": card.pad_id,
         "notes": dict(card.notes),
-        "files": {p.relative_to(part).as_posix(): _sha256(p) for p in files},
+        "files": {p.relative_to(part).as_posix(): sha256(p) for p in files},
     }
     (part / META).write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
     for file in (*files, part / META):
         _sync(file)
-
-
-def damage(folder: Path) -> str | None:
-    """What is wrong with the folder's files, or None: each has the sha256 that was written when it was saved.
-
-    A missing trainer's state is no damage: it is removed when it is no longer needed.
-    """
-    try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        return f"{META} cannot be read ({error})"
-    for name, digest in meta.get("files", {}).items():
-        path = folder / name
-        if not path.is_file():
-            if name != TRAINER:
-                return f"{name} is missing"
-        elif _sha256(path) != digest:
-            return f"{name} ({path.stat().st_size} bytes) is not what was saved"
-    return None
 
 
 def load_checkpoint(folder: Path, device: str = "cpu") -> tuple[TableModel, ModelCard]:
@@ -175,11 +155,6 @@ def load_predictor(folder: Path, config: PredictConfig) -> Predictor:
         torch.set_num_threads(config.threads)
     model, card = load_checkpoint(folder, device)
     return Predictor(TorchEngine(model), card.tokenizer, TagSet(card.schema), card.pad_id, config, card.model)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.model.gemm import spare_rows
-from tablert_dist.model.gpu_path import on_cpu_path
+from tablert_dist.cpu.gemm import spare_rows
+from tablert_dist.gpu.path import on_cpu_path
 
 RUNS = "tablert_runs"
 """The name under which transformers finds `_attention`."""

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from tablert_dist.config import ModelConfig
-from tablert_dist.loss import table_loss
-from tablert_dist.model.bilinear import Bilinear
-from tablert_dist.model.gemm import linear
-from tablert_dist.model.spans import run_maxima, span_maxima
-from tablert_dist.schemes import Scheme
-from tablert_dist.schemes.tablert import TablertScheme
+from tablert_dist.cpu.gemm import linear
+from tablert_dist.heads.base import Scheme
+from tablert_dist.heads.bilinear import Bilinear
+from tablert_dist.heads.spans import run_maxima, span_maxima
+from tablert_dist.heads.table_loss import table_loss
+from tablert_dist.heads.tablert.scheme import TablertScheme
 from tablert_dist.tags import TagSet
 
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from tablert_dist.config import ModelConfig
-from tablert_dist.model.gemm import linear
-from tablert_dist.model.spans import run_maxima, span_maxima
-from tablert_dist.schemes import Scheme
-from tablert_dist.schemes.spert import SpertScheme
+from tablert_dist.cpu.gemm import linear
+from tablert_dist.heads.base import Scheme
+from tablert_dist.heads.spans import run_maxima, span_maxima
+from tablert_dist.heads.spert.scheme import SpertScheme
 from tablert_dist.tags import IGNORE, TagSet
 
 WIDTHS = 100

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from tablert_dist.model.gemm import linear
+from tablert_dist.cpu.gemm import linear
 
 
 class Bilinear(nn.Module):

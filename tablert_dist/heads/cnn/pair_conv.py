@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.model.gemm import linear, spare_rows
+from tablert_dist.cpu.gemm import linear, spare_rows
 
 
 class PairConv(nn.Module):

@@ -1,0 +1,1 @@
+"""TablERT-CNN: its scheme (numpy) and its module (torch)."""

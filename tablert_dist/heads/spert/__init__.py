@@ -1,0 +1,1 @@
+"""SpERT: its scheme (numpy) and its module (torch)."""

@@ -1,0 +1,1 @@
+"""TablERT: its scheme (numpy) and its module (torch)."""
