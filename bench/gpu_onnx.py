@@ -14,7 +14,8 @@ from bench.gpu_setup import setup
 from tablert_dist.config import ExportConfig, PredictConfig, public_config
 from tablert_dist.errors import InputError
 from tablert_dist.heads.cnn.scheme import TABLE
-from tablert_dist.model.checkpoint import ModelCard, load_predictor, save_checkpoint
+from tablert_dist.inference.predictor import Predictor
+from tablert_dist.model.checkpoint import ModelCard, save_checkpoint
 from tablert_dist.tokenization import collate
 
 
@@ -26,7 +27,6 @@ def onnx_on(
     Says why not where onnxruntime has no such provider here.
     """
     from export.graph import export_bundle
-    from export.runtime import load_bundle
 
     made = setup(shape, data)
     with torch.no_grad():
@@ -40,10 +40,10 @@ def onnx_on(
     words = [list(s.words) for s in made.train.sentences[:sentences]]
     export_bundle(checkpoint, bundle, ExportConfig(), words[:20])
     try:
-        fast = load_bundle(bundle, PredictConfig(provider=provider))  # type: ignore[arg-type]
+        fast = Predictor.load(bundle, PredictConfig(provider=provider))  # type: ignore[arg-type]
     except InputError as error:
         return {"refused": str(error)}
-    slow = load_predictor(checkpoint, PredictConfig())
+    slow = Predictor.load(checkpoint, PredictConfig())
     encoded = slow.tokenizer.encode(words[:32])
     inputs = collate(encoded, slow.pad_id).arrays()
     found, expected = (p.engine.run(TABLE, inputs)["relation_logits"] for p in (fast, slow))

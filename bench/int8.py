@@ -13,11 +13,11 @@ from bench.options import data_option, smoke_option
 from bench.sources import SAMPLE
 from bench.timing import report
 from export.quantize import PARTS, to_int8
-from export.runtime import OnnxEngine
 from tablert_dist.config import DataConfig
 from tablert_dist.data import load_corpus
 from tablert_dist.heads.cnn.scheme import TABLE
-from tablert_dist.predictor import Predictor
+from tablert_dist.inference.onnx_engine import OnnxEngine
+from tablert_dist.inference.predictor import Predictor
 from tablert_dist.scoring import LEVELS, count
 from tablert_dist.tags import TagSet
 

@@ -26,7 +26,7 @@ def measure(side: str, model: Path, data: str, threads: int) -> dict[str, float]
 
     from tablert_dist.config import DataConfig, PredictConfig
     from tablert_dist.data import load_corpus
-    from tablert_dist.predictor import Predictor
+    from tablert_dist.inference.predictor import Predictor
     from tablert_dist.scoring import count
 
     keep_pages()

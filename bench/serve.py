@@ -67,7 +67,7 @@ def texts_and_answers(bundle: Path, data: str) -> tuple[list[str], list[dict[str
     """Real sentences and what the bundle says of them without a server."""
     from tablert_dist.config import DataConfig
     from tablert_dist.data import load_corpus
-    from tablert_dist.predictor import Predictor
+    from tablert_dist.inference.predictor import Predictor
 
     splits = load_corpus(DataConfig(path=data)).splits
     texts = [" ".join(s.words) for name in ("dev", "test") for s in splits.get(name, ())]

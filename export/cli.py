@@ -56,9 +56,9 @@ def main(
     if zipped and packed.exists():
         raise InputError(f"{packed} exists; give another --out")
     from export.graph import VerificationError, export_bundle
-    from export.hub import pack
     from tablert_dist.config import with_overrides
     from tablert_dist.data.splits import read_file
+    from tablert_dist.inference.hub import pack
     from tablert_dist.model.checkpoint import read_card
     from tablert_dist.train.finished import checkpoint_of
 

@@ -15,7 +15,7 @@ from typing import Any
 import onnx
 import torch
 
-from export.bundle import seal
+from export.bundle_writer import seal
 from export.card import model_card
 from export.quantize import PARTS, to_fp16, to_int8
 from export.report import Report

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from export.bundle import open_bundle
 from tablert_dist.errors import InputError
+from tablert_dist.inference.bundle import open_bundle
 
 TYPES = {"tensor(int64)": "TYPE_INT64", "tensor(float)": "TYPE_FP32"}
 MAX_BATCH = 32
@@ -19,7 +19,7 @@ def write_repository(bundle: Path, out: Path, name: str = "tablert") -> Path:
     Triton's dynamic batcher joins requests of one shape only, so clients should pad to few lengths. Raises InputError
     where `out/NAME` exists or the bundle is not sound.
     """
-    from export.runtime import import_onnxruntime
+    from tablert_dist.inference.onnx_engine import import_onnxruntime
 
     opened = open_bundle(bundle)
     folder = out / name

@@ -11,12 +11,12 @@ import onnx
 from numpy.typing import NDArray
 
 from export.report import Report
-from export.runtime import OnnxEngine
 from tablert_dist.batching import evaluation_batches
 from tablert_dist.heads.base import Arrays, Engine, Scheme, Stage
+from tablert_dist.inference.onnx_engine import OnnxEngine
+from tablert_dist.inference.torch_engine import TorchEngine
 from tablert_dist.model import TableModel
 from tablert_dist.model.checkpoint import ModelCard
-from tablert_dist.model.engine import TorchEngine
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import LEVELS, count
 from tablert_dist.tags import TagSet

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tablert_dist.config import Config, load_config, with_overrides
     from tablert_dist.errors import InputError
-    from tablert_dist.predictor import Predictor
+    from tablert_dist.inference.predictor import Predictor
     from tablert_dist.schema import Entity, Relation, Schema, Sentence
 
 __version__ = "0.1.0"
@@ -21,7 +21,7 @@ _HOME = {
     "load_config": "tablert_dist.config",
     "with_overrides": "tablert_dist.config",
     "InputError": "tablert_dist.errors",
-    "Predictor": "tablert_dist.predictor",
+    "Predictor": "tablert_dist.inference.predictor",
     "Entity": "tablert_dist.schema",
     "Relation": "tablert_dist.schema",
     "Schema": "tablert_dist.schema",

@@ -18,8 +18,8 @@ from tablert_dist.config import Config, OptimConfig
 from tablert_dist.errors import OutOfMemory, RunError
 from tablert_dist.gpu.memory import cells_on, in_memory
 from tablert_dist.gpu.path import is_cpu_path
+from tablert_dist.inference.torch_engine import FeatureEngine
 from tablert_dist.model import TableModel
-from tablert_dist.model.engine import FeatureEngine
 from tablert_dist.readings import STEPS_A_READ, Readings
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count

@@ -35,7 +35,7 @@ def make_bundle(encoder: str, folder: Path) -> Path:
 
 def renamed(bundle: Path, folder: Path) -> Path:
     """A whole bundle whose entity types have other names: its answers say which of the two gave them."""
-    from export.bundle import seal
+    from export.bundle_writer import seal
 
     shutil.copytree(bundle, folder)
     schema = json.loads((folder / "schema.json").read_text())

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from export.serve.batcher import Batcher, ClosingError, Item, QueueFullError, RefusedError, Size, estimate
 from tablert_dist.config import load_config
 from tablert_dist.errors import InputError
+from tablert_dist.serve.batcher import Batcher, ClosingError, Item, QueueFullError, RefusedError, Size, estimate
 
 
 def test_the_batcher_by_itself() -> None:

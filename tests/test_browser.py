@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tablert_dist.extraction import Extraction
-from tablert_dist.predictor import Predictor
+from tablert_dist.inference.extraction import Extraction
+from tablert_dist.inference.predictor import Predictor
 from tablert_dist.render import Page, annotated_page, read_results, results_page, write_page
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import Floats, TagSet

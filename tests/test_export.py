@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from export.hub import unpack
 from export.pyfunc import texts_of
 from export.quantize import to_int8
 from export.report import Report
@@ -16,7 +15,8 @@ from export.verify import contract
 from tablert_dist.config import PredictConfig
 from tablert_dist.errors import InputError
 from tablert_dist.heads.cnn.scheme import TableScheme
-from tablert_dist.predictor import Predictor
+from tablert_dist.inference.hub import unpack
+from tablert_dist.inference.predictor import Predictor
 from tests.serving import make_bundle
 
 

@@ -165,7 +165,7 @@ def test_spans_that_are_no_words_are_widened_or_left_out_and_counted(tmp_path: P
 
 
 def test_predictions_are_annotations(tmp_path: Path) -> None:
-    from tablert_dist.extraction import Extraction
+    from tablert_dist.inference.extraction import Extraction
 
     a, b = Entity(0, 2, "Per", 0.9), Entity(3, 4, "Org", 0.8)
     sentence = Sentence(("Mira", "Holt", "joined", "Looms"), (a, b), (Relation(a, b, "works", 0.7),))

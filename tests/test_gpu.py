@@ -17,8 +17,8 @@ from tablert_dist.config import PredictConfig
 from tablert_dist.errors import OutOfMemory, RunError
 from tablert_dist.gpu.memory import cells_on
 from tablert_dist.heads.cnn.module import TableHead
+from tablert_dist.inference.predictor import Predictor
 from tablert_dist.loop import annotate, train_epochs
-from tablert_dist.model.checkpoint import load_predictor
 from tablert_dist.step import Place
 from tablert_dist.trainer import Trainer
 from tests.paths import BATCH, HEADS, distance, made, one_step
@@ -100,7 +100,7 @@ def test_training_is_the_same_without_dropout(precision: str, tiny_encoder: str,
 def test_a_checkpoint_predicts_on_the_card_as_on_the_cpu(head: str, tiny_encoder: str, tmp_path: Path) -> None:
     checkpoint = write_tiny_checkpoint(tiny_encoder, tmp_path / "c")
     texts = ["Ada works at Acme near Oslo .", "Bo .", "the harbour near Tromsø works ."]
-    on_cpu, on_card = (load_predictor(checkpoint, PredictConfig(provider=p)) for p in ("cpu", "cuda"))
+    on_cpu, on_card = (Predictor.load(checkpoint, PredictConfig(provider=p)) for p in ("cpu", "cuda"))
     assert on_cpu.max_cells == CELLS < on_card.max_cells
 
     def spans(found: Any) -> Any:

@@ -10,15 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from export.runtime import load_bundle
 from tablert_dist.batching import CELLS, MOST_CELLS, cells_in, evaluation_batches, halving
 from tablert_dist.config import PredictConfig
 from tablert_dist.errors import OutOfMemory, RunError, is_out_of_memory
 from tablert_dist.features import SubwordFeatures, WordFeatures
 from tablert_dist.gpu.memory import cells_on, in_memory
-from tablert_dist.gpu_cells import gpu_cells
+from tablert_dist.inference.gpu_memory import gpu_cells
+from tablert_dist.inference.predictor import Predictor
 from tablert_dist.loop import annotate, train_epochs
-from tablert_dist.model.checkpoint import load_predictor
 from tablert_dist.model.encoder import load_encoder
 from tests.paths import made
 from tests.test_loop import TAGS
@@ -139,7 +138,7 @@ def test_a_training_that_does_not_fit_says_what_to_change(tiny_encoder: str, tmp
 def test_prediction_goes_on_in_smaller_batches(tiny_encoder: str, tmp_path: Path) -> None:
     from tests.tiny import write_tiny_checkpoint
 
-    predictor = load_predictor(write_tiny_checkpoint(tiny_encoder, tmp_path / "c"), PredictConfig())
+    predictor = Predictor.load(write_tiny_checkpoint(tiny_encoder, tmp_path / "c"), PredictConfig())
     texts = [f"Ada works at Acme near Oslo {'the harbour ' * (i % 4)}." for i in range(9)]
     expected = predictor.predict(texts)
     tried: list[int] = []
@@ -154,7 +153,7 @@ def _spans(found: Any) -> Any:
 
 
 def test_an_engine_of_onnxruntime_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = load_bundle(Path(__file__).parent / "data" / "golden" / "bundle" / "cnn-fp32", PredictConfig())
+    predictor = Predictor.load(Path(__file__).parent / "data" / "golden" / "bundle" / "cnn-fp32", PredictConfig())
     assert predictor.max_cells == CELLS
     whole = predictor.engine._run  # type: ignore[attr-defined]
 

@@ -20,8 +20,8 @@ from export.graph import VerificationError, export_bundle
 from export.verify import verify
 from tablert_dist.config import ExportConfig, PredictConfig
 from tablert_dist.errors import InputError
+from tablert_dist.inference.predictor import Predictor
 from tablert_dist.model.checkpoint import load_checkpoint, save_checkpoint
-from tablert_dist.predictor import Predictor
 from tablert_dist.text import split_words
 from tests.tiny import WORDS, write_tiny_checkpoint
 

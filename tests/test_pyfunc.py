@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from export.pyfunc import save_pyfunc
-from tablert_dist.predictor import Predictor
+from tablert_dist.inference.predictor import Predictor
 from tablert_dist.tracking import begin_run, download, register, store
 from tests.serving import make_bundle, renamed, running, wait_for
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from tablert_dist.cli import main
 from tablert_dist.config import PredictConfig
 from tablert_dist.errors import InputError
-from tablert_dist.extraction import Extraction
-from tablert_dist.predictor import Predictor
+from tablert_dist.inference.extraction import Extraction
+from tablert_dist.inference.predictor import Predictor
 from tablert_dist.render import annotated_page, palette, read_results, results_page, texts_page, to_html
 from tablert_dist.render.compare import compare
 from tablert_dist.render.heat import MOST_WORDS, payload

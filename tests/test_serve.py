@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tablert_dist.predictor import Predictor
+from tablert_dist.inference.predictor import Predictor
 from tests.serving import TEN_MB, TEXTS, Server, assert_same, make_bundle, renamed, running, wait_for
 
 WORDS = [["Ada", "works", "at", "Acme"], [], ["Oslo", "near", "Tromsø", "."]]

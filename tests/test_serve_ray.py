@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from export.serve.on_ray import application
 from tablert_dist.errors import InputError
-from tablert_dist.predictor import Predictor
+from tablert_dist.inference.predictor import Predictor
+from tablert_dist.serve.ray_app import application
 from tests.serving import TEN_MB, TEXTS, assert_same, make_bundle, running, wait_for
 
 pytestmark = pytest.mark.ray

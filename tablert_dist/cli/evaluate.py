@@ -32,7 +32,7 @@ def command(config: Config, model: Path, data: Path, report: Path | None, precis
     """Print NER, RE and RE+ by type with both averages."""
     set_up_logging()
     from tablert_dist.data.splits import read_file
-    from tablert_dist.predictor import Predictor
+    from tablert_dist.inference.predictor import Predictor
     from tablert_dist.scoring import LEVELS, TITLES, count
 
     predictor = Predictor.load(model, config.predict)

@@ -17,7 +17,7 @@ from tablert_dist.cli.common import plain_errors, set_option, set_up_logging
 if TYPE_CHECKING:
     from tablert_dist.cli.output import Output
     from tablert_dist.config import Config
-    from tablert_dist.predictor import Predictor
+    from tablert_dist.inference.predictor import Predictor
 
 CHUNK_LINES, CHUNK_CHARACTERS = 256, 200_000
 """What is held in memory at once."""
@@ -42,7 +42,7 @@ def command(config: Config, model: Path, source: str, out: str, strict: bool, re
 
     from tablert_dist.cli.output import Output
     from tablert_dist.errors import InputError
-    from tablert_dist.predictor import Predictor
+    from tablert_dist.inference.predictor import Predictor
 
     if on_ray and (resume or "-" in (source, out)):
         raise InputError("--ray reads a file into a file: give --in FILE and --out FILE, without --resume")
@@ -51,7 +51,7 @@ def command(config: Config, model: Path, source: str, out: str, strict: bool, re
     state = {"model": str(model.resolve()), "in": source, "predict": config.predict.model_dump(mode="json")}
     with Output(out, state, resume) as sink, tqdm(unit=" lines", disable=None, file=sys.stderr) as bar:
         if on_ray:
-            from export.batch import predict_file
+            from tablert_dist.inference.ray_data import predict_file
 
             results: Iterator[list[dict[str, Any]]] = predict_file(model, Path(source), config)
         else:
@@ -64,7 +64,7 @@ def command(config: Config, model: Path, source: str, out: str, strict: bool, re
 
 def _here(predictor: Predictor, source: str, done: int) -> Iterator[list[dict[str, Any]]]:
     """Results of the lines after the first `done`, as they come."""
-    from tablert_dist.lines import predict_lines
+    from tablert_dist.inference.jsonl import predict_lines
 
     with _reading(source) as lines:
         numbered = enumerate(lines, 1)

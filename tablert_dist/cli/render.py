@@ -71,7 +71,7 @@ def _finished(source: str, limit: int) -> Page:
 
 
 def _read(config: Config, model: Any, data: Path | None, texts: tuple[str, ...], limit: int) -> Page:
-    from tablert_dist.predictor import Predictor
+    from tablert_dist.inference.predictor import Predictor
     from tablert_dist.render import annotated_page, texts_page
     from tablert_dist.render.results import over_limit
 

@@ -42,19 +42,19 @@ def command(config: Config, bundle: Path | None, model: str | None, on_ray: bool
     if on_ray:
         if not batching:
             raise InputError("--no-batching is for one machine; leave --ray out")
-        from export.serve.on_ray import serve_on_ray
+        from tablert_dist.serve.ray_app import serve_on_ray
 
         serve_on_ray(bundle, config, click.echo)
     else:
-        from export.serve.local import serve
+        from tablert_dist.serve.local import serve
 
         serve(bundle, config, click.echo, batching)
 
 
 def _serve_registered(model: str, config: Config, on_ray: bool, batching: bool) -> None:
-    from export.serve.local import serve
-    from export.serve.registry import Followed
     from tablert_dist.errors import InputError
+    from tablert_dist.serve.local import serve
+    from tablert_dist.serve.registry import Followed
     from tablert_dist.tracking import default_uri
     from tablert_dist.train.runs import storage_root
 

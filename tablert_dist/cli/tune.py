@@ -80,7 +80,7 @@ def _report(console: object, config: Config, result: object, corpus: object, sha
     from export.graph import VerificationError
     from tablert_dist.cluster import Shape
     from tablert_dist.data import Corpus
-    from tablert_dist.predictor import Predictor
+    from tablert_dist.inference.predictor import Predictor
     from tablert_dist.scoring import LEVELS, TITLES
     from tablert_dist.tracking import default_uri, redact
     from tablert_dist.train.runs import storage_root
@@ -127,7 +127,7 @@ def _report(console: object, config: Config, result: object, corpus: object, sha
 def _example(predictor: object, corpus: object) -> str:
     """A test sentence with triples, as the bundle reads it."""
     from tablert_dist.data import Corpus
-    from tablert_dist.predictor import Predictor
+    from tablert_dist.inference.predictor import Predictor
 
     assert isinstance(predictor, Predictor) and isinstance(corpus, Corpus)
     texts = [" ".join(s.words) for s in corpus.splits.get("test", corpus.train) if s.relations][:20]

@@ -16,13 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tablert_dist import __version__
-from tablert_dist.config import ModelConfig, PredictConfig
+from tablert_dist.config import ModelConfig
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import WordEncoder, build_encoder
-from tablert_dist.model.engine import TorchEngine
 from tablert_dist.model.model import assemble
-from tablert_dist.predictor import Predictor
 from tablert_dist.schema import Schema
 from tablert_dist.storage.atomic import sha256
 from tablert_dist.storage.checkpoint_folder import META, TRAINER, WEIGHTS
@@ -142,19 +140,6 @@ def read_trainer(folder: Path) -> dict[str, Any]:
 def drop_trainer(folder: Path) -> None:
     """Remove the optimiser state, two thirds of the folder, from a checkpoint that is no longer the newest."""
     (folder / TRAINER).unlink(missing_ok=True)
-
-
-def load_predictor(folder: Path, config: PredictConfig) -> Predictor:
-    """A checkpoint as a predictor."""
-    if config.provider == "tensorrt":
-        raise InputError("predict.provider = tensorrt: a checkpoint runs in torch; export it, or use cpu or cuda")
-    if config.provider == "cuda" and not torch.cuda.is_available():
-        raise InputError("predict.provider = cuda: torch finds no usable CUDA device here; use cpu or auto")
-    device = "cuda" if config.provider != "cpu" and torch.cuda.is_available() else "cpu"
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    model, card = load_checkpoint(folder, device)
-    return Predictor(TorchEngine(model), card.tokenizer, TagSet(card.schema), card.pad_id, config, card.model)
 
 
 def _sync(path: Path) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tablert_dist.errors import InputError
-from tablert_dist.extraction import Extraction
-from tablert_dist.predictor import Predictor
+from tablert_dist.inference.extraction import Extraction
+from tablert_dist.inference.predictor import Predictor
 from tablert_dist.render.compare import compare, plain
 from tablert_dist.render.heat import MOST_WORDS, payload
 from tablert_dist.render.page import Page, ScoreRow

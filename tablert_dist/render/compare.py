@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tablert_dist.extraction import Extraction
+from tablert_dist.inference.extraction import Extraction
 from tablert_dist.render.rows import Arc, Mark, Row, Status
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
 

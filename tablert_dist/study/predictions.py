@@ -12,7 +12,7 @@ import numpy as np
 
 from tablert_dist.config import PredictConfig
 from tablert_dist.data import Corpus
-from tablert_dist.model.checkpoint import load_predictor
+from tablert_dist.inference.predictor import Predictor
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.scoring import LEVELS, count
 from tablert_dist.tags import Ints
@@ -24,7 +24,7 @@ FILE = "predictions.json"
 def keep_predictions(folder: Path, result: Mapping[str, Any], corpus: Corpus, keep_weights: bool) -> None:
     """Predict dev and test with the cell's weights, once; then, unless `keep_weights`, remove its checkpoints."""
     if not (folder / FILE).is_file():
-        predictor = load_predictor(Path(result["checkpoint"]), PredictConfig())
+        predictor = Predictor.load(Path(result["checkpoint"]), PredictConfig())
         tree = {
             split: [_to_json(s) for s in predictor.annotate([g.words for g in corpus.splits[split]])]
             for split in ("dev", "test")

@@ -15,7 +15,8 @@ from export.report import Report
 from tablert_dist.cluster import Shape
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
-from tablert_dist.model.checkpoint import load_predictor, read_card
+from tablert_dist.inference.predictor import Predictor
+from tablert_dist.model.checkpoint import read_card
 from tablert_dist.scoring import Scores, count
 from tablert_dist.tracking import begin_run, register
 from tablert_dist.train import runs
@@ -92,7 +93,7 @@ def finish(result: SearchResult, corpus: Corpus, shape: Shape, say: Say) -> Fini
 
 def score_checkpoint(checkpoint: Path, corpus: Corpus, config: Config) -> dict[str, Scores]:
     """Scores on dev and test, where there are such splits."""
-    predictor = load_predictor(checkpoint, config.predict)
+    predictor = Predictor.load(checkpoint, config.predict)
     found = {}
     for split in ("dev", "test"):
         gold = corpus.splits.get(split)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import uvicorn
 
-from export.serve.app import make_app
-from export.serve.service import Service
 from tablert_dist.config import Config, ServeConfig
 from tablert_dist.errors import InputError
+from tablert_dist.serve.app import make_app
+from tablert_dist.serve.service import Service
 
 DRAIN_SECONDS = 30
 """How long requests in flight may take after SIGTERM."""

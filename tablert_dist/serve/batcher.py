@@ -13,7 +13,7 @@ from typing import Any
 from tablert_dist.batching import WASTE
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
-from tablert_dist.gpu_cells import gpu_cells
+from tablert_dist.inference.gpu_memory import gpu_cells
 
 Item = str | list[str]
 """A text, or the words of a sentence."""

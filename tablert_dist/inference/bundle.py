@@ -32,13 +32,6 @@ class Bundle:
     manifest: Mapping[str, Any]
 
 
-def seal(folder: Path, graphs: Mapping[str, str], facts: Mapping[str, Any]) -> None:
-    """Write the manifest of a folder whose other files are complete: their sha256 and `facts`."""
-    files = {str(p.relative_to(folder)): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
-    manifest = {"format": FORMAT, "graphs": dict(graphs), **facts, "files": files}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
-
-
 def open_bundle(folder: Path) -> Bundle:
     """Read a bundle and check its files. Raises InputError where one is missing or altered."""
     try:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
-from export.serve.batcher import Item
 from tablert_dist.config import ServeConfig
 from tablert_dist.errors import nearest
+from tablert_dist.serve.batcher import Item
 
 BODY_SECONDS = 30.0
 """A body must arrive within; a client that dribbles would hold its memory for ever."""

@@ -8,14 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from export.bundle import open_bundle
 from tablert_dist.batching import CELLS
-from tablert_dist.config import ModelConfig, PredictConfig
 from tablert_dist.errors import InputError, OutOfMemory, is_out_of_memory
-from tablert_dist.gpu_cells import gpu_cells
 from tablert_dist.heads.base import Arrays
-from tablert_dist.predictor import Predictor
-from tablert_dist.tags import TagSet
+from tablert_dist.inference.gpu_memory import gpu_cells
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -73,14 +69,6 @@ class OnnxEngine:
             binding.bind_output(name, "cpu" if self.provider == PROVIDERS["cpu"] else "cuda")
         session.run_with_iobinding(binding)
         return dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
-
-
-def load_bundle(folder: Path, config: PredictConfig) -> Predictor:
-    """An exported bundle as a predictor, its files checked against their hashes."""
-    bundle = open_bundle(folder)
-    engine = OnnxEngine(bundle.graphs, config.provider, config.threads, config.spinning)
-    model = ModelConfig.model_validate(bundle.config["model"], strict=False)
-    return Predictor(engine, bundle.tokenizer, TagSet(bundle.schema), bundle.pad_id, config, model)
 
 
 def import_onnxruntime() -> Any:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from export.bundle import MANIFEST, open_bundle
-from tablert_dist.config import PredictConfig
 from tablert_dist.errors import InputError
-from tablert_dist.predictor import Predictor
+from tablert_dist.inference.bundle import MANIFEST, open_bundle
 
 
 def pack(folder: Path, out: Path) -> Path:
@@ -41,18 +37,6 @@ def unpack(archive: Path, out: Path) -> Path:
     except zipfile.BadZipFile as error:
         raise InputError(f"{archive}: not a zip file: {error}") from None
     return out
-
-
-def load_archive(archive: Path, config: PredictConfig) -> Predictor:
-    """A zipped bundle as a predictor."""
-    from export.runtime import load_bundle
-
-    folder = Path(tempfile.mkdtemp(prefix="tablert-bundle-"))
-    try:
-        return load_bundle(unpack(archive, folder), config)
-    finally:
-        # The sessions have read their graphs by now.
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def download(repo_id: str, revision: str | None = None) -> Path:

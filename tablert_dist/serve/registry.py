@@ -7,8 +7,8 @@ import shutil
 import threading
 from pathlib import Path
 
-from export.bundle import MANIFEST
 from tablert_dist.errors import InputError
+from tablert_dist.inference.bundle import MANIFEST
 from tablert_dist.tracking import download, version_of
 
 log = logging.getLogger(__name__)

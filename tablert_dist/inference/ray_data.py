@@ -19,14 +19,14 @@ class Reader:
     """An actor that holds the model: a part of the file in (`offset`, `first` line, `count`), its results as `json`."""
 
     def __init__(self, model: str, source: str, config: dict[str, Any]) -> None:
-        from tablert_dist.predictor import Predictor
+        from tablert_dist.inference.predictor import Predictor
 
         self.predictor = Predictor.load(model, PredictConfig.model_validate(config, strict=False))
         self.source = Path(source)
 
     def __call__(self, parts: dict[str, Any]) -> dict[str, Any]:
         """One part after the other."""
-        from tablert_dist.lines import predict_lines
+        from tablert_dist.inference.jsonl import predict_lines
 
         results = []
         with self.source.open("rb") as file:

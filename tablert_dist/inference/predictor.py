@@ -8,12 +8,13 @@ from pathlib import Path
 
 from tablert_dist.batching import evaluation_batches, halving
 from tablert_dist.config import ModelConfig, PredictConfig
-from tablert_dist.errors import InputError, missing_extra, nearest
-from tablert_dist.extraction import Extraction, Read
+from tablert_dist.errors import InputError, nearest
 from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import Arrays, DeviceEngine
 from tablert_dist.heads.cnn.scheme import TABLE
 from tablert_dist.heads.table_decoding import softmax
+from tablert_dist.inference.extraction import Extraction, Read
+from tablert_dist.inference.loading import LoadedModel, load_model
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import Floats, TagSet
 from tablert_dist.text import Span, merge, split_sentences, split_words, windows
@@ -48,26 +49,13 @@ class Predictor:
         Raises InputError where the folder is neither, a file is missing or altered, or a provider cannot be had.
         """
         config = config or PredictConfig()
-        path = Path(folder)
-        if (path / "manifest.json").is_file():
-            from export.runtime import load_bundle
+        return Predictor.of(load_model(Path(folder), config), config)
 
-            return load_bundle(path, config)
-        if (path / "checkpoint.json").is_file():
-            try:
-                from tablert_dist.model.checkpoint import load_predictor
-            except ModuleNotFoundError as error:
-                raise InputError(
-                    f"{path} is a checkpoint: {missing_extra(error) or error}; or export a bundle"
-                ) from None
-            return load_predictor(path, config)
-        if path.suffix == ".zip" and path.is_file():
-            from export.hub import load_archive
-
-            return load_archive(path, config)
-        raise InputError(
-            f"{path} is neither a bundle (manifest.json, from tablert-export --onnx) nor a checkpoint (checkpoint.json)"
-        )
+    @staticmethod
+    def of(loaded: LoadedModel, config: PredictConfig | None = None) -> Predictor:
+        """A predictor of what `load_model` has opened."""
+        tags = TagSet(loaded.schema)
+        return Predictor(loaded.engine, loaded.tokenizer, tags, loaded.pad_id, config, loaded.config)
 
     @staticmethod
     def from_pretrained(
@@ -76,7 +64,7 @@ class Predictor:
         """As `load`; what is no folder or file here is taken for a hub id and downloaded."""
         if Path(name).exists():
             return Predictor.load(name, config)
-        from export.hub import download
+        from tablert_dist.inference.hub import download
 
         return Predictor.load(download(str(name), revision), config)
 

@@ -16,12 +16,12 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from export.serve.batcher import ClosingError, Item, QueueFullError, RefusedError
-from export.serve.body import ExtractRequest, RefusalError, parse, place, read_body
-from export.serve.metrics import Watched
-from export.serve.service import Service
 from tablert_dist import __version__
 from tablert_dist.config import Config
+from tablert_dist.serve.batcher import ClosingError, Item, QueueFullError, RefusedError
+from tablert_dist.serve.body import ExtractRequest, RefusalError, parse, place, read_body
+from tablert_dist.serve.metrics import Watched
+from tablert_dist.serve.service import Service
 
 log = logging.getLogger(__name__)
 PATHS = frozenset({"/", "/v1/extract", "/v1/schema", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
@@ -88,7 +88,7 @@ def _add_extract(app: FastAPI, service: Service) -> None:
 
 
 def _add_states(app: FastAPI, service: Service) -> None:
-    page = files("export.serve").joinpath("page.html").read_text(encoding="utf-8")
+    page = files("tablert_dist.serve").joinpath("page.html").read_text(encoding="utf-8")
 
     @app.get("/healthz")
     async def healthz() -> Response:

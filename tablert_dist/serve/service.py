@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.bundle import MANIFEST
-from export.serve.batcher import Batcher, Item
-from export.serve.body import Held
-from export.serve.metrics import Metrics
 from tablert_dist.config import Config, PredictConfig
 from tablert_dist.errors import InputError
-from tablert_dist.predictor import Predictor
+from tablert_dist.inference.bundle import MANIFEST
+from tablert_dist.inference.predictor import Predictor
+from tablert_dist.serve.batcher import Batcher, Item
+from tablert_dist.serve.body import Held
+from tablert_dist.serve.metrics import Metrics
 
 log = logging.getLogger(__name__)
 WATCH_SECONDS = 1.0

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from export.serve.app import app_of
-from export.serve.local import bind, url_of
-from export.serve.service import Service
 from tablert_dist.config import Config, load_config, parse_assignment, with_overrides
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.serve.app import app_of
+from tablert_dist.serve.local import bind, url_of
+from tablert_dist.serve.service import Service
 
 NAME = "tablert"
 TARGET_REQUESTS = 16
@@ -35,7 +35,7 @@ class Replica:
 
 
 def application(args: Mapping[str, Any]) -> Any:
-    """Builder for `import_path: export.serve.on_ray:application`.
+    """Builder for `import_path: tablert_dist.serve.ray_app:application`.
 
     `args` has `bundle`, a folder that every node sees, and optionally `set`, a list of KEY=VALUE.
     """
@@ -91,8 +91,8 @@ def serve_on_ray(bundle: Path, config: Config, echo: Callable[[str], None]) -> N
 
     Raises InputError where the bundle or the port cannot be used, RunError where the replicas do not start.
     """
-    from export.bundle import open_bundle
     from tablert_dist.cluster import connect
+    from tablert_dist.inference.bundle import open_bundle
 
     open_bundle(bundle)
     # Bound and let go: Ray's proxy binds it in another process, and says nothing readable where it cannot.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tablert_dist.errors import InputError
-from tablert_dist.predictor import Predictor
+from tablert_dist.inference.predictor import Predictor
 
 
 def predict_lines(predictor: Predictor, chunk: Sequence[tuple[int, str]]) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,82 @@
+"""What a path holds (a bundle, a zipped bundle, a checkpoint), opened as a model behind an engine."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tablert_dist.config import ModelConfig, PredictConfig
+from tablert_dist.errors import InputError, missing_extra
+from tablert_dist.heads.base import DeviceEngine
+from tablert_dist.inference.bundle import MANIFEST, open_bundle
+from tablert_dist.schema import Schema
+from tablert_dist.storage.checkpoint_folder import META
+from tablert_dist.tokenization import SubwordTokenizer
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model behind its engine, with what belongs to it."""
+
+    engine: DeviceEngine
+    tokenizer: SubwordTokenizer
+    schema: Schema
+    pad_id: int
+    config: ModelConfig
+
+
+def load_model(path: Path, config: PredictConfig) -> LoadedModel:
+    """Open an exported bundle (onnxruntime, no torch) or a checkpoint (torch).
+
+    Raises InputError where the path is neither, a file is missing or altered, or a provider cannot be had.
+    """
+    if (path / MANIFEST).is_file():
+        return _of_bundle(path, config)
+    if (path / META).is_file():
+        return _of_checkpoint(path, config)
+    if path.suffix == ".zip" and path.is_file():
+        return _of_archive(path, config)
+    raise InputError(
+        f"{path} is neither a bundle (manifest.json, from tablert-export --onnx) nor a checkpoint (checkpoint.json)"
+    )
+
+
+def _of_bundle(folder: Path, config: PredictConfig) -> LoadedModel:
+    from tablert_dist.inference.onnx_engine import OnnxEngine
+
+    bundle = open_bundle(folder)
+    engine = OnnxEngine(bundle.graphs, config.provider, config.threads, config.spinning)
+    model = ModelConfig.model_validate(bundle.config["model"], strict=False)
+    return LoadedModel(engine, bundle.tokenizer, bundle.schema, bundle.pad_id, model)
+
+
+def _of_archive(archive: Path, config: PredictConfig) -> LoadedModel:
+    from tablert_dist.inference.hub import unpack
+
+    folder = Path(tempfile.mkdtemp(prefix="tablert-bundle-"))
+    try:
+        return _of_bundle(unpack(archive, folder), config)
+    finally:
+        # The sessions have read their graphs by now.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _of_checkpoint(folder: Path, config: PredictConfig) -> LoadedModel:
+    try:
+        import torch
+
+        from tablert_dist.inference.torch_engine import TorchEngine
+        from tablert_dist.model.checkpoint import load_checkpoint
+    except ModuleNotFoundError as error:
+        raise InputError(f"{folder} is a checkpoint: {missing_extra(error) or error}; or export a bundle") from None
+    if config.provider == "tensorrt":
+        raise InputError("predict.provider = tensorrt: a checkpoint runs in torch; export it, or use cpu or cuda")
+    if config.provider == "cuda" and not torch.cuda.is_available():
+        raise InputError("predict.provider = cuda: torch finds no usable CUDA device here; use cpu or auto")
+    device = "cuda" if config.provider != "cpu" and torch.cuda.is_available() else "cpu"
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    model, card = load_checkpoint(folder, device)
+    return LoadedModel(TorchEngine(model), card.tokenizer, card.schema, card.pad_id, card.model)
