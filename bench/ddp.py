@@ -21,9 +21,10 @@ from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.batching import rank_share, training_batches
 from tablert_dist.cpu.allocator import keep_pages
-from tablert_dist.parallel import Parallel
-from tablert_dist.step import Place, backward
-from tablert_dist.trainer import make_optimizer
+from tablert_dist.train.context import Place
+from tablert_dist.train.parallel import Parallel
+from tablert_dist.train.step import backward
+from tablert_dist.train.trainer import make_optimizer
 
 WARM_UP = 2
 

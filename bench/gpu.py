@@ -20,7 +20,7 @@ from bench.options import data_option, smoke_option
 from bench.sources import SAMPLE
 from bench.timing import report
 from tablert_dist.gpu.path import gpu_path
-from tablert_dist.step import Place
+from tablert_dist.train.context import Place
 
 
 @click.command()

@@ -9,8 +9,9 @@ import torch
 from bench.gpu_setup import Setup, setup
 from bench.operators import Counts, count, refused_by_fake_tensors
 from tablert_dist.gpu.path import gpu_path
-from tablert_dist.step import Place, backward, targets_of
-from tablert_dist.trainer import Trainer
+from tablert_dist.train.context import Place
+from tablert_dist.train.step import backward, targets_of
+from tablert_dist.train.trainer import Trainer
 
 BATCH = 8
 

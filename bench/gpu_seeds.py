@@ -14,7 +14,7 @@ import click
 import torch
 
 from tablert_dist.config import load_config
-from tablert_dist.loop import evaluate, train_epochs
+from tablert_dist.train.loop import evaluate, train_epochs
 from tablert_dist.train.worker import choose_place, examples_of, prepare, prepare_device
 
 LEVELS = ("ner", "re", "re_plus")

@@ -19,9 +19,9 @@ from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.model import build_model
 from tablert_dist.model.encoder import EncoderParts
 from tablert_dist.schema import Sentence
-from tablert_dist.step import Examples
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import SubwordTokenizer
+from tablert_dist.train.context import Examples
 from tablert_dist.train.worker import Prepared, subwords_of
 
 SHAPES: dict[str, dict[str, int]] = {

@@ -12,10 +12,10 @@ import torch
 from bench.gpu_setup import Setup, setup
 from bench.oracle import DenseHead
 from tablert_dist.errors import OutOfMemory
-from tablert_dist.loop import evaluate
 from tablert_dist.model import TableModel
-from tablert_dist.step import Place
-from tablert_dist.trainer import Trainer
+from tablert_dist.train.context import Place
+from tablert_dist.train.loop import evaluate
+from tablert_dist.train.trainer import Trainer
 
 Row = dict[str, Any]
 

@@ -11,11 +11,11 @@ from bench.parts import bench_config, model_parts
 from bench.timing import report
 from tablert_dist.cpu.allocator import keep_pages
 from tablert_dist.data import load_corpus
-from tablert_dist.features import SubwordFeatures
-from tablert_dist.loop import evaluate, train_epochs
 from tablert_dist.model import build_model
-from tablert_dist.step import Examples
 from tablert_dist.tags import TagSet
+from tablert_dist.train.context import Examples
+from tablert_dist.train.features import SubwordFeatures
+from tablert_dist.train.loop import evaluate, train_epochs
 
 VARIANTS = {
     "entity N(0, 0.02), none 0": (0.02, 0.0),

@@ -10,9 +10,9 @@ from bench.oracle import DenseHead
 from bench.parts import bench_config, model_and_examples, peak_mib
 from bench.timing import report
 from tablert_dist.batching import training_batches
-from tablert_dist.stages import Stopwatch, timed_step
-from tablert_dist.step import Place
-from tablert_dist.trainer import make_optimizer
+from tablert_dist.train.context import Place
+from tablert_dist.train.profiling import Stopwatch, timed_step
+from tablert_dist.train.trainer import make_optimizer
 
 
 def measure(dense: bool, encoder: str, data: str, batches: int) -> float:

@@ -21,10 +21,10 @@ from bench.timing import report
 from tablert_dist.cluster import connect
 from tablert_dist.config import Config, load_config, with_overrides
 from tablert_dist.data import load_corpus
-from tablert_dist.train.job import Job
+from tablert_dist.runs.job import Job
 from tablert_dist.train.worker import choose_place, run_worker
 from tablert_dist.tune.search import search
-from tune_spaces import Space
+from tablert_dist.tune.space import Space
 
 AT_ONCE = 2
 SPACE = Space("overhead", {"optim.lr": (1e-3, 9e-4, 8e-4, 7e-4)})

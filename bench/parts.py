@@ -17,11 +17,12 @@ from tablert_dist.config import Config, load_config
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import EncoderParts, check_encoder, load_encoder
-from tablert_dist.step import Examples, Place, backward
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import pad_id
+from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.step import backward
+from tablert_dist.train.trainer import make_optimizer
 from tablert_dist.train.worker import subwords_of
-from tablert_dist.trainer import make_optimizer
 
 
 def bench_config(preset: str = "conll04", **overrides: Any) -> Config:

@@ -13,8 +13,8 @@ from bench.timing import interleaved, report
 from tablert_dist.batching import training_batches
 from tablert_dist.config import Config
 from tablert_dist.cpu.allocator import keep_pages
-from tablert_dist.loop import evaluate
-from tablert_dist.step import Examples
+from tablert_dist.train.context import Examples
+from tablert_dist.train.loop import evaluate
 
 
 @click.command()

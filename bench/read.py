@@ -72,8 +72,8 @@ class Training:
     def __init__(self, encoder: str, data: str) -> None:
         from tablert_dist.batching import training_batches
         from tablert_dist.cpu.allocator import keep_pages
-        from tablert_dist.step import Place
-        from tablert_dist.trainer import make_optimizer
+        from tablert_dist.train.context import Place
+        from tablert_dist.train.trainer import make_optimizer
 
         keep_pages()
         self.config = bench_config(data__path=data, data__overlap="keep-gold")
@@ -86,7 +86,7 @@ class Training:
 
     def step(self) -> tuple[float, float]:
         """Sentences a second of one step, of time and of CPU time."""
-        from tablert_dist.stages import Stopwatch, timed_step
+        from tablert_dist.train.profiling import Stopwatch, timed_step
 
         batch = next(self.batches)
         clip = self.config.optim.clip_norm

@@ -25,10 +25,10 @@ from bench.parts import bench_config, model_and_examples
 from bench.sources import BERT_BASE_SHAPE
 from bench.timing import report
 from tablert_dist.model import TableModel
-from tablert_dist.stages import Stopwatch, timed_step
-from tablert_dist.step import Examples, Place
 from tablert_dist.tags import TagSet
-from tablert_dist.trainer import make_optimizer
+from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.profiling import Stopwatch, timed_step
+from tablert_dist.train.trainer import make_optimizer
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "BENCHMARKS.md"
 WORKERS = (1, 8, 64, 256)

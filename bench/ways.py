@@ -20,8 +20,9 @@ from tablert_dist.cpu import gemm, packing
 from tablert_dist.cpu.allocator import keep_pages
 from tablert_dist.heads.cnn import pair_conv
 from tablert_dist.model import TableModel
-from tablert_dist.step import Place, backward
-from tablert_dist.trainer import make_optimizer
+from tablert_dist.train.context import Place
+from tablert_dist.train.step import backward
+from tablert_dist.train.trainer import make_optimizer
 
 SKIPPED = 3
 

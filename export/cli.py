@@ -60,7 +60,7 @@ def main(
     from tablert_dist.data.splits import read_file
     from tablert_dist.inference.hub import pack
     from tablert_dist.model.checkpoint import read_card
-    from tablert_dist.train.finished import checkpoint_of
+    from tablert_dist.runs.result import checkpoint_of
 
     if precision:
         config = with_overrides(config, {"export.precision": precision})
@@ -92,8 +92,8 @@ def main(
 
 
 def _of_registry(config: Any, model: str, scratch: Path) -> Path:
+    from tablert_dist.runs.store import storage_root
     from tablert_dist.tracking import default_uri, download
-    from tablert_dist.train.runs import storage_root
 
     uri = config.tracking.uri or default_uri(storage_root(config))
     return download(uri, model, scratch / "model") / "checkpoint"

@@ -139,6 +139,12 @@ def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float] | No
     return max(scored, key=lambda row: (row["dev/re_plus_f1"], row["dev/ner_f1"], -row["epoch"]), default=None)
 
 
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
+    """The epoch of `best_row`, counted from 1; None where dev was not scored."""
+    best = best_row(history)
+    return None if best is None else int(best["epoch"])
+
+
 @dataclass(frozen=True)
 class Protocol:
     """What a score needs to be comparable; it never travels without it."""

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from tablert_dist.config import Config
-from tablert_dist.loop import annotate
 from tablert_dist.model import TableModel
 from tablert_dist.schema import Sentence
-from tablert_dist.step import Examples, Place
-from tablert_dist.trainer import Trainer
+from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.loop import annotate
+from tablert_dist.train.trainer import Trainer
 from tests.test_loop import TAGS, make
 
 HEADS: dict[str, dict[str, Any]] = {

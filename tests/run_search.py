@@ -12,7 +12,7 @@ from typing import Any
 
 from tablert_dist.config import load_config, parse_assignment
 from tablert_dist.tune.search import search
-from tune_spaces import load_space
+from tablert_dist.tune.space import load_space
 
 GONE_S = 60.0
 """How long Ray's cleaner may take after the last trial."""

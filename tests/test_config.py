@@ -9,7 +9,7 @@ import pytest
 from tablert_dist.config import flatten, load_config, parse_assignment, preset_names, public_config, with_overrides
 from tablert_dist.config.toml_files import read_toml
 from tablert_dist.errors import InputError
-from tune_spaces import load_space, spaces
+from tablert_dist.tune.space import load_space, spaces
 
 TABLE_5 = {
     # kernel, hidden, batch size; the rest is the same in all three columns

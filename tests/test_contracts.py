@@ -23,7 +23,7 @@ from tablert_dist.schema import Entity, Relation, Schema, Sentence
 from tablert_dist.scoring import Counts, Level, count
 from tablert_dist.study import predictions
 from tablert_dist.tags import TagSet
-from tablert_dist.train.checks import table_report
+from tablert_dist.train.preflight import table_report
 from tablert_dist.tune.schedulers import SCHEDULERS, make_scheduler
 from tests.tiny import write_corpus
 

@@ -13,8 +13,8 @@ import torch
 from torch import multiprocessing
 
 from tablert_dist.gpu.path import gpu_path
-from tablert_dist.loop import evaluate, train_epochs
-from tablert_dist.step import Place
+from tablert_dist.train.context import Place
+from tablert_dist.train.loop import evaluate, train_epochs
 from tests.paths import distance, made, one_step
 from tests.test_loop import TAGS, torch_copy, weights
 from tests.tiny import write_tiny_encoder

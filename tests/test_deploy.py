@@ -190,6 +190,20 @@ def test_what_the_image_copies_is_there_and_builds_the_whole_package(tmp_path: P
                 assert path.relative_to(ROOT).as_posix() in names, path
 
 
+def test_a_jobs_working_folder_has_every_file_of_the_packages(tmp_path: Path) -> None:
+    """Ray leaves out what .gitignore and .rayignore name: a pattern such as `data/` would take tablert_dist/data with it."""
+    from ray._private.runtime_env.packaging import create_package
+
+    out = tmp_path / "working_dir.zip"
+    create_package(str(ROOT), out, include_gitignore=True)
+    sent = set(zipfile.ZipFile(out).namelist())
+    for package in ("tablert_dist", "export", "tune_spaces"):
+        files = {p.relative_to(ROOT).as_posix() for p in (ROOT / package).rglob("*") if p.is_file()}
+        assert not {f for f in files if "__pycache__" not in f} - sent
+    assert not [name for name in sent if name.startswith((".venv", "runs/", ".git/"))]
+    assert out.stat().st_size < 20e6, "Ray refuses 100 MB"
+
+
 def test_the_linter_has_nothing_to_say_of_the_dockerfile() -> None:
     hadolint = Path(sys.executable).parent / "hadolint"
     done = subprocess.run([str(hadolint), str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tablert_dist.storage.checkpoint_folder import resumable
 from tests.nodes import Command, Nodes, epochs_in, nodes, result_of, train_workers, wait_for, weights
 from tests.reliability import record
 from tests.tiny import tiny_records, write_corpus, write_tiny_encoder
@@ -166,9 +167,8 @@ def test_the_disk_of_the_checkpoints_is_full(setting: dict[str, str], calm: Path
         assert run.process.wait(300) != 0
         text = run.text
     assert "the disk is full" in text and "Traceback" not in text, text[-3000:]
-    from tablert_dist.train import runs
 
-    good = runs.resumable(left / "r" / "seed-1")
+    good = resumable(left / "r" / "seed-1")
     assert good is not None and not list((left / "r" / "seed-1").glob(".epoch*")), "the last good one is whole"
     resume = words(setting, train__storage=left, cluster__address="local", tracking__uri=f"sqlite:///{tmp_path}/m.db")
     with Command(tmp_path / "again", "tablert_dist.train", "--resume", "r", *resume) as run:

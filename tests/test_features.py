@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tablert_dist.features import KeptFeatures, SubwordFeatures, WordFeatures
 from tablert_dist.model.encoder import WordEncoder, load_encoder
+from tablert_dist.train.features import KeptFeatures, SubwordFeatures, WordFeatures
 
 CPU = torch.device("cpu")
 SENTENCES = [["Ada", "works"], ["Bo"], ["Acme", "near", "the", "harbour", "."]]

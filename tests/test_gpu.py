@@ -18,9 +18,9 @@ from tablert_dist.errors import OutOfMemory, RunError
 from tablert_dist.gpu.memory import cells_on
 from tablert_dist.heads.cnn.module import TableHead
 from tablert_dist.inference.predictor import Predictor
-from tablert_dist.loop import annotate, train_epochs
-from tablert_dist.step import Place
-from tablert_dist.trainer import Trainer
+from tablert_dist.train.context import Place
+from tablert_dist.train.loop import annotate, train_epochs
+from tablert_dist.train.trainer import Trainer
 from tests.paths import BATCH, HEADS, distance, made, one_step
 from tests.test_loop import TAGS
 from tests.tiny import write_tiny_checkpoint

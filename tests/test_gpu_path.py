@@ -16,13 +16,14 @@ from tablert_dist.config import load_config
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.gpu.half_weights import half_weights
 from tablert_dist.gpu.path import gpu_path
-from tablert_dist.loop import train_epochs
 from tablert_dist.model import build_model
 from tablert_dist.model.encoder import EncoderParts, WordEncoder, load_encoder
-from tablert_dist.readings import STEPS_A_READ
-from tablert_dist.step import Place, summed_loss
+from tablert_dist.train.context import Place
+from tablert_dist.train.loop import train_epochs
+from tablert_dist.train.readings import STEPS_A_READ
+from tablert_dist.train.step import summed_loss
+from tablert_dist.train.trainer import Trainer
 from tablert_dist.train.worker import choose_place
-from tablert_dist.trainer import Trainer
 from tests.paths import BATCH, HEADS, distance, made, one_step
 from tests.test_loop import TAGS, weights
 

@@ -13,8 +13,8 @@ from tablert_dist.config import Config, load_config
 from tablert_dist.gpu.path import VARIABLE
 from tablert_dist.train.fit import fit
 from tablert_dist.tune.search import search
+from tablert_dist.tune.space import Space
 from tests.tiny import tiny_records, write_corpus
-from tune_spaces import Space
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 

@@ -17,14 +17,15 @@ from tablert_dist.heads.spert.module import SpertHead
 from tablert_dist.heads.tablert import scheme as tablert
 from tablert_dist.heads.tablert.module import TablertHead
 from tablert_dist.inference.predictor import Predictor
-from tablert_dist.loop import evaluate, train_epochs
 from tablert_dist.model import build_model
 from tablert_dist.model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from tablert_dist.model.encoder import load_encoder
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import count
-from tablert_dist.step import Place, backward
+from tablert_dist.train.context import Place
 from tablert_dist.train.fit import fit
+from tablert_dist.train.loop import evaluate, train_epochs
+from tablert_dist.train.step import backward
 from tests.paths import prepare
 from tests.test_loop import SCHEMA, TAGS, make
 from tests.tiny import tiny_records, write_corpus

@@ -11,14 +11,15 @@ from torch import nn
 
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import formats
-from tablert_dist.features import SubwordFeatures, WordFeatures
-from tablert_dist.loop import evaluate, rate_factor, train_epochs
 from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import load_encoder
 from tablert_dist.schema import Schema
-from tablert_dist.step import Examples, Place, backward
 from tablert_dist.tags import TagSet
-from tablert_dist.trainer import make_optimizer
+from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.features import SubwordFeatures, WordFeatures
+from tablert_dist.train.loop import evaluate, rate_factor, train_epochs
+from tablert_dist.train.step import backward
+from tablert_dist.train.trainer import make_optimizer
 from tests.tiny import tiny_records, write_corpus
 
 SCHEMA = Schema(("Loc", "Org", "Per"), ("near", "works"))

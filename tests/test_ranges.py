@@ -9,9 +9,9 @@ import pytest
 
 from tablert_dist.config import load_config, with_overrides
 from tablert_dist.errors import InputError
+from tablert_dist.tune.ranges import Range
 from tablert_dist.tune.search import plan
-from tune_spaces import Space, load_space
-from tune_spaces.ranges import Range
+from tablert_dist.tune.space import Space, load_space
 
 RANGES = """
 [grid]

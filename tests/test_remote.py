@@ -17,11 +17,12 @@ import torch
 from tablert_dist.config import Config, load_config
 from tablert_dist.errors import InputError
 from tablert_dist.model import checkpoint as ckpt
+from tablert_dist.runs import store as runs
+from tablert_dist.runs.result import checkpoint_of
+from tablert_dist.storage.checkpoint_folder import checkpoints
+from tablert_dist.storage.mirror import Mirror
 from tablert_dist.storage.remote import Remote
-from tablert_dist.train import runs
-from tablert_dist.train.finished import checkpoint_of
 from tablert_dist.train.fit import fit
-from tablert_dist.train.mirror import Mirror
 from tests.tiny import tiny_records, write_corpus
 
 
@@ -113,16 +114,16 @@ def test_a_copy_without_its_last_file_is_none(tiny_encoder: str, bucket: Remote,
     seed = Path(fit(config, "r").best["checkpoint"]).parent
     mirror = Mirror(seed, bucket)
     mirror.push()
-    names = {p.name for p in runs.checkpoints(seed)}
+    names = {p.name for p in checkpoints(seed)}
     newest = max(names)
     bucket.delete(f"{newest}/{ckpt.META}")
     other = Mirror(tmp_path / "other", bucket)
     other.pull()
-    assert {p.name for p in runs.checkpoints(tmp_path / "other")} == names - {newest}
-    assert all(ckpt.damage(p) is None for p in runs.checkpoints(tmp_path / "other"))
+    assert {p.name for p in checkpoints(tmp_path / "other")} == names - {newest}
+    assert all(ckpt.damage(p) is None for p in checkpoints(tmp_path / "other"))
     mirror.push()
     other.pull()
-    assert {p.name for p in runs.checkpoints(tmp_path / "other")} == names
+    assert {p.name for p in checkpoints(tmp_path / "other")} == names
 
 
 def test_an_unreachable_storage_is_a_sentence(tiny_encoder: str, tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ import pytest
 from tablert_dist.cluster import Capacity, Shape, room_for, shape_of
 from tablert_dist.config import load_config, with_overrides
 from tablert_dist.errors import InputError
-from tablert_dist.train.files import STOPPED
+from tablert_dist.runs.files import STOPPED
 from tablert_dist.tune import search as searching
 from tablert_dist.tune.search import plan
+from tablert_dist.tune.space import Space, load_space
 from tablert_dist.tune.trials import Stage, Trial, ranked
 from tests.test_ranges import RANGES, written
-from tune_spaces import Space, load_space
 
 
 def test_how_points_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,8 +244,8 @@ def test_no_scheduler_where_none_could_stop_anything() -> None:
 
 def test_optuna_goes_on_from_the_record(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    from tablert_dist.tune.driver import item, read_item
     from tablert_dist.tune.optuna_search import RecordedOptuna
+    from tablert_dist.tune.trainable import item, read_item
 
     space = load_space(written(tmp_path, RANGES), load_config("sample"))
     kept: list[list[Any]] = [[]]
@@ -272,6 +272,6 @@ def test_optuna_goes_on_from_the_record(tmp_path: Path) -> None:
 
 
 def test_what_waits_for_a_trials_workers_loads_no_torch() -> None:
-    code = "import tablert_dist.tune.driver, sys; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    code = "import tablert_dist.tune.trainable, sys; print('torch' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

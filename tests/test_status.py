@@ -17,11 +17,10 @@ import pytest
 
 from tablert_dist.config import load_config
 from tablert_dist.errors import InputError
+from tablert_dist.runs.status import read_status, run_names
 from tablert_dist.storage.remote import Remote
 from tablert_dist.tracking import begin_run
-from tablert_dist.train import runs
 from tablert_dist.train.fit import FitResult, fit
-from tablert_dist.train.status import best_epoch, read_status, run_names
 from tests.test_remote import s3_server
 from tests.tiny import tiny_records, write_corpus
 
@@ -256,14 +255,6 @@ def test_a_login_in_the_servers_address_is_not_shown(storage: Path, tmp_path: Pa
     for words in ([], ["--json"]):
         told = tablert("status", "a", "--storage", str(storage), *words, cwd=tmp_path).stdout
         assert "https://***@mlflow.example" in told and "stopped" in told and "secret" not in told
-
-
-def test_the_best_epoch_is_the_trainings() -> None:
-    rows = [(0.5, 0.7), (0.6, 0.7), (0.6, 0.8), (0.6, 0.8), (0.1, 0.9)]
-    history = [{"epoch": i + 1.0, "dev/re_plus_f1": r, "dev/ner_f1": n} for i, (r, n) in enumerate(rows)]
-    for length in range(1, len(history) + 1):
-        assert best_epoch(history[:length]) == runs.best_epoch(history[:length])
-    assert best_epoch([{"epoch": 1.0, "train/loss": 2.0}]) is None
 
 
 def test_neither_torch_nor_ray_is_loaded(storage: Path) -> None:

@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 from tablert_dist.cli.study import _command, command
 from tablert_dist.config import load_config, with_overrides
 from tablert_dist.errors import InputError
+from tablert_dist.runs.resume import resume_command
+from tablert_dist.runs.status import read_status
 from tablert_dist.study.cells import Cell, grid, systems
 from tablert_dist.study.ledger import Ours, differences, ledger, published, published_layers
 from tablert_dist.study.significance import compare, micro_f1
-from tablert_dist.train.resume import resume_command
-from tablert_dist.train.status import read_status
 from tests.tiny import tiny_records, write_corpus
 
 

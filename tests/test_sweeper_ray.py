@@ -10,7 +10,7 @@ import pytest
 
 from tablert_dist.cluster import connect
 from tablert_dist.config import load_config
-from tablert_dist.tune.sweeper import sweep
+from tablert_dist.tune.ray_cleanup import sweep
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(200)]
 

@@ -14,8 +14,9 @@ from tablert_dist.cluster import Capacity, Shape, room_for, shape_of
 from tablert_dist.config import Config, load_config
 from tablert_dist.errors import InputError
 from tablert_dist.model import checkpoint as ckpt
-from tablert_dist.train import runs
-from tablert_dist.train.finished import FitResult
+from tablert_dist.runs.result import FitResult
+from tablert_dist.scoring import best_epoch
+from tablert_dist.storage.checkpoint_folder import checkpoints, resumable
 from tablert_dist.train.session import Job, read_result
 from tablert_dist.train.worker import choose_place, run_worker
 from tests.reliability import record
@@ -42,13 +43,13 @@ def test_the_two_newest_checkpoints_hold_the_optimisers_state(config: Config, tm
 
     def report(row: dict[str, float]) -> None:
         states = sorted(p.parent.name for p in tmp_path.glob("run/epoch_*/trainer.pt"))
-        seen.append((states, len(runs.checkpoints(tmp_path / "run"))))
+        seen.append((states, len(checkpoints(tmp_path / "run"))))
 
     run_worker(Job(config, tmp_path / "run", 1), choose_place(config), report=report)
     assert [s[0] for s in seen] == [[f"epoch_00{e}" for e in pair if e] for pair in ((0, 1), (1, 2), (2, 3), (3, 4))]
     assert max(s[1] for s in seen) <= 3, "the best and the two newest"
     assert not list(tmp_path.glob("run/epoch_*/trainer.pt")), "nothing goes on from a finished training"
-    assert len(runs.checkpoints(tmp_path / "run")) <= 2, "the best and the last"
+    assert len(checkpoints(tmp_path / "run")) <= 2, "the best and the last"
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "trainer.pt", "checkpoint.json", "encoder/config.json"])
@@ -68,7 +69,7 @@ def test_a_checkpoint_cut_off_in_the_middle_is_passed_over(
         run_worker(struck, choose_place(config), report=stop)
     cut = tmp_path / "struck" / "epoch_003" / file
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
-    found = runs.resumable(tmp_path / "struck")
+    found = resumable(tmp_path / "struck")
     assert found is not None and found.name == "epoch_002"
     assert "epoch_003 is damaged and passed over" in caplog.text and Path(file).name in caplog.text
     ended = run_worker(struck, choose_place(config))
@@ -127,7 +128,8 @@ def test_half_precision_trains_to_a_similar_loss(config: Config, tmp_path: Path)
 def test_best_epoch_breaks_ties_by_ner_then_takes_the_first() -> None:
     rows = [(0.5, 0.7), (0.6, 0.7), (0.6, 0.8), (0.6, 0.8)]
     history = [{"epoch": i + 1.0, "dev/re_plus_f1": r, "dev/ner_f1": n} for i, (r, n) in enumerate(rows)]
-    assert runs.best_epoch(history) == 3
+    assert [best_epoch(history[:length]) for length in range(1, 5)] == [1, 2, 3, 3]
+    assert best_epoch([{"epoch": 1.0, "train/loss": 2.0}]) is None
 
 
 def test_the_summary_is_mean_and_sample_deviation() -> None:

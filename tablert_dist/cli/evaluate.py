@@ -54,6 +54,6 @@ def command(config: Config, model: Path, data: Path, report: Path | None, precis
         errors = examine(gold, found_here, predictor.tags.schema, precision)
         click.echo(f"written: {write_page(errors, report, data.name, f'overlap {config.data.overlap}')}")
     if out:
-        from tablert_dist.train.runs import write_json
+        from tablert_dist.storage.atomic import write_json
 
         write_json(out, json.loads(json.dumps(scores.to_json())))

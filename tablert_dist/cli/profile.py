@@ -25,10 +25,10 @@ def command(config: Config, steps: int, as_json: bool) -> None:
     """Nothing is written; the weights are thrown away."""
     set_up_logging()
     from tablert_dist.batching import training_batches
-    from tablert_dist.loop import evaluate
-    from tablert_dist.stages import Stopwatch, timed_step
+    from tablert_dist.train.loop import evaluate
+    from tablert_dist.train.profiling import Stopwatch, timed_step
+    from tablert_dist.train.trainer import make_optimizer
     from tablert_dist.train.worker import choose_place, examples_of, prepare
-    from tablert_dist.trainer import make_optimizer
 
     place = choose_place(config)
     prepared = prepare(config, config.train.seeds[0])

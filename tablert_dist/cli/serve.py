@@ -53,10 +53,10 @@ def command(config: Config, bundle: Path | None, model: str | None, on_ray: bool
 
 def _serve_registered(model: str, config: Config, on_ray: bool, batching: bool) -> None:
     from tablert_dist.errors import InputError
+    from tablert_dist.runs.store import storage_root
     from tablert_dist.serve.local import serve
     from tablert_dist.serve.registry import Followed
     from tablert_dist.tracking import default_uri
-    from tablert_dist.train.runs import storage_root
 
     if on_ray:
         raise InputError(

@@ -14,7 +14,7 @@ from tablert_dist.storage.remote import is_url
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
-    from tablert_dist.train.status import Part, RunStatus
+    from tablert_dist.runs.status import Part, RunStatus
 
 
 @click.command(help="Show how far a run is, or list the runs.")
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def command(config: Config, name: str | None, storage: str | None, as_json: bool) -> None:
     """Reads files only: neither torch nor Ray is loaded, and the run is not disturbed."""
     from tablert_dist.errors import InputError
-    from tablert_dist.train.files import at_hand
-    from tablert_dist.train.status import read_status, run_names
+    from tablert_dist.runs.files import at_hand
+    from tablert_dist.runs.status import read_status, run_names
 
     place = _root(storage or config.train.storage)
     where = place.partition("?")[0]
@@ -57,7 +57,7 @@ def _root(storage: str | None) -> str:
     """As `runs.storage_root`, without torch; a URL stays one."""
     if storage and is_url(storage):
         return storage.rstrip("/")
-    from tablert_dist.train.files import local_root
+    from tablert_dist.runs.files import local_root
 
     return str(local_root(storage))
 
@@ -67,7 +67,7 @@ def _kind(run: RunStatus) -> str:
 
 
 def _lines(run: RunStatus, where: str) -> list[str]:
-    from tablert_dist.train.resume import resume_command
+    from tablert_dist.runs.resume import resume_command
 
     silent = f"no sign of life for {_age(run.silent_s)}" if run.state == "stopped" else None
     told = silent or f"last sign of life {_ago(run.silent_s)}"
@@ -122,7 +122,7 @@ def _tracking(run: RunStatus) -> str | None:
 
 
 def _as_json(run: RunStatus) -> dict[str, object]:
-    from tablert_dist.train.resume import resume_command
+    from tablert_dist.runs.resume import resume_command
 
     tree = asdict(run)
     tree.pop("record")

@@ -53,8 +53,8 @@ class Asked:
 
     def run(self, config: Config, parts: Sequence[Part], words: Sequence[str]) -> Ran:
         """As `run_study`."""
+        from tablert_dist.runs.store import new_name
         from tablert_dist.study.run import run_study
-        from tablert_dist.train.runs import new_name
 
         name = self.resume or self.name or new_name("study")
         return run_study(config, parts, name, bool(self.resume), self.epochs, click.echo, self.keep_weights, words)

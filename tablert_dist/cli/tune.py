@@ -48,7 +48,7 @@ def command(
 
     from tablert_dist.config import with_overrides
     from tablert_dist.errors import InputError
-    from tune_spaces import load_space
+    from tablert_dist.tune.space import load_space
 
     if name and resume:
         raise InputError("give --name for a new search or --resume for an old one, not both")
@@ -57,7 +57,7 @@ def command(
     config = with_overrides(config, {key: value for key, value in given.items() if value is not None})
     space = load_space(space_name, config)
     started = time.monotonic()
-    from tablert_dist.train.runs import new_name
+    from tablert_dist.runs.store import new_name
     from tablert_dist.tune.progress import progress_callback
     from tablert_dist.tune.search import search
 
@@ -78,13 +78,13 @@ def _report(console: object, config: Config, result: object, corpus: object, sha
     from rich.console import Console
 
     from export.graph import VerificationError
+    from export.publish import finish
     from tablert_dist.cluster import Shape
     from tablert_dist.data import Corpus
     from tablert_dist.inference.predictor import Predictor
+    from tablert_dist.runs.store import storage_root
     from tablert_dist.scoring import LEVELS, TITLES
     from tablert_dist.tracking import default_uri, redact
-    from tablert_dist.train.runs import storage_root
-    from tablert_dist.tune.finish import finish
     from tablert_dist.tune.progress import describe, trial_table
     from tablert_dist.tune.search import SearchResult
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 from tablert_dist.errors import InputError
 
@@ -23,3 +25,10 @@ def sha256(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, tree: Any) -> None:
+    """Write whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(tree, indent=1, ensure_ascii=False), encoding="utf-8")
+    part.replace(path)

@@ -15,8 +15,9 @@ from tablert_dist.data import Corpus
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.scoring import LEVELS, count
+from tablert_dist.storage.atomic import write_json
+from tablert_dist.storage.checkpoint_folder import checkpoints
 from tablert_dist.tags import Ints
-from tablert_dist.train import runs
 
 FILE = "predictions.json"
 
@@ -30,9 +31,9 @@ def keep_predictions(folder: Path, result: Mapping[str, Any], corpus: Corpus, ke
             for split in ("dev", "test")
             if split in corpus.splits
         }
-        runs.write_json(folder / FILE, tree)
+        write_json(folder / FILE, tree)
     if not keep_weights:
-        for checkpoint in runs.checkpoints(folder):
+        for checkpoint in checkpoints(folder):
             shutil.rmtree(checkpoint)
 
 

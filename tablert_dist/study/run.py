@@ -12,12 +12,12 @@ from tablert_dist.cluster import capacity, connect, refuse_early, room_for, shap
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError
+from tablert_dist.runs import store as runs
+from tablert_dist.runs.job import read_result
 from tablert_dist.study.cells import Cell, points
 from tablert_dist.study.predictions import keep_predictions
 from tablert_dist.tracking import JournalTracker, NullTracker, Tracker, begin_run
-from tablert_dist.train import runs
 from tablert_dist.train.fit import open_tracker, provenance, tracking_args
-from tablert_dist.train.job import read_result
 from tablert_dist.train.ray_train import Printer
 from tablert_dist.train.worker import choose_place, run_worker
 from tablert_dist.tune.experiment import Means, run_stage

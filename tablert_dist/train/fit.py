@@ -16,15 +16,15 @@ from tablert_dist.config import Config, public_config, with_overrides
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.heads import head_spec
+from tablert_dist.runs import store as runs
+from tablert_dist.runs.job import Job, read_result
+from tablert_dist.runs.result import FitResult
+from tablert_dist.storage.mirror import JOURNAL, Mirror
 from tablert_dist.storage.paths import PACKAGE
 from tablert_dist.tags import TagSet
 from tablert_dist.tracking import JournalTracker, NullTracker, Tracker, begin_run, default_uri
-from tablert_dist.train import runs
-from tablert_dist.train.checks import drop_overflow, table_report
-from tablert_dist.train.finished import FitResult
-from tablert_dist.train.job import Job, read_result
 from tablert_dist.train.launch import TrackingArgs, run_under_ray
-from tablert_dist.train.mirror import JOURNAL, Mirror
+from tablert_dist.train.preflight import drop_overflow, table_report
 from tablert_dist.train.ray_train import Printer
 from tablert_dist.train.worker import choose_place, effective, run_worker
 

@@ -11,8 +11,8 @@ from typing import Any
 from tablert_dist.cluster import Shape
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.runs.job import Job, read_result
 from tablert_dist.storage.remote import Remote
-from tablert_dist.train.job import Job, read_result
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def run_under_ray(
             f"{job.config.cluster.max_failures} times; the last error: {told}"
         ) from error
     if job.remote:
-        from tablert_dist.train.mirror import Mirror
+        from tablert_dist.storage.mirror import Mirror
 
         Mirror(job.folder, job.remote).pull_files()
     result = read_result(job.folder)

@@ -10,10 +10,10 @@ from typing import Any
 
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.runs import store as runs
 from tablert_dist.scoring import TITLES
+from tablert_dist.storage.mirror import JOURNAL, Mirror
 from tablert_dist.storage.remote import Remote
-from tablert_dist.train import runs
-from tablert_dist.train.mirror import JOURNAL, Mirror
 from tablert_dist.train.session import Job
 from tablert_dist.train.worker import choose_place, run_worker
 

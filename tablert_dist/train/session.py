@@ -10,18 +10,19 @@ from typing import Any
 
 from tablert_dist.config import Config, public_config
 from tablert_dist.data import Corpus
-from tablert_dist.loop import annotate, evaluate
 from tablert_dist.model import TableModel
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.model.encoder import EncoderParts
 from tablert_dist.report import examine, write_page
-from tablert_dist.scoring import Protocol
-from tablert_dist.step import Examples, Place
+from tablert_dist.runs.job import Job, read_result
+from tablert_dist.scoring import Protocol, best_epoch
+from tablert_dist.storage.atomic import write_json
+from tablert_dist.storage.checkpoint_folder import checkpoint_name, checkpoints
+from tablert_dist.storage.mirror import Mirror
 from tablert_dist.tags import TagSet
 from tablert_dist.tracking import Tracker
-from tablert_dist.train import runs
-from tablert_dist.train.job import Job, read_result
-from tablert_dist.train.mirror import Mirror
+from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.loop import annotate, evaluate
 
 __all__ = ["Job", "Session", "read_result"]
 
@@ -49,11 +50,11 @@ class Session:
             return
         row = history[-1]
         epoch = int(row["epoch"])
-        newest = self.job.folder / runs.checkpoint_name(epoch)
+        newest = self.job.folder / checkpoint_name(epoch)
         ckpt.save_checkpoint(newest, self.model, self.card(history), {"epoch": epoch, "optimizer": dict(optimizer)})
         # Two that training can go on from: the newest may be damaged by what ends this process.
-        older = [p for p in runs.checkpoints(self.job.folder) if p != newest]
-        keep = {older[-1].name if older else "", runs.checkpoint_name(self.selected(history))}
+        older = [p for p in checkpoints(self.job.folder) if p != newest]
+        keep = {older[-1].name if older else "", checkpoint_name(self.selected(history))}
         for folder in older:
             if folder.name not in keep:
                 _remove(folder)
@@ -77,8 +78,8 @@ class Session:
 
     def selected(self, history: list[dict[str, float]]) -> int:
         """The epoch whose weights are the result."""
-        by_dev = self.config.train.select == "best_dev" and "dev/re_plus_f1" in history[0]
-        return runs.best_epoch(history) if by_dev else int(history[-1]["epoch"])
+        best = best_epoch(history) if self.config.train.select == "best_dev" else None
+        return best or int(history[-1]["epoch"])
 
     def protocol(self, split: str) -> Protocol:
         """The protocol of a score on `split`."""
@@ -99,7 +100,7 @@ class Session:
     def finish(self, history: list[dict[str, float]], splits: Mapping[str, Examples], tags: TagSet) -> dict[str, Any]:
         """Score the selected weights on dev and, where the job says so, on test; write `result.json`."""
         chosen = self.selected(history)
-        folder = self.job.folder / runs.checkpoint_name(chosen)
+        folder = self.job.folder / checkpoint_name(chosen)
         if chosen != int(history[-1]["epoch"]):
             # Rank 0 wrote it before the last epoch began, so every rank on this storage can read it.
             if self.mirror and self.place.rank:
@@ -127,10 +128,10 @@ class Session:
             },
         }
         if not self.place.rank:
-            runs.write_json(self.job.folder / "result.json", result)
+            write_json(self.job.folder / "result.json", result)
             # Finished: nothing goes on from the optimiser's state, which is two thirds of a checkpoint.
-            last = runs.checkpoint_name(int(history[-1]["epoch"]))
-            for kept in runs.checkpoints(self.job.folder):
+            last = checkpoint_name(int(history[-1]["epoch"]))
+            for kept in checkpoints(self.job.folder):
                 ckpt.drop_trainer(kept)
                 if kept.name not in {last, folder.name}:
                     _remove(kept)

@@ -15,17 +15,19 @@ from tablert_dist.config import Config
 from tablert_dist.cpu.allocator import keep_pages
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
-from tablert_dist.features import Features, KeptFeatures, SubwordFeatures, WordFeatures
-from tablert_dist.loop import Progress, evaluate, train_epochs
 from tablert_dist.model import TableModel, build_model
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.model.encoder import EncoderParts, load_encoder
+from tablert_dist.runs import store as runs
 from tablert_dist.schema import Sentence
-from tablert_dist.step import Examples, Place
+from tablert_dist.scoring import best_epoch
+from tablert_dist.storage.checkpoint_folder import resumable
 from tablert_dist.tags import TagSet
 from tablert_dist.tracking import NullTracker, Tracker
-from tablert_dist.train import runs
-from tablert_dist.train.checks import drop_overflow
+from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.features import Features, KeptFeatures, SubwordFeatures, WordFeatures
+from tablert_dist.train.loop import Progress, evaluate, train_epochs
+from tablert_dist.train.preflight import drop_overflow
 from tablert_dist.train.session import Job, Session
 
 log = logging.getLogger(__name__)
@@ -164,7 +166,7 @@ def start_from(model: TableModel, folder: Path, tags: TagSet) -> None:
 
 
 def _resume(folder: Path, model: TableModel) -> tuple[list[dict[str, float]], dict[str, Any] | None]:
-    newest = runs.resumable(folder)
+    newest = resumable(folder)
     if newest is None:
         return [], None
     card = ckpt.read_card(newest)
@@ -175,5 +177,5 @@ def _resume(folder: Path, model: TableModel) -> tuple[list[dict[str, float]], di
 
 
 def _stops_early(history: list[dict[str, float]], config: Config) -> bool:
-    patience = config.train.early_stop
-    return bool(patience and "dev/re_plus_f1" in history[0] and len(history) - runs.best_epoch(history) >= patience)
+    patience, best = config.train.early_stop, best_epoch(history)
+    return bool(patience and best and len(history) - best >= patience)

@@ -12,11 +12,11 @@ from tablert_dist.data import Corpus
 from tablert_dist.errors import RunError
 from tablert_dist.train.fit import tracking_args
 from tablert_dist.train.launch import storage_of
-from tablert_dist.tune.driver import drive, item
+from tablert_dist.tune.ray_cleanup import swept
 from tablert_dist.tune.schedulers import make_scheduler
-from tablert_dist.tune.sweeper import swept
+from tablert_dist.tune.space import Space
+from tablert_dist.tune.trainable import drive, item
 from tablert_dist.tune.trials import Point, Stage, Trial
-from tune_spaces import Space
 
 Points = Mapping[int, Point]
 

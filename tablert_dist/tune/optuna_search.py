@@ -9,8 +9,8 @@ from typing import Any
 import optuna
 from ray.tune.search.optuna import OptunaSearch
 
+from tablert_dist.tune.space import Space
 from tablert_dist.tune.trials import METRIC, Point
-from tune_spaces import Space
 
 
 class RecordedOptuna(OptunaSearch):  # type: ignore[misc]

@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from tablert_dist.train.ray_train import dev_scores
-from tablert_dist.tune.driver import read_item
+from tablert_dist.tune.trainable import read_item
 from tablert_dist.tune.trials import METRIC, Trial
 
 

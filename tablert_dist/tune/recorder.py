@@ -9,7 +9,7 @@ from ray.tune import Callback
 
 from tablert_dist.data import Corpus
 from tablert_dist.tracking import Tracker
-from tablert_dist.tune.driver import read_item
+from tablert_dist.tune.trainable import read_item
 from tablert_dist.tune.trials import Stage
 
 LAST_SENT_S = 30.0

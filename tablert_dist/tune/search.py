@@ -13,13 +13,13 @@ from tablert_dist.cluster import Shape, capacity, connect, refuse_early, room_fo
 from tablert_dist.config import Config, with_overrides
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.runs import store as runs
+from tablert_dist.storage.mirror import JOURNAL, Mirror
 from tablert_dist.tracking import JournalTracker, begin_run
-from tablert_dist.train import runs
 from tablert_dist.train.fit import absolute_data, check, provenance, tracking_args
-from tablert_dist.train.mirror import JOURNAL, Mirror
 from tablert_dist.tune.experiment import Growth, Means, Points, run_stage
+from tablert_dist.tune.space import Space
 from tablert_dist.tune.trials import METRIC, Point, Stage, Trial, ranked
-from tune_spaces import Space
 
 Say = Callable[[str], None]
 

@@ -9,14 +9,17 @@ from typing import Any
 
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
+from tablert_dist.runs import store as runs
+from tablert_dist.runs.files import META, STOPPED, saved_in
+from tablert_dist.runs.job import Job, read_result
+from tablert_dist.scoring import best_epoch
+from tablert_dist.storage.atomic import write_json
+from tablert_dist.storage.checkpoint_folder import checkpoint_name
+from tablert_dist.storage.mirror import SMALL, Mirror
 from tablert_dist.storage.remote import Remote
 from tablert_dist.tracking import NullTracker, Tracker
-from tablert_dist.train import runs
-from tablert_dist.train.files import META, STOPPED, saved_in
 from tablert_dist.train.fit import open_tracker, tracking_args
-from tablert_dist.train.job import Job, read_result
-from tablert_dist.train.mirror import SMALL, Mirror
-from tablert_dist.tune.driver import job_of, trial_name
+from tablert_dist.tune.trainable import job_of, trial_name
 
 METRIC = "dev/re_plus_f1"
 Point = Mapping[str, Any]
@@ -42,8 +45,10 @@ class Trial:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch of its best dev RE+."""
-        return runs.best_epoch(self.history)
+        """The epoch of its best dev RE+. A search always scores dev."""
+        best = best_epoch(self.history)
+        assert best is not None
+        return best
 
     def best(self, metric: str) -> float:
         """A metric at the best epoch."""
@@ -52,7 +57,7 @@ class Trial:
     @property
     def checkpoint(self) -> Path:
         """Its best epoch's checkpoint."""
-        return self.folder / runs.checkpoint_name(self.best_epoch)
+        return self.folder / checkpoint_name(self.best_epoch)
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
@@ -132,7 +137,7 @@ class Stage:
         """Put on record that the scheduler stopped the trial after `epoch`."""
         job = self.job(index, point)
         job.folder.mkdir(parents=True, exist_ok=True)
-        runs.write_json(job.folder / STOPPED, {"epoch": epoch, "scheduler": self.config.tune.scheduler})
+        write_json(job.folder / STOPPED, {"epoch": epoch, "scheduler": self.config.tune.scheduler})
         if job.remote:
             Mirror(job.folder, job.remote).push_files([STOPPED])
 

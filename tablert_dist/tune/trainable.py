@@ -13,8 +13,8 @@ from typing import Any
 
 from tablert_dist.cluster import Shape
 from tablert_dist.config import Config, with_overrides
+from tablert_dist.runs.job import Job
 from tablert_dist.storage.remote import Remote
-from tablert_dist.train.job import Job
 from tablert_dist.train.launch import TrackingArgs, run_under_ray
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from tablert_dist.model import TableModel
-from tablert_dist.step import Examples, Place, targets_of
 from tablert_dist.tags import TagSet
+from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.step import targets_of
 
 
 @dataclass

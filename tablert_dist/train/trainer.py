@@ -8,15 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tablert_dist.averaging import RunningMean
 from tablert_dist.batching import rank_share
 from tablert_dist.config import Config, OptimConfig
 from tablert_dist.gpu.memory import in_memory
 from tablert_dist.gpu.path import is_cpu_path
 from tablert_dist.model import TableModel
-from tablert_dist.parallel import Parallel
-from tablert_dist.step import ALONE, Examples, Place, backward
 from tablert_dist.tags import TagSet
+from tablert_dist.train.averaging import RunningMean
+from tablert_dist.train.context import ALONE, Examples, Place
+from tablert_dist.train.parallel import Parallel
+from tablert_dist.train.step import backward
 
 
 class Trainer:

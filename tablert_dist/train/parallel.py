@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from tablert_dist.features import Features, to_device
 from tablert_dist.model import TableModel
+from tablert_dist.train.features import Features, to_device
 
 
 class Parallel:

@@ -20,12 +20,12 @@ from tablert_dist.gpu.memory import cells_on, in_memory
 from tablert_dist.gpu.path import is_cpu_path
 from tablert_dist.inference.torch_engine import FeatureEngine
 from tablert_dist.model import TableModel
-from tablert_dist.readings import STEPS_A_READ, Readings
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count
-from tablert_dist.step import ALONE, Examples, Place
 from tablert_dist.tags import TagSet
-from tablert_dist.trainer import Trainer
+from tablert_dist.train.context import ALONE, Examples, Place
+from tablert_dist.train.readings import STEPS_A_READ, Readings
+from tablert_dist.train.trainer import Trainer
 
 Progress = Callable[[int, int, int, float], None]
 """Called with epoch, step, steps in the epoch, and the step's loss a sentence on this worker, whenever a step is read."""

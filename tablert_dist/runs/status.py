@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tablert_dist.errors import InputError, nearest
-from tablert_dist.scoring import LEVELS, best_row
+from tablert_dist.runs.files import META, RECORD, RESULT, STOPPED, events_in, modified, read_json, saved_in
+from tablert_dist.scoring import LEVELS, best_epoch
 from tablert_dist.tracking.journal import ENDED, Event
-from tablert_dist.train.files import META, RECORD, RESULT, STOPPED, events_in, modified, read_json, saved_in
 
 SILENCE_S = 600.0
 """Without news for so long (or for three of its epochs, if those are longer) a run is taken to have stopped."""
@@ -113,12 +113,6 @@ def read_status(storage: Path, name: str, now: float | None = None, where: str |
 def run_names(storage: Path) -> list[str]:
     """The runs in a storage, by name."""
     return sorted(path.parent.name for path in storage.glob(f"*/{RECORD}"))
-
-
-def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
-    """The epoch of `best_row`; None where dev was not scored."""
-    best = best_row(history)
-    return None if best is None else int(best["epoch"])
 
 
 def _expected(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any] | None]]:

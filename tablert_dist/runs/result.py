@@ -12,9 +12,9 @@ import numpy as np
 
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
+from tablert_dist.runs import store as runs
 from tablert_dist.scoring import LEVELS, TITLES
-from tablert_dist.train import runs
-from tablert_dist.train.mirror import Mirror
+from tablert_dist.storage.mirror import Mirror
 
 
 @dataclass(frozen=True)

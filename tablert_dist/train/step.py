@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import cast
 
 import numpy as np
@@ -13,48 +12,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tablert_dist.batching import length_groups
-from tablert_dist.features import Features, to_device
-from tablert_dist.gpu.half_weights import half_weights
-from tablert_dist.gpu.path import is_cpu_path
 from tablert_dist.model import Head, TableModel
-from tablert_dist.schema import Sentence
 from tablert_dist.tags import TagSet
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Sentences and where their tensors come from."""
-
-    sentences: Sequence[Sentence]
-    features: Features
-
-
-CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Place:
-    """This worker among the others, its device, and its autocast type (None = fp32)."""
-
-    rank: int = 0
-    world_size: int = 1
-    device: torch.device = CPU
-    autocast: torch.dtype | None = None
-
-    @contextmanager
-    def precision(self, module: nn.Module) -> Iterator[None]:
-        """A context for passes forward through `module`, while its weights do not change."""
-        if self.autocast is None:
-            yield
-            return
-        # The CPU's path takes the head's weights in full, also under autocast (cpu/strips.py).
-        halved = nullcontext() if is_cpu_path(self.device) else half_weights(module, self.autocast)
-        with torch.autocast(self.device.type, self.autocast), halved:
-            yield
-
-
-ALONE = Place()
-"""One worker, on the CPU."""
+from tablert_dist.train.context import ALONE, Examples, Place
+from tablert_dist.train.features import to_device
 
 
 def backward(

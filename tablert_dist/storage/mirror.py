@@ -8,9 +8,8 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from tablert_dist.storage.checkpoint_folder import META, TRAINER
+from tablert_dist.storage.checkpoint_folder import META, TRAINER, checkpoints
 from tablert_dist.storage.remote import Remote
-from tablert_dist.train import runs
 
 log = logging.getLogger(__name__)
 JOURNAL = ("journal.jsonl", "journal.state.json")
@@ -33,7 +32,7 @@ class Mirror:
     def push(self, names: Iterable[str] = SMALL) -> None:
         """Upload the checkpoints that are not there yet, then `names`; then remove the checkpoints that are gone here."""
         there = self.remote.files()
-        here = {p.name: p for p in runs.checkpoints(self.folder)}
+        here = {p.name: p for p in checkpoints(self.folder)}
         for name, folder in here.items():
             meta = f"{name}/{META}"
             if meta not in there or self.remote.read(meta) != (folder / META).read_bytes():
@@ -60,7 +59,7 @@ class Mirror:
         """Download the complete checkpoints (`trainer`: with the optimiser's state) and `names`; remove other checkpoints."""
         there = self.remote.files()
         complete = {file.split("/")[0] for file in there if file.startswith("epoch_") and file.endswith(f"/{META}")}
-        for stale in runs.checkpoints(self.folder):
+        for stale in checkpoints(self.folder):
             name = stale.name
             if name not in complete or self.remote.read(f"{name}/{META}") != (stale / META).read_bytes():
                 shutil.rmtree(stale)

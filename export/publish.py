@@ -17,12 +17,13 @@ from tablert_dist.config import Config
 from tablert_dist.data import Corpus
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.model.checkpoint import read_card
+from tablert_dist.runs import store as runs
+from tablert_dist.runs.result import FitResult
 from tablert_dist.scoring import Scores, count
+from tablert_dist.storage.atomic import write_json
+from tablert_dist.storage.mirror import JOURNAL, Mirror
 from tablert_dist.tracking import begin_run, register
-from tablert_dist.train import runs
-from tablert_dist.train.finished import FitResult
 from tablert_dist.train.fit import tracking_args, train_seeds
-from tablert_dist.train.mirror import JOURNAL, Mirror
 from tablert_dist.tune.search import SearchResult
 from tablert_dist.tune.trials import METRIC
 
@@ -66,7 +67,7 @@ def finish(result: SearchResult, corpus: Corpus, shape: Shape, say: Say) -> Fini
     )
     version = _publish(result, config, checkpoint, bundle, scores)
     protocol = dict(read_card(checkpoint).notes["protocol"])
-    runs.write_json(
+    write_json(
         result.folder / "result.json",
         {
             "trial": result.best.name,

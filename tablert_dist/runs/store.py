@@ -9,16 +9,15 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tablert_dist.config import Config, flatten, with_overrides
 from tablert_dist.errors import InputError
-from tablert_dist.scoring import best_row
-from tablert_dist.storage.checkpoint_folder import META, TRAINER, damage
+from tablert_dist.runs.files import RECORD, local_root
+from tablert_dist.storage.atomic import write_json
 from tablert_dist.storage.remote import Remote, is_url
-from tablert_dist.train.files import RECORD, local_root
 
 log = logging.getLogger(__name__)
 
@@ -133,40 +132,3 @@ def write_record(config: Config, folder: Path, tree: Mapping[str, Any]) -> None:
     remote = remote_root(config)
     if remote:
         (remote / folder.name).put(folder / RECORD, RECORD)
-
-
-def write_json(path: Path, tree: Any) -> None:
-    """Write whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(tree, indent=1, ensure_ascii=False), encoding="utf-8")
-    part.replace(path)
-
-
-def checkpoint_name(epoch: int) -> str:
-    """Folder of the checkpoint made after `epoch` (counted from 1)."""
-    return f"epoch_{epoch:03d}"
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints, oldest first. One that was being written when its process died has another name."""
-    return sorted(p.parent for p in folder.glob(f"epoch_*/{META}"))
-
-
-def resumable(folder: Path) -> Path | None:
-    """The newest undamaged checkpoint that holds the trainer's state."""
-    for found in reversed(checkpoints(folder)):
-        if not (found / TRAINER).is_file():
-            continue
-        wrong = damage(found)
-        if wrong is None:
-            return found
-        log.warning("%s is damaged and passed over: %s", found, wrong)
-    return None
-
-
-def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
-    """The epoch of `best_row`. Raises ValueError where dev was not scored."""
-    best = best_row(history)
-    if best is None:
-        raise ValueError("no epoch has dev scores")
-    return int(best["epoch"])

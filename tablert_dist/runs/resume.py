@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tablert_dist.config import Config, flatten, load_config, preset_names
+from tablert_dist.config.toml_files import shipped
 from tablert_dist.tracking import redact
 
 
@@ -30,9 +31,7 @@ def resume_command(record: Mapping[str, Any]) -> str:
 
 def _space(name: str) -> str:
     """A shipped space by its name; of a file only the name is on record, not where it lay."""
-    from tune_spaces import spaces
-
-    return name if name in spaces() else f"{name}.toml"
+    return name if name in shipped("tune_spaces") else f"{name}.toml"
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,51 @@
+"""What a worker trains on and with: its sentences, its place among the others, its device and precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tablert_dist.gpu.half_weights import half_weights
+from tablert_dist.gpu.path import is_cpu_path
+from tablert_dist.schema import Sentence
+from tablert_dist.train.features import Features
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Sentences and where their tensors come from."""
+
+    sentences: Sequence[Sentence]
+    features: Features
+
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Place:
+    """This worker among the others, its device, and its autocast type (None = fp32)."""
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = CPU
+    autocast: torch.dtype | None = None
+
+    @contextmanager
+    def precision(self, module: nn.Module) -> Iterator[None]:
+        """A context for passes forward through `module`, while its weights do not change."""
+        if self.autocast is None:
+            yield
+            return
+        # The CPU's path takes the head's weights in full, also under autocast (cpu/strips.py).
+        halved = nullcontext() if is_cpu_path(self.device) else half_weights(module, self.autocast)
+        with torch.autocast(self.device.type, self.autocast), halved:
+            yield
+
+
+ALONE = Place()
+"""One worker, on the CPU."""
