@@ -117,7 +117,7 @@ def write_checkpoint(values: dict[str, Any], head: str, out: Path) -> None:
 
     # Few epochs, and the last of them: after more all probabilities are 1.0, which would not show a change.
     options = {"train.select": "last", "train.storage": str(SCRATCH / "checkpoints"), "tracking.enabled": False}
-    best = fit(load_config(None, {**values, **options}), head, doctor=False).best
+    best = fit(load_config(None, {**values, **options}), head, validate=False).best
     shutil.copytree(best["checkpoint"], out / "checkpoint" / head)
     lines = predict(out / "checkpoint" / head, out / "texts.txt")
     (out / "expected" / f"{head}.jsonl").write_text(lines, encoding="utf-8")
@@ -176,7 +176,7 @@ def train_and_die(values: dict[str, Any]) -> None:
 
     options = {"train.storage": str(SCRATCH), "tracking.experiment": "golden"}
     with patch.object(training.Printer, "epoch", stop):
-        training.fit(load_config(None, {**values, **options}), "run", parent=parent.uid, doctor=False)
+        training.fit(load_config(None, {**values, **options}), "run", parent=parent.uid, validate=False)
 
 
 def write_resumed(values: dict[str, Any], out: Path) -> None:
@@ -186,7 +186,7 @@ def write_resumed(values: dict[str, Any], out: Path) -> None:
 
     shutil.copytree(out / "run", SCRATCH / "resumed" / "run")
     options = {"train.storage": str(SCRATCH / "resumed"), "tracking.enabled": False}
-    results = fit(load_config(None, {**values, **options}), "run", resume=True, doctor=False).results
+    results = fit(load_config(None, {**values, **options}), "run", resume=True, validate=False).results
     text = json.dumps([comparable(result) for result in results], indent=1)
     (out / "expected" / "run.json").write_text(f"{text}\n", encoding="utf-8")
     last = SCRATCH / "resumed" / "run" / "seed-2" / f"epoch_{values['train.epochs']:03d}"

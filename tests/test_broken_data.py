@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tablert_dist.cli.data_check import command
 from tablert_dist.config import DataConfig
 from tablert_dist.data import formats, load_corpus
-from tablert_dist.data.doctor import examine_path
+from tablert_dist.data.validation import examine_path
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Sentence
 from tests.tiny import sentences, tiny_records
@@ -130,7 +130,7 @@ def corpus(folder: Path, train: bytes, types: bytes = json.dumps(TYPES).encode()
 
 
 def refused(config: DataConfig, file: str) -> str:
-    """The sentence with which `load_corpus` refuses, having checked that the doctor says it, too."""
+    """The sentence with which `load_corpus` refuses, having checked that the validation says it, too."""
     with pytest.raises(InputError) as caught:
         load_corpus(config)
     sentence = str(caught.value)

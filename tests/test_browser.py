@@ -15,7 +15,7 @@ import pytest
 
 from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.predictor import Predictor
-from tablert_dist.render import Page, annotated_page, read_results, results_page, write_page
+from tablert_dist.pages.sentences import Page, annotated_page, read_results, results_page, write_page
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import Floats, TagSet
 from tests.tiny import SCHEMA

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from tablert_dist import scoring
+from tablert_dist.analysis.errors import examine
 from tablert_dist.config import Config, DataConfig, ModelConfig, TuneConfig, load_config
 from tablert_dist.data import load_corpus
-from tablert_dist.data.doctor import examine_path
+from tablert_dist.data.validation import examine_path
 from tablert_dist.errors import EXTRAS, InputError
 from tablert_dist.heads import HEADS, head_spec, make_scheme
 from tablert_dist.heads.base import lost_to_overlap
 from tablert_dist.model.model import build_head
-from tablert_dist.report import examine
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
 from tablert_dist.scoring import Counts, Level, count
 from tablert_dist.study import predictions

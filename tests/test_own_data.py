@@ -16,7 +16,7 @@ import pytest
 
 from tablert_dist.config import DataConfig
 from tablert_dist.data import formats
-from tablert_dist.data.doctor import examine_path
+from tablert_dist.data.validation import examine_path
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = Path(__file__).parent / "data" / "own"
@@ -128,7 +128,7 @@ def test_the_three_forms_of_the_annotation_are_the_same() -> None:
     assert triples == studio_triples == brat_triples and len(triples) == 32
 
 
-def test_the_doctor_has_no_error_against_it() -> None:
+def test_the_validation_has_no_error_against_it() -> None:
     report = examine_path(DataConfig(path=str(OWN / "data.json")))
     assert report.tally()["error"] == 0
 

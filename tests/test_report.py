@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tablert_dist.report import examine, write_page
-from tablert_dist.report.calibration import calibrate, threshold_for
-from tablert_dist.report.errors import NOTHING, distance
+from tablert_dist.analysis.calibration import calibrate, threshold_for
+from tablert_dist.analysis.errors import NOTHING, distance, examine
+from tablert_dist.pages.errors.page import write_page
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.scoring import count
 from tests.tiny import SCHEMA, sentences

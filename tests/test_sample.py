@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tablert_dist.sample import generate, templates
+from tablert_dist.data.sample import generate, templates
 
 SAMPLE = Path(generate.__file__).parent
 SPLITS = ("train", "dev", "test")

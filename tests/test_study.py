@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from tablert_dist.analysis.significance import compare, micro_f1
 from tablert_dist.cli.study import _command, command
 from tablert_dist.config import load_config, with_overrides
 from tablert_dist.errors import InputError
@@ -18,7 +19,6 @@ from tablert_dist.runs.resume import resume_command
 from tablert_dist.runs.status import read_status
 from tablert_dist.study.cells import Cell, grid, systems
 from tablert_dist.study.ledger import Ours, differences, ledger, published, published_layers
-from tablert_dist.study.significance import compare, micro_f1
 from tests.tiny import tiny_records, write_corpus
 
 

@@ -1,4 +1,4 @@
-"""`tablert data check DIR`: the doctor."""
+"""`tablert data check DIR`: the validation of annotated sentences."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def command(
     from dataclasses import replace
 
     from tablert_dist.config import load_config, parse_assignment
-    from tablert_dist.data.doctor import Finding, examine_path
-    from tablert_dist.data.doctor.finding import in_order
-    from tablert_dist.data.doctor.tokenizer import find_tokenizer
+    from tablert_dist.data.validation import Finding, examine_path
+    from tablert_dist.data.validation.finding import in_order
+    from tablert_dist.data.validation.tokenizer import find_tokenizer
     from tablert_dist.errors import InputError
 
     if html is not None and not html.parent.is_dir():
@@ -49,7 +49,7 @@ def command(
     report = examine_path(config.data, config.model, tokenizer)
     report = replace(report, findings=in_order([*report.findings, *missing]))
     if html is not None:
-        from tablert_dist.data.doctor.page import write_page
+        from tablert_dist.pages.data_check.page import write_page
 
         write_page(report, html)
     if as_json:
@@ -57,7 +57,7 @@ def command(
     else:
         from rich.console import Console
 
-        from tablert_dist.data.doctor.show import show
+        from tablert_dist.data.validation.show import show
 
         show(report, Console(width=None if Console().is_terminal else 120, highlight=False))
         if html is not None:

@@ -49,7 +49,8 @@ def command(config: Config, model: Path, data: Path, report: Path | None, precis
             values = "".join(f"{100 * v:8.1f}" for v in (ratio.precision, ratio.recall, ratio.f1))
             click.echo(f"{label:24}{values}{ratio.support:9d}")
     if report:
-        from tablert_dist.report import examine, write_page
+        from tablert_dist.analysis.errors import examine
+        from tablert_dist.pages.errors.page import write_page
 
         errors = examine(gold, found_here, predictor.tags.schema, precision)
         click.echo(f"written: {write_page(errors, report, data.name, f'overlap {config.data.overlap}')}")

@@ -12,7 +12,7 @@ from tablert_dist.cli.common import plain_errors, set_option, set_up_logging
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
-    from tablert_dist.render import Page
+    from tablert_dist.pages.sentences import Page
 
 
 @click.command(help="Show results as a page that opens from a file: entities, relations, and with a model its tables.")
@@ -36,7 +36,7 @@ def command(
     """One page from `--in`, from `--model` and `--data`, or from `--model` and `--text`."""
     set_up_logging()
     from tablert_dist.errors import InputError
-    from tablert_dist.render import DEFAULT_LIMIT, write_page
+    from tablert_dist.pages.sentences import DEFAULT_LIMIT, write_page
 
     if bool(source) == bool(model):
         raise InputError("give either --in with results, or --model with --data or --text")
@@ -56,7 +56,7 @@ def command(
 
 def _finished(source: str, limit: int) -> Page:
     from tablert_dist.errors import InputError
-    from tablert_dist.render import read_results, results_page
+    from tablert_dist.pages.sentences import read_results, results_page
 
     if source == "-":
         return results_page(read_results(sys.stdin, "standard input", limit), "standard input")
@@ -72,8 +72,8 @@ def _finished(source: str, limit: int) -> Page:
 
 def _read(config: Config, model: Any, data: Path | None, texts: tuple[str, ...], limit: int) -> Page:
     from tablert_dist.inference.predictor import Predictor
-    from tablert_dist.render import annotated_page, texts_page
-    from tablert_dist.render.results import over_limit
+    from tablert_dist.pages.sentences import annotated_page, texts_page
+    from tablert_dist.pages.sentences.results import over_limit
 
     if len(texts) > limit:
         raise over_limit(f"--text: {len(texts)} texts", limit)

@@ -28,7 +28,7 @@ def command(config: Config, name: str | None, resume: str | None, init_from: Pat
 
     if name and resume:
         raise InputError("give --name for a new run or --resume for an old one, not both")
-    result = fit(config, resume or name, bool(resume), init_from, click.echo, doctor=not no_check)
+    result = fit(config, resume or name, bool(resume), init_from, click.echo, validate=not no_check)
     for line in result.summary():
         click.echo(line)
     protocol = result.results[0]["scores"]

@@ -68,7 +68,7 @@ def command(
         bool(resume),
         click.echo,
         progress_callback(config.train.epochs),
-        doctor=not no_check,
+        validate=not no_check,
     )
     _report(console, config, result, corpus, shape, started)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from tablert_dist.errors import InputError
 
 PACKAGE = "package:"
+MOVED = {"tablert_dist/sample": "tablert_dist/data/sample"}
+"""Addresses that stand in records and presets, and the folders that they now mean."""
 
 
 def locate(source: str, what: str) -> Path:
@@ -17,7 +19,7 @@ def locate(source: str, what: str) -> Path:
         if not path.exists():
             raise InputError(f"{what} '{source}' does not exist")
         return path
-    package, _, inner = source.removeprefix(PACKAGE).partition("/")
+    package, _, inner = _moved(source.removeprefix(PACKAGE)).partition("/")
     # find_spec does not run the package: importing one that ships a model may load far more than its files.
     spec = find_spec(package) if package.isidentifier() else None
     folders = list(spec.submodule_search_locations or ()) if spec else []
@@ -27,3 +29,10 @@ def locate(source: str, what: str) -> Path:
     if not path.exists():
         raise InputError(f"{what} '{source}': package '{package}' has no '{inner}'")
     return path
+
+
+def _moved(address: str) -> str:
+    for old, new in MOVED.items():
+        if address == old or address.startswith(f"{old}/"):
+            return new + address.removeprefix(old)
+    return address

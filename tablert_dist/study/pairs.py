@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tablert_dist.analysis.significance import compare
 from tablert_dist.study.cells import title
 from tablert_dist.study.predictions import counts_by_sentence, read_predictions
 from tablert_dist.study.run import Done, Part
-from tablert_dist.study.significance import compare
 from tablert_dist.tags import Ints
 
 HEADER = [

@@ -38,16 +38,16 @@ def fit(
     init_from: Path | None = None,
     say: Say = lambda line: None,
     parent: str | None = None,
-    doctor: bool = True,
+    validate: bool = True,
 ) -> FitResult:
     """Train every seed of the configuration and score the selected weights on dev and test.
 
-    `doctor` looks for mistakes in the data first. Raises InputError, before anything is written, where the
+    `validate` looks for mistakes in the data first. Raises InputError, before anything is written, where the
     configuration, the data, the encoder or the cluster do not allow it.
     """
     config = runs.with_storage(absolute_data(config))
     tracking_args(config, "", None)
-    corpus = check(config, say, doctor)
+    corpus = check(config, say, validate)
     if init_from is not None:
         check_init(init_from, corpus)
     ray_shape = None
@@ -141,12 +141,12 @@ def absolute_data(config: Config) -> Config:
     return with_overrides(config, changes)
 
 
-def check(config: Config, say: Say, doctor: bool = False) -> Corpus:
+def check(config: Config, say: Say, validate: bool = False) -> Corpus:
     """Read the data, the encoder's configuration and its tokenizer; say what was found. Raises InputError.
 
-    `doctor` also says what looks like a mistake in the data, and refuses what surely is one.
+    `validate` also says what looks like a mistake in the data, and refuses what surely is one.
     """
-    from tablert_dist.data.doctor import corpus_case, quick_lines
+    from tablert_dist.data.validation import corpus_case, quick_lines
     from tablert_dist.model.encoder import check_encoder
 
     choose_place(config) if not config.cluster.num_workers else None
@@ -160,7 +160,7 @@ def check(config: Config, say: Say, doctor: bool = False) -> Corpus:
         lost = f"; {form} cannot hold {found['lost']}" if found["total"] else ""
         oracle = f": oracle RE+ F1 {100 * found['oracle_re_plus_f1']:.2f}" if found["total"] else ""
         say(f"{corpus.name} {split}: {len(corpus.splits[split])} sentences{lost}{oracle}")
-    if doctor:
+    if validate:
         for line in quick_lines(corpus_case(corpus, config.data, config.model, limits.tokenizer)):
             say(line)
     if effective(config) is not config:

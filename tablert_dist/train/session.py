@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tablert_dist.analysis.errors import examine
 from tablert_dist.config import Config, public_config
 from tablert_dist.data import Corpus
 from tablert_dist.model import TableModel
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.model.encoder import EncoderParts
-from tablert_dist.report import examine, write_page
+from tablert_dist.pages.errors.page import write_page
 from tablert_dist.runs.job import Job, read_result
 from tablert_dist.scoring import Protocol, best_epoch
 from tablert_dist.storage.atomic import write_json

@@ -46,11 +46,11 @@ def search(
     resume: bool,
     say: Say,
     callback: Callable[[int, int], Any] | None = None,
-    doctor: bool = True,
+    validate: bool = True,
 ) -> tuple[SearchResult, Corpus, Shape]:
     """Try points of `space`, as many at once as fit, and find the one with the best dev RE+ of any epoch.
 
-    `callback(trials, ended)` makes a Tune callback that shows progress; `doctor` looks for mistakes in the data first.
+    `callback(trials, ended)` makes a Tune callback that shows progress; `validate` looks for mistakes in the data first.
     Raises InputError, before anything is written, where the configuration, the data, the encoder or the cluster do not
     allow the search.
     """
@@ -58,7 +58,7 @@ def search(
     how, points = plan(config, space)
     tracking_args(config, name, None)
     refuse_early(config, trials=True)
-    corpus = check(config, say, doctor)
+    corpus = check(config, say, validate)
     if "dev" not in corpus.splits:
         raise InputError(f"{corpus.name} has no *dev.json: a search has nothing to score its trials on")
     ray = connect(config, show_workers=False)

@@ -1,0 +1,1 @@
+"""Numbers about results: what a model gets wrong, calibration, significance."""

@@ -1,0 +1,148 @@
+"""The shape of the annotation: overlaps, order, repetitions, and what a table cannot hold with the F1 that it costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tablert_dist.data.validation.finding import Case, Finding, Part, plural, short
+from tablert_dist.data.validation.types import arguments
+from tablert_dist.heads.base import lost_to_overlap
+from tablert_dist.heads.table_encoding import TableLoss
+from tablert_dist.schema import Entity, Sentence, overlapping_pairs
+from tablert_dist.scoring import LEVELS
+from tablert_dist.scoring import count as count_scores
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """For each split: overlapping entities, entities out of order, repeated items, what the head loses."""
+    for part in case.parts:
+        yield from _overlaps(case, part)
+        yield from _order(part)
+        yield from _repeated(part)
+        yield from _table(case, part)
+
+
+def table_loss(case: Case, part: Part) -> dict[str, Any]:
+    """`loss` (TableLoss) and by level the F1 (0–1) of a model that says all that its head can hold."""
+    scheme, tags = case.scheme, case.tags
+    fitted = [scheme.representable(s, tags) for s in part.sentences]
+    pairs = ((gold, fits) for gold, (fits, _) in zip(part.sentences, fitted, strict=True))
+    scores = count_scores(pairs, tags.schema).scores()
+    loss = sum((lost for _, lost in fitted), TableLoss())
+    return {"loss": loss, "first": next((i for i, (_, lost) in enumerate(fitted) if lost.total), None)} | {
+        level: scores.f1(level) for level in LEVELS
+    }
+
+
+def _overlaps(case: Case, part: Part) -> Iterator[Finding]:
+    scheme, tags = case.scheme, case.tags
+    found = [
+        (i, s, pairs)
+        for i, s in enumerate(part.sentences)
+        if (pairs := overlapping_pairs(s)) and lost_to_overlap(scheme, s, tags)
+    ]
+    if not found:
+        return
+    total = sum(len(pairs) for _, _, pairs in found)
+    nested = sum(_nests(a, b) for _, _, pairs in found for a, b in pairs)
+    same = sum((a.start, a.end) == (b.start, b.end) for _, _, pairs in found for a, b in pairs)
+    crossing = total - nested
+    kinds = [f"{nested} nested"] + ([f"{crossing} crossing"] if crossing else [])
+    kinds += [f"{same} of them the same span with two types"] if same else []
+    index, sentence, pairs = found[0]
+    refused = case.overlap == "error"
+    yield Finding(
+        "overlap",
+        "error" if refused else "warning",
+        part.file,
+        total,
+        f"{plural(total, 'pair')} of entities {'overlaps' if total == 1 else 'overlap'} in {plural(len(found), 'sentence')} "
+        f"({', '.join(kinds)}), which {case.head.form} cannot hold",
+        "training refuses them: choose --set data.overlap=keep-gold, drop-pair or keep-longest"
+        if refused
+        else f"data.overlap = {case.overlap} decides what is trained on",
+        " and ".join(f"{e.type} {short([sentence.text_of(e)], 40)}" for e in pairs[0]),
+        index,
+    )
+
+
+def _nests(a: Entity, b: Entity) -> bool:
+    return (a.start <= b.start and b.end <= a.end) or (b.start <= a.start and a.end <= b.end)
+
+
+def _order(part: Part) -> Iterator[Finding]:
+    unsorted = [i for i, s in enumerate(part.sentences) if list(s.entities) != sorted(s.entities, key=_position)]
+    if unsorted:
+        first = part.sentences[unsorted[0]]
+        yield Finding(
+            "unsorted",
+            "note",
+            part.file,
+            len(unsorted),
+            f"{plural(len(unsorted), 'sentence')} {'lists its' if len(unsorted) == 1 else 'list their'} entities out of order",
+            "nothing: relations find their entities by index in the list, not by position",
+            " before ".join(short([first.text_of(e)], 24) for e in first.entities[:2]),
+            unsorted[0],
+        )
+
+
+def _position(entity: Entity) -> tuple[int, int]:
+    return entity.start, entity.end
+
+
+def _repeated(part: Part) -> Iterator[Finding]:
+    kinds: tuple[tuple[str, Callable[[Sentence], Any], Callable[[Sentence, Any], str]], ...] = (
+        ("entity", lambda s: s.entities, lambda s, e: f"{e.type} {short([s.text_of(e)])}"),
+        ("relation", lambda s: s.relations, arguments),
+    )
+    for kind, items, shown in kinds:
+        found = [
+            (i, s, item, n - 1) for i, s in enumerate(part.sentences) for item, n in Counter(items(s)).items() if n > 1
+        ]
+        if found:
+            index, sentence, item, _ = found[0]
+            total = sum(extra for *_, extra in found)
+            yield Finding(
+                f"repeated-{kind}",
+                "note",
+                part.file,
+                total,
+                f"{plural(total, kind, 'entities' if kind == 'entity' else 'relations')} "
+                f"{'is' if total == 1 else 'are'} listed again in the same sentence",
+                "nothing: it counts once; look whether another one was meant",
+                shown(sentence, item),
+                index,
+            )
+
+
+def _table(case: Case, part: Part) -> Iterator[Finding]:
+    report = table_loss(case, part)
+    loss: TableLoss = report["loss"]
+    lost = loss.total - loss.entities
+    if not lost:
+        return
+    total = sum(len(set(s.relations)) for s in part.sentences)
+    index, example = _first_lost(case, part)
+    yield Finding(
+        "table",
+        "warning",
+        part.file,
+        lost,
+        f"{lost} of {total} relations cannot be held by {case.head.form} ({loss}): the best possible RE+ F1 is "
+        f"{100 * report['re_plus']:.2f}",
+        "usually nothing; where it costs much, merge relation types of one pair or do without nested entities",
+        example,
+        index,
+    )
+
+
+def _first_lost(case: Case, part: Part) -> tuple[int, str]:
+    scheme, tags = case.scheme, case.tags
+    for index, sentence in enumerate(part.sentences):
+        held = set(scheme.representable(sentence, tags)[0].relations)
+        for relation in sentence.relations:
+            if relation not in held:
+                return index, arguments(sentence, relation)
+    return 0, ""

@@ -1,0 +1,1 @@
+"""A check of the data as one page."""

@@ -1,0 +1,1 @@
+"""A model's errors as one page."""

@@ -1,0 +1,38 @@
+"""What every page has: one file that loads nothing, its templates and styles read from the page's own folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from tablert_dist.pages import palette
+from tablert_dist.pages.rows import visible
+
+
+def environment(package: str, **filters: Callable[..., Any]) -> Environment:
+    """Return the templates in a package's folder; texts are escaped, and a name that is not given is an error."""
+    made = Environment(
+        loader=FunctionLoader(partial(asset, package)),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"shown": visible, **filters}
+    return made
+
+
+def styles(package: str) -> Markup:
+    """Return the colours of all pages, then the page's own `page.css`."""
+    return Markup(palette.css() + "\n" + asset(package, "page.css"))
+
+
+@cache
+def asset(package: str, name: str) -> str:
+    """Return the text of a file in the package's folder."""
+    return files(package).joinpath(name).read_text(encoding="utf-8")
