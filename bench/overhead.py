@@ -21,6 +21,7 @@ from bench.timing import report
 from tablert_dist.cluster import connect
 from tablert_dist.config import Config, load_config, with_overrides
 from tablert_dist.data import load_corpus
+from tablert_dist.runs.folder import RunFolder
 from tablert_dist.runs.job import Job
 from tablert_dist.train.worker import choose_place, run_worker
 from tablert_dist.tune.search import search
@@ -37,7 +38,7 @@ def _loops(rank: int, barrier: Any, tree: dict[str, Any], points: Sequence[dict[
     config = Config.model_validate(tree, strict=False)
     found = []
     for index, point in list(enumerate(points))[rank::AT_ONCE]:
-        job = Job(with_overrides(config, point), Path(folder) / f"loop-{index}", 1, score_test=False)
+        job = Job(with_overrides(config, point), RunFolder(Path(folder) / f"loop-{index}"), 1, score_test=False)
         barrier.wait()
         started = time.perf_counter()
         result = run_worker(job, choose_place(job.config))

@@ -92,10 +92,10 @@ def main(
 
 
 def _of_registry(config: Any, model: str, scratch: Path) -> Path:
-    from tablert_dist.runs.store import storage_root
-    from tablert_dist.tracking import default_uri, download
+    from tablert_dist.runs.location import tracking_uri
+    from tablert_dist.tracking import download
 
-    uri = config.tracking.uri or default_uri(storage_root(config))
+    uri = tracking_uri(config)
     return download(uri, model, scratch / "model") / "checkpoint"
 
 

@@ -17,13 +17,12 @@ from tablert_dist.config import Config
 from tablert_dist.data import Corpus
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.model.checkpoint import read_card
-from tablert_dist.runs import store as runs
+from tablert_dist.runs.folder import Tracked
 from tablert_dist.runs.result import FitResult
 from tablert_dist.scoring import Scores, count
-from tablert_dist.storage.atomic import write_json
-from tablert_dist.storage.mirror import JOURNAL, Mirror
-from tablert_dist.tracking import begin_run, register
-from tablert_dist.train.fit import tracking_args, train_seeds
+from tablert_dist.storage.mirror import JOURNAL
+from tablert_dist.tracking import register
+from tablert_dist.train.fit import train_seeds
 from tablert_dist.tune.search import SearchResult
 from tablert_dist.tune.trials import METRIC
 
@@ -50,15 +49,15 @@ def finish(result: SearchResult, corpus: Corpus, shape: Shape, say: Say) -> Fini
 
     Raises VerificationError where the exported graph does not compute what the model computes.
     """
-    config = result.config
+    config, run = result.config, result.run
     checkpoint, retrained = result.best.checkpoint, None
     if config.tune.finish == "retrain":
         say(f"training the best configuration again with seeds {list(config.train.seeds)}")
-        results = train_seeds(config, result.folder / "best", corpus, shape, parent=result.uid)
-        retrained = FitResult(result.name, result.folder / "best", results)
+        results = train_seeds(config, run.folder.child("best"), corpus, shape, parent=result.uid)
+        retrained = FitResult(run.name, run.path / "best", results)
         checkpoint = Path(retrained.best["checkpoint"])
     scores = score_checkpoint(checkpoint, corpus, config)
-    bundle = result.folder / "bundle"
+    bundle = run.path / "bundle"
     # A resumed search exports again: the winner may be another.
     shutil.rmtree(bundle, ignore_errors=True)
     split = "dev" if "dev" in corpus.splits else "train"
@@ -67,28 +66,22 @@ def finish(result: SearchResult, corpus: Corpus, shape: Shape, say: Say) -> Fini
     )
     version = _publish(result, config, checkpoint, bundle, scores)
     protocol = dict(read_card(checkpoint).notes["protocol"])
-    write_json(
-        result.folder / "result.json",
-        {
-            "trial": result.best.name,
-            "point": dict(result.best.point),
-            "checkpoint": str(checkpoint),
-            "bundle": str(bundle),
-            "scores": {split: found.to_json() for split, found in scores.items()},
-            "protocol": protocol,
-            "report": report.to_json(),
-            "model_version": version,
-        },
-    )
-    remote = runs.remote_root(config)
-    if remote:
-        files = [p for p in bundle.rglob("*") if p.is_file()]
-        # The result last: it says that the rest is there.
-        for file in (*files, result.folder / "result.json"):
-            (remote / result.name).put(file, file.relative_to(result.folder).as_posix())
-        Mirror(result.folder, remote / result.name).push_files(JOURNAL)
-    for folder in (result.folder, result.folder / "best"):
-        runs.drop_features(folder)
+    found = {
+        "trial": result.best.name,
+        "point": dict(result.best.point),
+        "checkpoint": str(checkpoint),
+        "bundle": str(bundle),
+        "scores": {split: found.to_json() for split, found in scores.items()},
+        "protocol": protocol,
+        "report": report.to_json(),
+        "model_version": version,
+    }
+    # The result last: it says that the rest is there.
+    run.folder.publish(p for p in bundle.rglob("*") if p.is_file())
+    run.folder.write("result.json", found)
+    run.folder.mirror.push_files(JOURNAL)
+    for folder in (run.folder, run.folder.child("best")):
+        folder.drop_features()
     return Finished(checkpoint, bundle, report, scores, protocol, version, retrained)
 
 
@@ -108,21 +101,21 @@ def _publish(
     result: SearchResult, config: Config, checkpoint: Path, bundle: Path, scores: Mapping[str, Scores]
 ) -> int | None:
     """Log the winner to the search's run and register it; the version, or None where tracking is off or unreachable."""
-    tracking = tracking_args(config, result.name, None)
-    if tracking is None or result.uid is None:
+    run = result.run
+    if run.folder.tracking is None or result.uid is None:
         return None
-    tracker = begin_run(result.folder, uri=tracking.uri, experiment=tracking.experiment, name=tracking.name)
+    tracker = run.folder.tracker(Tracked(run.name))
     for split, found in scores.items():
         tracker.metrics({f"best_{key}": value for key, value in found.flat(split).items()}, 0)
     tracker.artifact(bundle / "report.json", "report")
-    shutil.rmtree(result.folder / "model", ignore_errors=True)
-    tracker.artifact(save_pyfunc(bundle, result.folder / "model"), "model")
+    shutil.rmtree(run.path / "model", ignore_errors=True)
+    tracker.artifact(save_pyfunc(bundle, run.path / "model"), "model")
     tracker.artifact(checkpoint, "model/checkpoint")
     if not tracker.close("FINISHED", timeout=120.0):
         log.warning("MLflow has not got everything yet, so the model is not registered")
         return None
     return register(
-        tracking.uri,
+        run.folder.tracking.uri,
         config.tracking.registered_model,
         result.uid,
         "model",
@@ -131,5 +124,5 @@ def _publish(
             "data.name": read_card(checkpoint).notes["protocol"]["dataset"],
             METRIC: f"{result.best.best(METRIC):.4f}",
         },
-        description=f"best of the search {result.name}: {dict(result.best.point)}",
+        description=f"best of the search {run.name}: {dict(result.best.point)}",
     )

@@ -17,9 +17,9 @@ import torch
 from tablert_dist.config import Config, load_config
 from tablert_dist.errors import InputError
 from tablert_dist.model import checkpoint as ckpt
-from tablert_dist.runs import store as runs
 from tablert_dist.runs.result import checkpoint_of
-from tablert_dist.storage.checkpoint_folder import checkpoints
+from tablert_dist.runs.store import RunStore
+from tablert_dist.storage.checkpoint_folder import checkpoints, damage
 from tablert_dist.storage.mirror import Mirror
 from tablert_dist.storage.remote import Remote
 from tablert_dist.train.fit import fit
@@ -106,7 +106,7 @@ def test_a_run_at_a_url_is_found_from_another_machine(
     assert len(ended.results[0]["history"]) == 4
     assert not [f for f in bucket.files() if f.endswith("trainer.pt")]
     with pytest.raises(InputError, match=r"there is no run 'q' in s3://.*; there are: r"):
-        runs.find_run(config, "q")
+        RunStore.find(config, "q")
 
 
 def test_a_copy_without_its_last_file_is_none(tiny_encoder: str, bucket: Remote, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_copy_without_its_last_file_is_none(tiny_encoder: str, bucket: Remote,
     other = Mirror(tmp_path / "other", bucket)
     other.pull()
     assert {p.name for p in checkpoints(tmp_path / "other")} == names - {newest}
-    assert all(ckpt.damage(p) is None for p in checkpoints(tmp_path / "other"))
+    assert all(damage(p) is None for p in checkpoints(tmp_path / "other"))
     mirror.push()
     other.pull()
     assert {p.name for p in checkpoints(tmp_path / "other")} == names

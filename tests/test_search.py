@@ -15,6 +15,8 @@ from tablert_dist.cluster import Capacity, Shape, room_for, shape_of
 from tablert_dist.config import load_config, with_overrides
 from tablert_dist.errors import InputError
 from tablert_dist.runs.files import STOPPED
+from tablert_dist.runs.folder import RunFolder
+from tablert_dist.runs.location import runs_folder
 from tablert_dist.tune import search as searching
 from tablert_dist.tune.search import plan
 from tablert_dist.tune.space import Space, load_space
@@ -125,7 +127,7 @@ def row(epoch: int, re_plus: float, ner: float = 0.5) -> dict[str, float]:
 
 
 def trial(index: int, history: list[dict[str, float]], stopped: bool = False) -> Trial:
-    return Trial(f"trial-{index:02d}", index, {}, Path(), history, not stopped, stopped)
+    return Trial(f"trial-{index:02d}", index, {}, RunFolder(Path()), history, not stopped, stopped)
 
 
 def test_trials_are_ranked_by_their_best_epoch_and_empty_ones_left_out() -> None:
@@ -141,10 +143,10 @@ def test_trials_are_ranked_by_their_best_epoch_and_empty_ones_left_out() -> None
 
 def test_a_stage_has_a_folder_of_its_own_and_its_trials_keep_their_names(tmp_path: Path) -> None:
     config = load_config("sample", {"train.storage": str(tmp_path)})
-    one, staged = Stage(config, tmp_path / "n"), Stage(config, tmp_path / "n", 2)
+    one, staged = (Stage(config, RunFolder(tmp_path / "n"), number) for number in (None, 2))
     assert (one.name(3), staged.name(3)) == ("trial-03", "stage-2/trial-03")
-    assert one.job(3, {}).folder == tmp_path / "n" / "trial-03"
-    assert staged.job(3, {}).folder == tmp_path / "n" / "stage-2" / "trial-03"
+    assert one.job(3, {}).folder.path == tmp_path / "n" / "trial-03"
+    assert staged.job(3, {}).folder.path == tmp_path / "n" / "stage-2" / "trial-03"
     assert staged.job(0, {"model.kernel_size": 5}).config.model.kernel_size == 5
     found = staged.read(3, {})
     assert not found.history and not found.ended
@@ -153,15 +155,15 @@ def test_a_stage_has_a_folder_of_its_own_and_its_trials_keep_their_names(tmp_pat
     assert found.stopped and not found.finished
     assert not found.ended, "without an epoch left of it there is nothing to rank, so it is run again"
     assert trial(0, [row(1, 0.1)], stopped=True).ended
-    assert json.loads((found.folder / STOPPED).read_text())["epoch"] == 4
+    assert json.loads((found.folder.path / STOPPED).read_text())["epoch"] == 4
 
 
 def test_a_trials_journal_is_sent_by_the_search_or_at_a_url_by_its_worker(tmp_path: Path) -> None:
     from tablert_dist.tracking import begin_run
 
-    here = Stage(load_config("sample", {"train.storage": str(tmp_path)}), tmp_path / "n")
-    there = Stage(load_config("sample", {"train.storage": "s3://bucket/runs"}), tmp_path / "n")
-    assert here.sends and not there.sends
+    for storage, sends in ((str(tmp_path), False), ("s3://bucket/runs", True)):
+        config = load_config("sample", {"train.storage": storage, "tracking.enabled": False})
+        assert Stage(config, runs_folder(config).child("n")).job(0, {}).tracked.sends is sends
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     worker = begin_run(tmp_path / "t", uri=uri, experiment="e", name="t", sends=False)
     worker.metrics({"loss": 1.0}, 1)
@@ -176,8 +178,8 @@ def test_a_trials_journal_is_sent_by_the_search_or_at_a_url_by_its_worker(tmp_pa
 
 
 def test_a_search_at_a_url_copies_its_trials_there(tmp_path: Path) -> None:
-    config = load_config("sample", {"train.storage": "s3://bucket/runs"})
-    remote = Stage(config, tmp_path / "n", 1).job(2, {}).remote
+    config = load_config("sample", {"train.storage": "s3://bucket/runs", "tracking.enabled": False})
+    remote = Stage(config, runs_folder(config).child("n"), 1).job(2, {}).folder.remote
     assert remote is not None and remote.url == "s3://bucket/runs/n/stage-1/trial-02"
 
 

@@ -53,16 +53,15 @@ def command(config: Config, bundle: Path | None, model: str | None, on_ray: bool
 
 def _serve_registered(model: str, config: Config, on_ray: bool, batching: bool) -> None:
     from tablert_dist.errors import InputError
-    from tablert_dist.runs.store import storage_root
+    from tablert_dist.runs.location import tracking_uri
     from tablert_dist.serve.local import serve
     from tablert_dist.serve.registry import Followed
-    from tablert_dist.tracking import default_uri
 
     if on_ray:
         raise InputError(
             "--model follows the registry on one machine; for --ray give --bundle, a link on shared storage"
         )
-    uri = config.tracking.uri or default_uri(storage_root(config))
+    uri = tracking_uri(config)
     with tempfile.TemporaryDirectory(prefix="tablert-serve-") as scratch:
         followed = Followed(uri, model, Path(scratch), config.serve.poll_seconds)
         serve(followed.start(), config, click.echo, batching)

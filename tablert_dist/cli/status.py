@@ -54,10 +54,10 @@ def command(config: Config, name: str | None, storage: str | None, as_json: bool
 
 
 def _root(storage: str | None) -> str:
-    """As `runs.storage_root`, without torch; a URL stays one."""
+    """The folder of all runs as text; a URL stays one."""
     if storage and is_url(storage):
         return storage.rstrip("/")
-    from tablert_dist.runs.files import local_root
+    from tablert_dist.runs.location import local_root
 
     return str(local_root(storage))
 

@@ -16,9 +16,9 @@ from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
 if TYPE_CHECKING:
     from tablert_dist.config import Config
     from tablert_dist.study.run import Done, Part
-    from tablert_dist.tracking import JournalTracker
+    from tablert_dist.tracking import Tracker
 
-    Ran = tuple[Path, list[Done], JournalTracker | None]
+    Ran = tuple[Path, list[Done], Tracker]
 
 
 @click.group(help="Compare systems as the paper does: by encoder layer, or on whole data sets.")
@@ -203,10 +203,9 @@ def _scores(done: Any, path: Path) -> Path:
 
 
 def _finish(files: list[Path], parent: Any, page: str) -> None:
-    if parent:
-        for file in files:
-            parent.artifact(file, "study")
-        parent.close("FINISHED", timeout=60.0)
+    for file in files:
+        parent.artifact(file, "study")
+    parent.close("FINISHED", timeout=60.0)
     click.echo(page)
     for file in files:
         click.echo(f"written: {file}")

@@ -82,9 +82,9 @@ def _report(console: object, config: Config, result: object, corpus: object, sha
     from tablert_dist.cluster import Shape
     from tablert_dist.data import Corpus
     from tablert_dist.inference.predictor import Predictor
-    from tablert_dist.runs.store import storage_root
+    from tablert_dist.runs.location import tracking_uri
     from tablert_dist.scoring import LEVELS, TITLES
-    from tablert_dist.tracking import default_uri, redact
+    from tablert_dist.tracking import redact
     from tablert_dist.tune.progress import describe, trial_table
     from tablert_dist.tune.search import SearchResult
 
@@ -116,7 +116,7 @@ def _report(console: object, config: Config, result: object, corpus: object, sha
     extraction = _example(Predictor.load(done.bundle, config.predict), corpus)
     click.echo(f"example: {extraction}")
     click.echo(f"next: echo 'Some text .' | tablert predict --model {done.bundle}")
-    uri = config.tracking.uri or default_uri(storage_root(config))
+    uri = tracking_uri(config)
     if config.tracking.enabled:
         version = f"models:/{config.tracking.registered_model}@{config.tracking.alias} (version {done.version})"
         click.echo(f"model: {version if done.version else 'not registered'}")

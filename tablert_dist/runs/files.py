@@ -21,14 +21,6 @@ SMALL = (RECORD, RESULT, META, STOPPED, FILE)
 """What is read of a run."""
 
 
-def local_root(storage: str | None) -> Path:
-    """A folder given as `train.storage`, made absolute; unset: `./runs`, or `~/tablert_runs` inside a Ray job."""
-    if storage:
-        return Path(storage.removeprefix("file://")).expanduser().resolve()
-    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    return Path("~/tablert_runs").expanduser() if in_job else Path("runs").resolve()
-
-
 @contextmanager
 def at_hand(storage: str) -> Iterator[Path]:
     """The storage as a folder: itself, or a copy of a URL's small files with their times, gone afterwards.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tablert_dist.config import Config
-from tablert_dist.storage.remote import Remote
+from tablert_dist.runs.folder import RunFolder, Tracked
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,11 @@ class Job:
     """One training of one seed, complete: it can be sent to any worker."""
 
     config: Config
-    folder: Path
+    folder: RunFolder
     seed: int
     init_from: Path | None = None
     score_test: bool = True
-    remote: Remote | None = None
-    """The copy of `folder` at a URL, where nodes share no folder."""
+    tracked: Tracked = field(default_factory=lambda: Tracked("training"))
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -12,9 +12,8 @@ import numpy as np
 
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
-from tablert_dist.runs import store as runs
+from tablert_dist.runs.store import RunStore
 from tablert_dist.scoring import LEVELS, TITLES
-from tablert_dist.storage.mirror import Mirror
 
 
 @dataclass(frozen=True)
@@ -56,22 +55,20 @@ def checkpoint_of(config: Config, name: str) -> Path:
 
     Raises InputError for a run that is not there or not finished.
     """
-    record = runs.find_run(config, name)
-    folder, remote = runs.storage_root(config) / name, runs.remote_root(config)
-    if record["kind"] == "tune":
-        if remote:
-            Mirror(folder, remote / name).pull_files(["result.json"])
-        if not (folder / "result.json").is_file():
+    run = RunStore.find(config, name)
+    if run.kind == "tune":
+        if not run.folder.mirror.fetch("result.json"):
             raise InputError(f"the search '{name}' is not finished; go on with it by tablert tune --resume {name}")
-        found = json.loads((folder / "result.json").read_text(encoding="utf-8"))["checkpoint"]
+        found = json.loads((run.path / "result.json").read_text(encoding="utf-8"))["checkpoint"]
     else:
-        if record["status"] != "finished":
+        if run.record["status"] != "finished":
             raise InputError(f"the training '{name}' is not finished; go on with it by tablert train --resume {name}")
-        found = FitResult(name, folder, record["results"]).best["checkpoint"]
+        found = FitResult(name, run.path, run.record["results"]).best["checkpoint"]
     # The path is that of the machine that wrote it.
     parts = Path(found).parts
-    here = folder.joinpath(*parts[len(parts) - parts[::-1].index(name) :])
-    if remote:
-        inner = here.parent.relative_to(folder).as_posix()
-        Mirror(here.parent, remote / name / inner).pull_checkpoint(here.name)
-    return here
+    *inner, checkpoint = parts[len(parts) - parts[::-1].index(name) :]
+    part = run.folder
+    for folder in inner:
+        part = part.child(folder)
+    part.mirror.pull_checkpoint(checkpoint)
+    return part.path / checkpoint

@@ -72,6 +72,22 @@ class Mirror:
             if wanted and not unchanged:
                 self.remote.get(file, target)
 
+    def fetch(self, name: str) -> bool:
+        """Download one file; whether the URL has it."""
+        try:
+            self.remote.get(name, self.folder / name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def folders_with(self, name: str) -> list[str]:
+        """The folders right below that hold a file of this name."""
+        return sorted(f.split("/")[0] for f in self.remote.files() if f.count("/") == 1 and f.endswith(f"/{name}"))
+
+    def pull_cards(self, names: Iterable[str]) -> None:
+        """Download what a trial is read by: those of these files that are there, and META of each checkpoint."""
+        self.pull_files([f for f in self.remote.files() if f in set(names) or f.endswith(f"/{META}")])
+
     def pull_files(self, names: Iterable[str] = SMALL) -> None:
         """Download those of these files that are there."""
         there = self.remote.files()
@@ -86,3 +102,36 @@ class Mirror:
         ]
         for file in sorted(files, key=lambda file: file.endswith(f"/{META}")):
             self.remote.get(file, self.folder / file)
+
+
+class NoMirror:
+    """Of a folder that every node sees: what is written there needs no copy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def push(self, names: Iterable[str] = SMALL) -> None:
+        """Nothing."""
+
+    def push_files(self, names: Iterable[str] = SMALL) -> None:
+        """Nothing."""
+
+    def pull(self, trainer: bool = True, names: Iterable[str] = SMALL) -> None:
+        """Nothing."""
+
+    def fetch(self, name: str) -> bool:
+        """Whether the file is there."""
+        return (self.folder / name).is_file()
+
+    def folders_with(self, name: str) -> list[str]:
+        """As `Mirror.folders_with`."""
+        return sorted(path.parent.name for path in self.folder.glob(f"*/{name}"))
+
+    def pull_cards(self, names: Iterable[str]) -> None:
+        """Nothing."""
+
+    def pull_files(self, names: Iterable[str] = SMALL) -> None:
+        """Nothing."""
+
+    def pull_checkpoint(self, name: str) -> None:
+        """Nothing."""

@@ -30,6 +30,10 @@ class Remote:
             )
         self.url = url
 
+    def __getstate__(self) -> dict[str, str]:
+        """The URL alone: each process connects by itself."""
+        return {"url": self.url}
+
     def __truediv__(self, name: str) -> Remote:
         """The folder of that name; what follows a `?` (such as endpoint_override) stays at the end."""
         path, mark, query = self.url.partition("?")

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from tablert_dist import __version__
 from tablert_dist.cluster import Shape, capacity, connect, room_for, shape_of
-from tablert_dist.config import Config, public_config, with_overrides
+from tablert_dist.config import Config, with_overrides
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.heads import head_spec
-from tablert_dist.runs import store as runs
+from tablert_dist.runs.folder import RunFolder, Tracked
 from tablert_dist.runs.job import Job, read_result
+from tablert_dist.runs.location import runs_folder, with_storage
 from tablert_dist.runs.result import FitResult
-from tablert_dist.storage.mirror import JOURNAL, Mirror
+from tablert_dist.runs.store import RunStore, new_name
 from tablert_dist.storage.paths import PACKAGE
 from tablert_dist.tags import TagSet
-from tablert_dist.tracking import JournalTracker, NullTracker, Tracker, begin_run, default_uri
-from tablert_dist.train.launch import TrackingArgs, run_under_ray
+from tablert_dist.train.launch import run_under_ray
 from tablert_dist.train.preflight import drop_overflow, table_report
 from tablert_dist.train.ray_train import Printer
+from tablert_dist.train.tracked import open_tracker, tracked
 from tablert_dist.train.worker import choose_place, effective, run_worker
 
 Say = Callable[[str], None]
@@ -45,8 +41,8 @@ def fit(
     `validate` looks for mistakes in the data first. Raises InputError, before anything is written, where the
     configuration, the data, the encoder or the cluster do not allow it.
     """
-    config = runs.with_storage(absolute_data(config))
-    tracking_args(config, "", None)
+    config = with_storage(absolute_data(config))
+    runs_folder(config)
     corpus = check(config, say, validate)
     if init_from is not None:
         check_init(init_from, corpus)
@@ -55,18 +51,17 @@ def fit(
         ray = connect(config, show_workers=True)
         ray_shape = shape_of(config, ray.cluster_resources(), trials=False)
         room_for(ray_shape, capacity(), config.cluster.max_workers)
-    name = name or runs.new_name("train")
-    folder, record = runs.open_run(config, name, resume, "train")
-    say(f"run {name} in {runs.remote_root(config) or folder.parent}/{name}")
-    results = train_seeds(config, folder, corpus, ray_shape, init_from, parent)
-    runs.write_record(config, folder, {**record, "results": results, "status": "finished"})
-    runs.drop_features(folder)
-    return FitResult(name, folder, results)
+    run = RunStore.open(config, name or new_name("train"), resume, "train")
+    say(f"run {run.name} in {run.folder}")
+    results = train_seeds(config, run.folder, corpus, ray_shape, init_from, parent)
+    run.update(results=results, status="finished")
+    run.folder.drop_features()
+    return FitResult(run.name, run.path, results)
 
 
 def train_seeds(
     config: Config,
-    folder: Path,
+    folder: RunFolder,
     corpus: Corpus,
     shape: Shape | None,
     init_from: Path | None = None,
@@ -74,62 +69,31 @@ def train_seeds(
 ) -> list[dict[str, Any]]:
     """Train every seed in a folder of its own, under Ray where a shape is given; seeds that are finished are read."""
     results = []
-    remote = runs.remote_root(config)
     for seed in config.train.seeds:
-        copy = remote / folder.relative_to(runs.storage_root(config)).as_posix() / f"seed-{seed}" if remote else None
-        job = Job(config, folder / f"seed-{seed}", seed, init_from, remote=copy)
-        if copy:
-            Mirror(job.folder, copy).pull_files()
-        done = read_result(job.folder)
-        if done is None:
-            done = _train_one(job, corpus, shape, f"{folder.name}/seed-{seed}", parent)
-        if copy:
-            Mirror(job.folder, copy).pull_checkpoint(Path(done["checkpoint"]).name)
+        tracked = Tracked(f"{folder.name}/seed-{seed}", parent)
+        job = Job(config, folder.child(f"seed-{seed}"), seed, init_from, tracked=tracked)
+        job.folder.mirror.pull_files()
+        done = read_result(job.folder.path) or _train_one(job, corpus, shape)
+        job.folder.mirror.pull_checkpoint(Path(done["checkpoint"]).name)
         results.append(done)
     return results
 
 
-def _train_one(job: Job, corpus: Corpus, shape: Shape | None, name: str, parent: str | None) -> dict[str, Any]:
-    tracking = tracking_args(job.config, name, parent)
+def _train_one(job: Job, corpus: Corpus, shape: Shape | None) -> dict[str, Any]:
     if shape is None:
-        if job.remote:
-            Mirror(job.folder, job.remote).pull()
-        tracker: Tracker = open_tracker(job, tracking, corpus.name, corpus.hash) if tracking else NullTracker()
-        with tracker:
-            show = Printer(job.config.train.epochs)
-            return run_worker(job, choose_place(job.config), tracker, show.epoch, show.step, corpus)
+        return train_here(job, corpus)
     import ray
 
-    # Rank 0 goes on with the journal, on another node perhaps, so nobody else has it open meanwhile.
-    with tracked(job, tracking, corpus):
-        return run_under_ray(job, shape, tracking, corpus=ray.put(corpus))
+    with tracked(job, corpus):
+        return run_under_ray(job, shape, corpus=ray.put(corpus))
 
 
-@contextmanager
-def tracked(job: Job, tracking: TrackingArgs | None, corpus: Corpus) -> Iterator[None]:
-    """Begin the run's journal, leave it to the workers, and write how they ended."""
-    if tracking is None:
-        yield
-        return
-    mirror = Mirror(job.folder, job.remote) if job.remote else None
-    if mirror:
-        mirror.pull_files()
-    open_tracker(job, tracking, corpus.name, corpus.hash).close(None, timeout=0.5)
-    if mirror:
-        mirror.push_files()
-    status: Literal["FINISHED", "FAILED", "KILLED"] = "KILLED"
-    try:
-        yield
-        status = "FINISHED"
-    except Exception:
-        status = "FAILED"
-        raise
-    finally:
-        if mirror:
-            mirror.pull_files()
-        open_tracker(job, tracking, corpus.name, corpus.hash).close(status)
-        if mirror:
-            mirror.push_files()
+def train_here(job: Job, corpus: Corpus) -> dict[str, Any]:
+    """Train in this process; progress is printed as lines."""
+    job.folder.mirror.pull()
+    with open_tracker(job, corpus) as tracker:
+        show = Printer(job.config.train.epochs)
+        return run_worker(job, choose_place(job.config), tracker, show.epoch, show.step, corpus)
 
 
 def absolute_data(config: Config) -> Config:
@@ -178,54 +142,3 @@ def check_init(folder: Path, corpus: Corpus) -> None:
             f"--init-from {folder}: that checkpoint has the types {card.schema.to_json()}, "
             f"the data has {corpus.schema.to_json()}"
         )
-
-
-def tracking_args(config: Config, name: str, parent: str | None) -> TrackingArgs | None:
-    """How this run reaches MLflow, or None where tracking is off."""
-    if not config.tracking.enabled:
-        return None
-    if runs.remote_root(config) and not config.tracking.uri:
-        raise InputError(
-            "train.storage is a URL, where no SQLite file can lie: give an MLflow server with --set "
-            "tracking.uri=http://HOST:5000, or --set tracking.enabled=false"
-        )
-    uri = config.tracking.uri or default_uri(runs.storage_root(config))
-    return TrackingArgs(uri, config.tracking.experiment, name, parent)
-
-
-def open_tracker(job: Job, tracking: TrackingArgs, data_name: str, data_hash: str) -> JournalTracker:
-    """Begin (or go on with) the run's journal: parameters once, versions and data as tags."""
-    return begin_run(
-        job.folder,
-        uri=tracking.uri,
-        experiment=tracking.experiment,
-        name=tracking.name,
-        parent=tracking.parent,
-        sends=tracking.sends,
-        publish=partial(Mirror(job.folder, job.remote).push_files, JOURNAL) if job.remote else None,
-        params={**flat_public(job.config), "seed": job.seed},
-        tags={"data.name": data_name, "data.hash": data_hash, **provenance()},
-    )
-
-
-def flat_public(config: Config) -> dict[str, Any]:
-    """The configuration without paths and addresses, by dotted key."""
-    return {f"{section}.{key}": value for section, part in public_config(config).items() for key, value in part.items()}
-
-
-def provenance() -> dict[str, str]:
-    """Versions of what computes, and the git revision where the source is a checkout."""
-    found = {"version.tablert_dist": __version__}
-    for package in ("torch", "transformers", "ray", "onnxruntime"):
-        try:
-            found[f"version.{package}"] = version(package)
-        except PackageNotFoundError:
-            continue
-    source = Path(__file__).resolve().parents[2]
-    if (source / ".git").exists():
-        git = subprocess.run(
-            ["git", "-C", str(source), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-        )
-        if git.returncode == 0:
-            found["git.revision"] = git.stdout.strip()
-    return found

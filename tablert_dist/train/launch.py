@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from tablert_dist.cluster import Shape
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.runs.job import Job, read_result
-from tablert_dist.storage.remote import Remote
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrackingArgs:
-    """What rank 0 needs to go on with the run's journal."""
-
-    uri: str
-    experiment: str
-    name: str
-    parent: str | None
-    sends: bool = True
-    """Whether rank 0 sends the journal itself, for which it has to import MLflow; otherwise the search does."""
 
 
 def run_under_ray(
     job: Job,
     shape: Shape,
-    tracking: TrackingArgs | None,
     callbacks: Sequence[Any] = (),
     show: bool = True,
     corpus: Any = None,
@@ -50,17 +34,7 @@ def run_under_ray(
     trainer = kind(
         _worker,
         **options,
-        train_loop_config={
-            "config": job.config.model_dump(mode="json"),
-            "folder": str(job.folder),
-            "remote": job.remote.url if job.remote else None,
-            "corpus": [corpus],
-            "seed": job.seed,
-            "init_from": str(job.init_from) if job.init_from else None,
-            "score_test": job.score_test,
-            "tracking": asdict(tracking) if tracking else None,
-            "show": show,
-        },
+        train_loop_config={"job": job, "corpus": [corpus], "show": show},
         scaling_config=ScalingConfig(
             num_workers=(shape.workers, shape.most) if shape.most else shape.workers,
             use_gpu=shape.gpus > 0,
@@ -69,7 +43,7 @@ def run_under_ray(
         ),
         run_config=RunConfig(
             name="ray_train",
-            **storage_of(job.folder, job.remote),
+            **job.folder.ray_storage(),
             callbacks=list(callbacks),
             failure_config=FailureConfig(max_failures=job.config.cluster.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
@@ -88,13 +62,10 @@ def run_under_ray(
             f"the training in {job.folder} failed more than cluster.max_failures = "
             f"{job.config.cluster.max_failures} times; the last error: {told}"
         ) from error
-    if job.remote:
-        from tablert_dist.storage.mirror import Mirror
-
-        Mirror(job.folder, job.remote).pull_files()
-    result = read_result(job.folder)
+    job.folder.mirror.pull_files()
+    result = read_result(job.folder.path)
     if result is None:
-        raise RunError(f"the workers ended without {job.folder / 'result.json'}; is the folder on shared storage?")
+        raise RunError(f"the workers ended without {job.folder.path / 'result.json'}; is the folder on shared storage?")
     return result
 
 
@@ -109,14 +80,6 @@ def _trainer(shape: Shape, config: Config) -> tuple[Any, dict[str, Any]]:
 
     # Ray takes NCCL wherever a worker has a GPU, also where the training was told to stay on the CPU.
     return TorchTrainer, {"torch_config": TorchConfig(backend="gloo") if config.train.device == "cpu" else None}
-
-
-def storage_of(folder: Path, remote: Remote | None) -> dict[str, Any]:
-    """Where Ray keeps its own files of a run, as arguments of Train's and Tune's RunConfig."""
-    if remote is None:
-        return {"storage_path": str(folder)}
-    system, path = remote.place
-    return {"storage_path": path, "storage_filesystem": system}
 
 
 def _worker(args: dict[str, Any]) -> None:

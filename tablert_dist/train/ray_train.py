@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-import shutil
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
-from tablert_dist.runs import store as runs
+from tablert_dist.runs.job import Job
+from tablert_dist.runs.location import storage_root
 from tablert_dist.scoring import TITLES
-from tablert_dist.storage.mirror import JOURNAL, Mirror
-from tablert_dist.storage.remote import Remote
-from tablert_dist.train.session import Job
 from tablert_dist.train.worker import choose_place, run_worker
 
 log = logging.getLogger(__name__)
@@ -31,27 +27,16 @@ def work(args: dict[str, Any]) -> None:
     logging.getLogger(str(chatty)).setLevel(logging.WARNING)
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    config = Config.model_validate(args["config"], strict=False)
-    remote = Remote(args["remote"]) if args["remote"] else None
-    folder = Path(args["folder"])
-    if remote:
-        # Every node has its own home, and ranks on one node must not write over each other.
-        folder = runs.storage_root(config) / folder.parent.name / f"{folder.name}.rank-{rank}"
-    init_from = Path(args["init_from"]) if args["init_from"] else None
-    job = Job(config, folder, args["seed"], init_from, args["score_test"], remote)
-    place = choose_place(config, rank, world)
+    sent: Job = args["job"]
+    # Every node has its own home, and ranks on one node must not write over each other.
+    job = replace(sent, folder=sent.folder.of_rank(rank, storage_root(sent.config)))
+    place = choose_place(job.config, rank, world)
     if place.device.type == "cuda":
         import ray.train.torch
 
         torch.cuda.set_device(ray.train.torch.get_device())
-    if remote:
-        Mirror(folder, remote).pull()
-    tracker = None
-    if rank == 0 and args["tracking"]:
-        from tablert_dist.tracking import begin_run
-
-        publish = partial(Mirror(folder, remote).push_files, JOURNAL) if remote else None
-        tracker = begin_run(job.folder, **args["tracking"], publish=publish)
+    job.folder.mirror.pull()
+    tracker = None if rank else job.folder.tracker(job.tracked)
     show = Printer(job.config.train.epochs) if rank == 0 and args["show"] else None
     if show and world > 1:
         print(f"{world} workers", flush=True)
@@ -71,10 +56,9 @@ def work(args: dict[str, Any]) -> None:
         raise
     if tracker:
         tracker.close(None, timeout=20.0)
-    if remote:
-        if rank == 0:
-            Mirror(folder, remote).push_files()
-        shutil.rmtree(folder, ignore_errors=True)
+    if rank == 0:
+        job.folder.mirror.push_files()
+    job.folder.drop_copy()
 
 
 class Printer:

@@ -15,17 +15,14 @@ from tablert_dist.model import TableModel
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.model.encoder import EncoderParts
 from tablert_dist.pages.errors.page import write_page
-from tablert_dist.runs.job import Job, read_result
+from tablert_dist.runs.job import Job
 from tablert_dist.scoring import Protocol, best_epoch
 from tablert_dist.storage.atomic import write_json
 from tablert_dist.storage.checkpoint_folder import checkpoint_name, checkpoints
-from tablert_dist.storage.mirror import Mirror
 from tablert_dist.tags import TagSet
 from tablert_dist.tracking import Tracker
 from tablert_dist.train.context import Examples, Place
 from tablert_dist.train.loop import annotate, evaluate
-
-__all__ = ["Job", "Session", "read_result"]
 
 
 class Session:
@@ -43,7 +40,7 @@ class Session:
     ) -> None:
         self.job, self.config, self.corpus, self.model = job, config, corpus, model
         self.parts, self.place, self.tracker = parts, place, tracker
-        self.mirror = Mirror(job.folder, job.remote) if job.remote else None
+        self.folder, self.mirror = job.folder.path, job.folder.mirror
 
     def save(self, history: list[dict[str, float]], optimizer: Mapping[str, Any]) -> None:
         """Write this epoch's checkpoint, then thin out the older ones."""
@@ -51,10 +48,10 @@ class Session:
             return
         row = history[-1]
         epoch = int(row["epoch"])
-        newest = self.job.folder / checkpoint_name(epoch)
+        newest = self.folder / checkpoint_name(epoch)
         ckpt.save_checkpoint(newest, self.model, self.card(history), {"epoch": epoch, "optimizer": dict(optimizer)})
         # Two that training can go on from: the newest may be damaged by what ends this process.
-        older = [p for p in checkpoints(self.job.folder) if p != newest]
+        older = [p for p in checkpoints(self.folder) if p != newest]
         keep = {older[-1].name if older else "", checkpoint_name(self.selected(history))}
         for folder in older:
             if folder.name not in keep:
@@ -62,8 +59,7 @@ class Session:
             elif folder != older[-1]:
                 ckpt.drop_trainer(folder)
         self.tracker.metrics({k: v for k, v in row.items() if k != "epoch"}, epoch)
-        if self.mirror:
-            self.mirror.push()
+        self.mirror.push()
 
     def card(self, history: list[dict[str, float]]) -> ckpt.ModelCard:
         """What is saved beside the weights."""
@@ -101,10 +97,10 @@ class Session:
     def finish(self, history: list[dict[str, float]], splits: Mapping[str, Examples], tags: TagSet) -> dict[str, Any]:
         """Score the selected weights on dev and, where the job says so, on test; write `result.json`."""
         chosen = self.selected(history)
-        folder = self.job.folder / checkpoint_name(chosen)
+        folder = self.folder / checkpoint_name(chosen)
         if chosen != int(history[-1]["epoch"]):
             # Rank 0 wrote it before the last epoch began, so every rank on this storage can read it.
-            if self.mirror and self.place.rank:
+            if self.place.rank:
                 self.mirror.pull_checkpoint(folder.name)
             ckpt.load_weights(self.model, folder)
         scores = {}
@@ -129,18 +125,17 @@ class Session:
             },
         }
         if not self.place.rank:
-            write_json(self.job.folder / "result.json", result)
+            write_json(self.folder / "result.json", result)
             # Finished: nothing goes on from the optimiser's state, which is two thirds of a checkpoint.
             last = checkpoint_name(int(history[-1]["epoch"]))
-            for kept in checkpoints(self.job.folder):
+            for kept in checkpoints(self.folder):
                 ckpt.drop_trainer(kept)
                 if kept.name not in {last, folder.name}:
                     _remove(kept)
-            self.tracker.artifact(self.job.folder / "result.json", "scores")
+            self.tracker.artifact(self.folder / "result.json", "scores")
             if self.job.score_test:
                 self.tracker.artifact(folder, "checkpoint")
-            if self.mirror:
-                self.mirror.push()
+            self.mirror.push()
         return result
 
     def _errors(self, examples: Examples, split: str, tags: TagSet) -> None:
@@ -149,7 +144,7 @@ class Session:
         found = annotate(self.model, examples, tags, self.config.train.eval_cells, alone)
         report = examine(examples.sentences, [found[i] for i in range(len(found))], tags.schema)
         title = f"{self.corpus.name} {split}"
-        page = write_page(report, self.job.folder / f"errors-{split}.html", title, str(self.protocol(split)))
+        page = write_page(report, self.folder / f"errors-{split}.html", title, str(self.protocol(split)))
         self.tracker.artifact(page, "scores")
 
 

@@ -18,7 +18,8 @@ from tablert_dist.errors import InputError
 from tablert_dist.model import TableModel, build_model
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.model.encoder import EncoderParts, load_encoder
-from tablert_dist.runs import store as runs
+from tablert_dist.runs.folder import FEATURES
+from tablert_dist.runs.job import Job
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import best_epoch
 from tablert_dist.storage.checkpoint_folder import resumable
@@ -28,7 +29,7 @@ from tablert_dist.train.context import Examples, Place
 from tablert_dist.train.features import Features, KeptFeatures, SubwordFeatures, WordFeatures
 from tablert_dist.train.loop import Progress, evaluate, train_epochs
 from tablert_dist.train.preflight import drop_overflow
-from tablert_dist.train.session import Job, Session
+from tablert_dist.train.session import Session
 
 log = logging.getLogger(__name__)
 Report = Callable[[dict[str, float]], None]
@@ -75,9 +76,9 @@ def run_worker(
     model, tags = prepared.model, prepared.tags
     if job.init_from:
         start_from(model, job.init_from, tags)
-    history, state = _resume(job.folder, model)
+    history, state = _resume(job.folder.path, model)
     # Beside the trials of a search, or the seeds of a training: what one of them has computed serves the others.
-    splits = examples_of(prepared, config, place, job.folder.parent / runs.FEATURES)
+    splits = examples_of(prepared, config, place, job.folder.path.parent / FEATURES)
     session = Session(job, config, prepared.corpus, model, prepared.parts, place, tracker)
     for epoch in train_epochs(
         model,

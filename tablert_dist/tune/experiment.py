@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from tablert_dist.cluster import Shape
 from tablert_dist.data import Corpus
 from tablert_dist.errors import RunError
-from tablert_dist.train.fit import tracking_args
-from tablert_dist.train.launch import storage_of
 from tablert_dist.tune.ray_cleanup import swept
 from tablert_dist.tune.schedulers import make_scheduler
 from tablert_dist.tune.space import Space
@@ -23,12 +21,11 @@ Points = Mapping[int, Point]
 
 @dataclass(frozen=True)
 class Means:
-    """What the trials of every stage share. `room`: trainings that fit at once; `parent`: the search's run in MLflow."""
+    """What the trials of every stage share. `room`: trainings that fit at once."""
 
     shape: Shape
     room: int
     corpus: Corpus
-    parent: str | None
     show: Callable[[int, int], Any] | None = None
     """From the number of trials, and of those that have ended already, to a Tune callback that shows progress."""
 
@@ -59,16 +56,11 @@ def run_stage(stage: Stage, points: Points, growth: Growth | None, means: Means)
     left = total - len(ended)
     if left <= 0:
         return 0
-    tracking = tracking_args(stage.config, "", means.parent)
     run = partial(
         drive,
-        config=stage.config.model_dump(mode="json"),
-        folder=str(stage.folder),
-        remote=stage.remote.url if stage.remote else None,
+        stage=stage,
         shape=means.shape,
-        tracking=replace(tracking, sends=not stage.sends) if tracking else None,
         corpus=ray.put(means.corpus),
-        score_test=stage.score_test,
         histories={trial.index: trial.history for trial in known if trial.history and not trial.ended},
     )
     # The driver only waits for its workers: with a CPU of its own, as many drivers as CPUs would starve them all.
@@ -82,7 +74,7 @@ def run_stage(stage: Stage, points: Points, growth: Growth | None, means: Means)
         items = [item(trial.name, trial.index, trial.point)["trial"] for trial in known if not trial.ended]
         space = {"trial": tune.grid_search(items)}
     most = stage.config.tune.max_concurrent or means.room
-    recorder = Recorder(stage, means.parent, means.corpus)
+    recorder = Recorder(stage, means.corpus)
     tuner = tune.Tuner(
         trainable,
         param_space=space,
@@ -93,7 +85,7 @@ def run_stage(stage: Stage, points: Points, growth: Growth | None, means: Means)
         ),
         run_config=tune.RunConfig(
             name="ray_tune",
-            **storage_of(stage.folder, stage.remote),
+            **stage.folder.ray_storage(),
             verbose=0,
             callbacks=[recorder, *([means.show(total, len(ended))] if means.show else [])],
         ),

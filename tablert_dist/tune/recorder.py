@@ -17,10 +17,10 @@ LAST_SENT_S = 30.0
 
 
 class Recorder(Callback):  # type: ignore[misc]
-    """Of the trials of one stage; `parent` is the search's run in MLflow."""
+    """Of the trials of one stage."""
 
-    def __init__(self, stage: Stage, parent: str | None, corpus: Corpus) -> None:
-        self._stage, self._parent, self._corpus = stage, parent, corpus
+    def __init__(self, stage: Stage, corpus: Corpus) -> None:
+        self._stage, self._corpus = stage, corpus
         self._open: dict[int, Tracker] = {}
         # The other trials do not wait for MLflow.
         self._closing = ThreadPoolExecutor(1)
@@ -32,7 +32,7 @@ class Recorder(Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """As `Callback.on_trial_start`."""
         found = read_item(trial.config)
-        self._open[found["index"]] = self._stage.begin(found["index"], found["point"], self._parent, self._corpus)
+        self._open[found["index"]] = self._stage.begin(found["index"], found["point"], self._corpus)
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         """As `Callback.on_trial_result`."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from tablert_dist.cluster import Shape, capacity, connect, refuse_early, room_for, shape_of
 from tablert_dist.config import Config, with_overrides
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError, RunError
-from tablert_dist.runs import store as runs
-from tablert_dist.storage.mirror import JOURNAL, Mirror
-from tablert_dist.tracking import JournalTracker, begin_run
-from tablert_dist.train.fit import absolute_data, check, provenance, tracking_args
+from tablert_dist.runs.folder import Tracked
+from tablert_dist.runs.location import runs_folder, with_storage
+from tablert_dist.runs.store import RunStore
+from tablert_dist.storage.mirror import JOURNAL
+from tablert_dist.tracking import Tracker
+from tablert_dist.train.fit import absolute_data, check
+from tablert_dist.train.tracked import provenance
 from tablert_dist.tune.experiment import Growth, Means, Points, run_stage
 from tablert_dist.tune.space import Space
 from tablert_dist.tune.trials import METRIC, Point, Stage, Trial, ranked
@@ -28,8 +29,7 @@ Say = Callable[[str], None]
 class SearchResult:
     """A finished search: the trials in order (of two stages, those of the second), the best one, its run in MLflow."""
 
-    name: str
-    folder: Path
+    run: RunStore
     trials: Sequence[Trial]
     best: Trial
     config: Config
@@ -54,9 +54,9 @@ def search(
     Raises InputError, before anything is written, where the configuration, the data, the encoder or the cluster do not
     allow the search.
     """
-    config = runs.with_storage(absolute_data(config))
+    config = with_storage(absolute_data(config))
     how, points = plan(config, space)
-    tracking_args(config, name, None)
+    runs_folder(config)
     refuse_early(config, trials=True)
     corpus = check(config, say, validate)
     if "dev" not in corpus.splits:
@@ -64,31 +64,25 @@ def search(
     ray = connect(config, show_workers=False)
     shape = shape_of(config, ray.cluster_resources(), trials=True)
     room = room_for(shape, capacity(), config.cluster.max_workers)
-    folder, record = runs.open_run(config, name, resume, "tune")
-    if resume and record.get("tree") != space.tree():
+    run = RunStore.open(config, name, resume, "tune")
+    if resume and run.record.get("tree") != space.tree():
         raise InputError(f"--resume {name}: the space differs from the one that it was started with")
-    record = {"space": space.name, "tree": space.tree(), "search": how, "points": points, **record}
-    runs.write_record(config, folder, record)
+    run.update(**{"space": space.name, "tree": space.tree(), "search": how, "points": points, **run.record})
     total = len(points) if how != "optuna" else config.tune.trials
     at_once = min(room, config.tune.max_concurrent or room, total)
     stages = ", then the best of them again" if config.tune.stages == 2 else ""
-    say(f"run {name} in {folder}: {total} trials{stages}, {at_once} at once, each {shape}")
-    parent = _parent(config, name, folder, space, corpus, total)
-    means = Means(shape, room, corpus, parent.uid if parent else None, callback)
-    trials, earlier = _run(config, space, folder, record, means)
+    say(f"run {name} in {run.folder}: {total} trials{stages}, {at_once} at once, each {shape}")
+    parent = _parent(run, space, corpus, total)
+    trials, earlier = _run(config, space, run, parent.uid, Means(shape, room, corpus, callback))
     scored = ranked(trials)
     if not scored:
-        raise RunError(f"no trial came to the end of an epoch; see the logs under {folder}")
+        raise RunError(f"no trial came to the end of an epoch; see the logs under {run.path}")
     best = scored[0]
-    remote = runs.remote_root(config)
-    if remote:
-        Mirror(best.folder, remote / name / best.name).pull_checkpoint(best.checkpoint.name)
-    if parent:
-        parent.params({f"best.{key}": value for key, value in best.point.items()})
-        parent.metrics({f"best/{m.split('/')[1]}": best.best(m) for m in (METRIC, "dev/re_f1", "dev/ner_f1")}, 0)
-        parent.close(None, timeout=5.0)
-    found = SearchResult(name, folder, trials, best, with_overrides(config, best.point), means.parent, earlier)
-    return found, corpus, shape
+    best.folder.mirror.pull_checkpoint(best.checkpoint.name)
+    parent.params({f"best.{key}": value for key, value in best.point.items()})
+    parent.metrics({f"best/{m.split('/')[1]}": best.best(m) for m in (METRIC, "dev/re_f1", "dev/ner_f1")}, 0)
+    parent.close(None, timeout=5.0)
+    return SearchResult(run, trials, best, with_overrides(config, best.point), parent.uid, earlier), corpus, shape
 
 
 def plan(config: Config, space: Space) -> tuple[str, list[Point]]:
@@ -123,32 +117,31 @@ def plan(config: Config, space: Space) -> tuple[str, list[Point]]:
 
 
 def _run(
-    config: Config, space: Space, folder: Path, record: dict[str, Any], means: Means
+    config: Config, space: Space, run: RunStore, parent: str | None, means: Means
 ) -> tuple[list[Trial], list[Trial]]:
     """The trials of the last stage, and of two stages those of the first."""
 
     def keep(points: Sequence[Point]) -> None:
-        record["points"] = list(points)
-        runs.write_record(config, folder, record)
+        run.update(points=list(points))
 
-    growth = Growth(space, config.tune.trials, keep) if record["search"] == "optuna" else None
+    growth = Growth(space, config.tune.trials, keep) if run.record["search"] == "optuna" else None
     if config.tune.stages == 1:
-        return _stage(Stage(config, folder), record, growth, means), []
+        return _stage(Stage(config, run.folder, parent=parent), run.record, growth, means), []
     scheduler = config.tune.scheduler if config.tune.scheduler != "none" else "asha"
-    heads = Stage(with_overrides(config, {"model.frozen": True, "tune.scheduler": scheduler}), folder, 1)
-    if "finalists" in record:
-        first = [heads.read(index, point) for index, point in enumerate(record["points"])]
+    frozen = with_overrides(config, {"model.frozen": True, "tune.scheduler": scheduler})
+    heads = Stage(frozen, run.folder, 1, parent=parent)
+    if "finalists" in run.record:
+        first = [heads.read(index, point) for index, point in enumerate(run.record["points"])]
     else:
-        first = _stage(heads, record, growth, means)
+        first = _stage(heads, run.record, growth, means)
         chosen = ranked(first)[: config.tune.finalists]
         if not chosen:
-            raise RunError(f"no trial of the first stage came to the end of an epoch; see the logs under {folder}")
-        record["finalists"] = sorted(trial.index for trial in chosen)
-        runs.write_record(config, folder, record)
-    runs.drop_features(heads.folder)
+            raise RunError(f"no trial of the first stage came to the end of an epoch; see the logs under {run.path}")
+        run.update(finalists=sorted(trial.index for trial in chosen))
+    heads.folder.drop_features()
     # Each finalist is trained to its end: they are too few to tell early.
-    whole = Stage(with_overrides(config, {"tune.scheduler": "none"}), folder, 2)
-    return _stage(whole, record, None, means, record["finalists"]), first
+    whole = Stage(with_overrides(config, {"tune.scheduler": "none"}), run.folder, 2, parent=parent)
+    return _stage(whole, run.record, None, means, run.record["finalists"]), first
 
 
 def _stage(
@@ -165,7 +158,7 @@ def _stage(
     failed = run_stage(stage, chosen(), growth, means)
     trials = [stage.read(index, point) for index, point in chosen().items()]
     for trial in trials:
-        stage.close(trial, means.parent, means.corpus)
+        stage.close(trial, means.corpus)
     ended, total = sum(trial.ended for trial in trials), growth.total if growth else len(trials)
     if ended + failed < total:
         raise RunError(
@@ -175,24 +168,11 @@ def _stage(
     return trials
 
 
-def _parent(config: Config, name: str, folder: Path, space: Space, corpus: Corpus, total: int) -> JournalTracker | None:
+def _parent(run: RunStore, space: Space, corpus: Corpus, total: int) -> Tracker:
     """The search's own run in MLflow, whose children are the trials."""
-    tracking = tracking_args(config, name, None)
-    if tracking is None:
-        return None
-    remote = runs.remote_root(config)
-    mirror = Mirror(folder, remote / name) if remote else None
-    if mirror:
-        mirror.pull_files(JOURNAL)
-    tracker = begin_run(
-        folder,
-        uri=tracking.uri,
-        experiment=tracking.experiment,
-        name=name,
-        params={"space": space.name, "trials": total},
-        tags={"data.name": corpus.name, "data.hash": corpus.hash, **provenance()},
-        publish=partial(mirror.push_files, JOURNAL) if mirror else None,
-    )
-    if mirror:
-        mirror.push_files(JOURNAL)
+    run.folder.mirror.pull_files(JOURNAL)
+    params = {"space": space.name, "trials": total}
+    tags = {"data.name": corpus.name, "data.hash": corpus.hash, **provenance()}
+    tracker = run.folder.tracker(Tracked(run.name), params, tags)
+    run.folder.mirror.push_files(JOURNAL)
     return tracker

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tablert_dist.config import Config
-from tablert_dist.data import Corpus
-from tablert_dist.runs import store as runs
-from tablert_dist.runs.files import META, STOPPED, saved_in
+from tablert_dist.config import Config, with_overrides
+from tablert_dist.runs.files import STOPPED, saved_in
+from tablert_dist.runs.folder import RunFolder, Tracked
 from tablert_dist.runs.job import Job, read_result
 from tablert_dist.scoring import best_epoch
-from tablert_dist.storage.atomic import write_json
 from tablert_dist.storage.checkpoint_folder import checkpoint_name
-from tablert_dist.storage.mirror import SMALL, Mirror
-from tablert_dist.storage.remote import Remote
-from tablert_dist.tracking import NullTracker, Tracker
-from tablert_dist.train.fit import open_tracker, tracking_args
-from tablert_dist.tune.trainable import job_of, trial_name
+from tablert_dist.storage.mirror import SMALL
+from tablert_dist.tracking import Tracker
+from tablert_dist.train.tracked import open_tracker
+
+if TYPE_CHECKING:
+    from tablert_dist.data import Corpus
 
 METRIC = "dev/re_plus_f1"
 Point = Mapping[str, Any]
@@ -32,7 +31,7 @@ class Trial:
     name: str
     index: int
     point: Point
-    folder: Path
+    folder: RunFolder
     history: Sequence[Mapping[str, float]]
     finished: bool
     stopped: bool
@@ -57,7 +56,7 @@ class Trial:
     @property
     def checkpoint(self) -> Path:
         """Its best epoch's checkpoint."""
-        return self.folder / checkpoint_name(self.best_epoch)
+        return self.folder.path / checkpoint_name(self.best_epoch)
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
@@ -66,89 +65,79 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(scored, key=lambda t: (-t.best(METRIC), -t.best("dev/ner_f1"), t.index))
 
 
+def trial_name(index: int) -> str:
+    """`trial-03`: its point's place on record, the same after a restart."""
+    return f"trial-{index:02d}"
+
+
 @dataclass(frozen=True)
 class Stage:
     """One Tune experiment of a search: the folder of its trials, and what they train with before their point's changes."""
 
     config: Config
-    root: Path
+    root: RunFolder
     """The search's folder."""
     number: int | None = None
     """1 or 2 in a search of two stages."""
     score_test: bool = False
     """Whether its trials are scored on test: in a study, where none is chosen by it."""
+    parent: str | None = None
+    """The search's run in MLflow."""
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> RunFolder:
         """Where its trials lie."""
-        return self.root / f"stage-{self.number}" if self.number else self.root
-
-    @property
-    def remote(self) -> Remote | None:
-        """The folder's copy at a URL, where runs are kept at one."""
-        remote = runs.remote_root(self.config)
-        if remote is None:
-            return None
-        return remote / self.root.name / self.folder.name if self.number else remote / self.root.name
+        return self.root.child(f"stage-{self.number}") if self.number else self.root
 
     def name(self, index: int) -> str:
         """A trial's name in the search: `trial-03`, or `stage-1/trial-03`."""
         return f"stage-{self.number}/{trial_name(index)}" if self.number else trial_name(index)
 
     def job(self, index: int, point: Point) -> Job:
-        """What a trial trains."""
-        return job_of(self.config, self.folder, self.remote, index, point, self.score_test)
+        """What a trial trains. In a search test is for the winner alone.
+
+        Where the search sees the trials' folders it sends their journals, which spares each worker seconds of imports; at a
+        URL it sees copies only, and the workers send.
+        """
+        config = with_overrides(self.config, point)
+        tracked = Tracked(self.name(index), self.parent, sends=not self.root.shared)
+        folder = self.folder.child(trial_name(index))
+        return Job(config, folder, config.train.seeds[0], score_test=self.score_test, tracked=tracked)
 
     def read(self, index: int, point: Point) -> Trial:
         """A trial as its folder, or its copy at a URL, has it."""
-        job = self.job(index, point)
-        if job.remote:
-            names = [f for f in job.remote.files() if f in {*SMALL, STOPPED} or f.endswith(f"/{META}")]
-            Mirror(job.folder, job.remote).pull_files(names)
-        saved = saved_in(job.folder)
+        folder = self.job(index, point).folder
+        folder.mirror.pull_cards({*SMALL, STOPPED})
+        saved = saved_in(folder.path)
         history = saved[1] if saved else []
-        result = read_result(job.folder)
-        stopped = result is None and (job.folder / STOPPED).is_file()
-        return Trial(self.name(index), index, point, job.folder, history, result is not None, stopped)
+        result = read_result(folder.path)
+        stopped = result is None and (folder.path / STOPPED).is_file()
+        return Trial(self.name(index), index, point, folder, history, result is not None, stopped)
 
-    @property
-    def sends(self) -> bool:
-        """Whether the search sends its trials' journals to MLflow: where it sees their folders, this spares each trial's
-        worker seconds of imports. At a URL it sees copies only."""
-        return self.remote is None
-
-    def begin(self, index: int, point: Point, parent: str | None, corpus: Corpus) -> Tracker:
+    def begin(self, index: int, point: Point, corpus: Corpus) -> Tracker:
         """Begin the trial's journal; its worker goes on with it."""
-        job = self.job(index, point)
-        tracking = tracking_args(job.config, self.name(index), parent)
-        if tracking is None:
-            return NullTracker()
-        mirror = Mirror(job.folder, job.remote) if job.remote else None
-        if mirror:
-            mirror.pull_files()
-        tracker = open_tracker(job, replace(tracking, sends=self.sends), corpus.name, corpus.hash)
+        job = self._sending(index, point, self.root.shared)
+        job.folder.mirror.pull_files()
+        tracker = open_tracker(job, corpus)
         if self.number:
             tracker.tags({"stage": self.number})
-        if mirror:
-            mirror.push_files()
+        job.folder.mirror.push_files()
         return tracker
 
     def stop(self, index: int, point: Point, epoch: int) -> None:
         """Put on record that the scheduler stopped the trial after `epoch`."""
-        job = self.job(index, point)
-        job.folder.mkdir(parents=True, exist_ok=True)
-        write_json(job.folder / STOPPED, {"epoch": epoch, "scheduler": self.config.tune.scheduler})
-        if job.remote:
-            Mirror(job.folder, job.remote).push_files([STOPPED])
+        folder = self.job(index, point).folder
+        folder.write(STOPPED, {"epoch": epoch, "scheduler": self.config.tune.scheduler})
 
-    def close(self, trial: Trial, parent: str | None, corpus: Corpus) -> None:
+    def close(self, trial: Trial, corpus: Corpus) -> None:
         """Say in MLflow how the trial ended."""
-        tracking = tracking_args(self.config, trial.name, parent)
-        if tracking is None:
-            return
-        tracker = open_tracker(self.job(trial.index, trial.point), tracking, corpus.name, corpus.hash)
+        tracker = open_tracker(self._sending(trial.index, trial.point, True), corpus)
         tags = {"stage": self.number} if self.number else {}
         tracker.tags(tags | ({"stopped_by": "scheduler"} if trial.stopped else {}))
         tracker.close("FINISHED" if trial.finished else "KILLED", timeout=10.0)
-        if self.remote:
-            Mirror(trial.folder, self.remote / trial.folder.name).push_files()
+        trial.folder.mirror.push_files()
+
+    def _sending(self, index: int, point: Point, sends: bool) -> Job:
+        """The trial with `sends` as this process has it: it may send what the worker does not, and the reverse."""
+        job = self.job(index, point)
+        return replace(job, tracked=replace(job.tracked, sends=sends))

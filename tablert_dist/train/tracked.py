@@ -1,0 +1,67 @@
+"""How a training appears in MLflow: parameters once, versions and data as tags, and how it ended. No torch."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tablert_dist import __version__
+from tablert_dist.config import Config, public_config
+from tablert_dist.runs.job import Job
+from tablert_dist.tracking import Tracker
+
+if TYPE_CHECKING:
+    from tablert_dist.data import Corpus
+
+
+def open_tracker(job: Job, corpus: Corpus) -> Tracker:
+    """Begin the training's journal, or go on with it."""
+    tags = {"data.name": corpus.name, "data.hash": corpus.hash, **provenance()}
+    return job.folder.tracker(job.tracked, {**flat_public(job.config), "seed": job.seed}, tags)
+
+
+@contextmanager
+def tracked(job: Job, corpus: Corpus) -> Iterator[None]:
+    """Begin the training's journal, leave it to the workers, and write how they ended."""
+    # Rank 0 goes on with the journal, on another node perhaps, so nobody else has it open meanwhile.
+    job.folder.mirror.pull_files()
+    open_tracker(job, corpus).close(None, timeout=0.5)
+    job.folder.mirror.push_files()
+    status: Literal["FINISHED", "FAILED", "KILLED"] = "KILLED"
+    try:
+        yield
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        job.folder.mirror.pull_files()
+        open_tracker(job, corpus).close(status)
+        job.folder.mirror.push_files()
+
+
+def flat_public(config: Config) -> dict[str, Any]:
+    """The configuration without paths and addresses, by dotted key."""
+    return {f"{section}.{key}": value for section, part in public_config(config).items() for key, value in part.items()}
+
+
+def provenance() -> dict[str, str]:
+    """Versions of what computes, and the git revision where the source is a checkout."""
+    found = {"version.tablert_dist": __version__}
+    for package in ("torch", "transformers", "ray", "onnxruntime"):
+        try:
+            found[f"version.{package}"] = version(package)
+        except PackageNotFoundError:
+            continue
+    source = Path(__file__).resolve().parents[2]
+    if (source / ".git").exists():
+        git = subprocess.run(
+            ["git", "-C", str(source), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+        )
+        if git.returncode == 0:
+            found["git.revision"] = git.stdout.strip()
+    return found
