@@ -34,17 +34,17 @@ CUT_AFTER = 3
 """Epochs of the run's second seed before its process is killed."""
 # No dropout: its random numbers differ between CPU architectures, and the run's losses are compared with these.
 COMMON: dict[str, Any] = {
-    "model.hidden": [16], "model.dropout": 0.0, "train.batch_size": 4, "train.device": "cpu", "train.precision": "fp32",
+    "model.cnn.hidden": [16], "model.dropout": 0.0, "train.batch_size": 4, "train.device": "cpu", "train.precision": "fp32",
     "optim.encoder_lr": 3e-3, "optim.lr": 3e-3, "cluster.num_workers": 0,
 }  # fmt: skip
-PLUS: dict[str, Any] = {"model.decoding": "viterbi", "model.bilinear": 8, "model.distance": True}
+PLUS: dict[str, Any] = {"model.cnn.decoding": "viterbi", "model.cnn.bilinear": 8, "model.cnn.distance": True}
 HEADS: dict[str, dict[str, Any]] = {
     "cnn": {"train.epochs": 7},
     "cnn-plus": {**PLUS, "train.epochs": 7},
-    "tablert": {"train.epochs": 18, "model.head": "tablert", "model.label_width": 8, "model.relation_width": 8},
+    "tablert": {"train.epochs": 18, "model.head": "tablert", "model.tablert.label_width": 8, "model.tablert.relation_width": 8},
     "spert": {
-        "train.epochs": 18, "model.head": "spert", "model.width_embedding": 8, "model.max_span": 4,
-        "model.negatives": 30, "optim.lr": 1e-2,
+        "train.epochs": 18, "model.head": "spert", "model.spert.width_embedding": 8, "model.spert.max_span": 4,
+        "model.spert.negatives": 30, "optim.lr": 1e-2,
     },
 }  # fmt: skip
 RUN: dict[str, Any] = {**PLUS, "train.epochs": 6, "train.seeds": [1, 2], "train.average": 0.5, "train.batch_size": 2}

@@ -18,16 +18,21 @@ from tablert_dist.train.trainer import Trainer
 from tests.test_loop import TAGS, make
 
 HEADS: dict[str, dict[str, Any]] = {
-    "one layer": {"model.hidden": []},
-    "two layers": {"model.hidden": [16]},
-    "three layers": {"model.hidden": [16, 12]},
-    "kernel 5": {"model.hidden": [16], "model.kernel_size": 5},
-    "bilinear": {"model.bilinear": 4},
-    "distance": {"model.distance": True},
-    "viterbi": {"model.decoding": "viterbi"},
-    "plus": {"model.hidden": [16], "model.bilinear": 4, "model.distance": True, "model.decoding": "viterbi"},
+    "one layer": {"model.cnn.hidden": []},
+    "two layers": {"model.cnn.hidden": [16]},
+    "three layers": {"model.cnn.hidden": [16, 12]},
+    "kernel 5": {"model.cnn.hidden": [16], "model.cnn.kernel_size": 5},
+    "bilinear": {"model.cnn.bilinear": 4},
+    "distance": {"model.cnn.distance": True},
+    "viterbi": {"model.cnn.decoding": "viterbi"},
+    "plus": {
+        "model.cnn.hidden": [16],
+        "model.cnn.bilinear": 4,
+        "model.cnn.distance": True,
+        "model.cnn.decoding": "viterbi",
+    },
     "focal": {"model.focal": 2.0, "model.relation_weight": 3.0},
-    "frozen": {"model.hidden": [16], "model.frozen": True},
+    "frozen": {"model.cnn.hidden": [16], "model.frozen": True},
     "tablert": {"model.head": "tablert"},
     "spert": {"model.head": "spert"},
 }

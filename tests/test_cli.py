@@ -37,7 +37,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options(corpus: Path, tiny_encoder: str) -> list[str]:
     settings = {
         "model.encoder": tiny_encoder,
-        "model.hidden": "[16]",
+        "model.cnn.hidden": "[16]",
         "train.epochs": "3",
         "optim.encoder_lr": "1e-3",
         "tracking.enabled": "false",
@@ -206,8 +206,8 @@ def test_init_from_goes_on_from_the_weights(trained: Path, options: list[str], c
     ("words", "reason"),
     [
         (["--data", "nowhere"], "data folder 'nowhere' does not exist"),
-        (["--set", "model.kernel_size=4"], "must be odd"),
-        (["--set", "model.kernel=3"], "did you mean 'model.kernel_size'"),
+        (["--set", "model.cnn.kernel_size=4"], "must be odd"),
+        (["--set", "model.kernel=3"], "did you mean 'model.cnn.kernel_size'"),
         (["--config", "conl04"], "did you mean 'conll04'"),
         (["--set", "model.encoder=no/such-encoder"], "encoder 'no/such-encoder' cannot be loaded"),
         (["--set", "model.encoder=package:no_such/model"], "no installed package 'no_such'"),

@@ -12,7 +12,8 @@ import pytest
 
 from tablert_dist import scoring
 from tablert_dist.analysis.errors import examine
-from tablert_dist.config import Config, DataConfig, ModelConfig, TuneConfig, load_config
+from tablert_dist.config import Config, DataConfig, ModelConfig, SpertConfig, TuneConfig, load_config
+from tablert_dist.config.heads import HeadOptions
 from tablert_dist.data import load_corpus
 from tablert_dist.data.validation import examine_path
 from tablert_dist.errors import EXTRAS, InputError
@@ -46,6 +47,7 @@ TWICE = {
 
 def test_every_head_of_the_configuration_is_declared_and_built() -> None:
     assert set(get_args(ModelConfig.model_fields["head"].annotation)) == set(HEADS)
+    assert set(HeadOptions.model_fields) == set(HEADS), "each has a section of its own"
     for name, spec in HEADS.items():
         config = ModelConfig(head=name)  # type: ignore[arg-type]
         assert spec.name == name
@@ -131,7 +133,7 @@ def test_a_long_entity_beside_an_overlap_is_no_overlap() -> None:
     """SpERT reads spans up to a length: what is longer is lost by its length, and counted there."""
     long, inner = Entity(0, 12, "Loc"), Entity(2, 3, "Per")
     sentence = Sentence(tuple("abcdefghijkl"), (long, inner), ())
-    scheme = make_scheme(ModelConfig(head="spert", max_span=10))
+    scheme = make_scheme(ModelConfig(head="spert", spert=SpertConfig(max_span=10)))
     assert scheme.representable(sentence, TagSet(SCHEMA))[1].entities == 1
     assert lost_to_overlap(scheme, sentence, TagSet(SCHEMA)) == 0
     assert lost_to_overlap(make_scheme(ModelConfig()), sentence, TagSet(SCHEMA)) == 1
@@ -146,5 +148,5 @@ def test_an_extra_that_is_named_in_a_sentence_brings_the_module() -> None:
 
 
 def test_heads_are_described_in_cards_by_their_spec() -> None:
-    config: Config = load_config(None, {"model.head": "spert", "model.max_span": 7})
+    config: Config = load_config(None, {"model.head": "spert", "model.spert.max_span": 7})
     assert "more than 7 words" in head_spec(config.model).limits(config.model)

@@ -35,7 +35,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     records = tiny_records(40)
     data = write_corpus(folder / "tiny", {"train": records, "dev": records[:6], "test": records[6:9]})
     return {
-        "data.path": str(data), "model.encoder": str(encoder), "model.hidden": "[16]", "model.dropout": "0",
+        "data.path": str(data), "model.encoder": str(encoder), "model.cnn.hidden": "[16]", "model.dropout": "0",
         "model.frozen": "false", "optim.encoder_lr": "1e-3", "train.epochs": str(EPOCHS), "train.select": "last",
         "cluster.num_workers": "2", "cluster.cpus_per_worker": "1",
     }  # fmt: skip

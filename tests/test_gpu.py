@@ -111,7 +111,7 @@ def test_a_checkpoint_predicts_on_the_card_as_on_the_cpu(head: str, tiny_encoder
 
 def test_memory_that_runs_out(tiny_encoder: str, tmp_path: Path) -> None:
     """A card with little memory: evaluation reads every sentence in smaller batches, a training says what to change."""
-    wide = {"model.hidden": [65536], "model.dropout": 0.0}
+    wide = {"model.cnn.hidden": [65536], "model.dropout": 0.0}
     model, train, config = made(tiny_encoder, tmp_path, **wide)
     model.to(CARD)
     place = Place(device=CARD)

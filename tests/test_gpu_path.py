@@ -150,7 +150,7 @@ def test_other_encoders_masks_wait_for_nothing_and_are_the_same(model_type: str)
 def test_the_table_is_not_widened_under_autocast(tiny_encoder: str, tmp_path: Path) -> None:
     """A mask or a factor in fp32 would make the largest tensor of a step twice as large."""
     with gpu_path():
-        model, train, _ = made(tiny_encoder, tmp_path, **{"model.hidden": [16, 12]})
+        model, train, _ = made(tiny_encoder, tmp_path, **{"model.cnn.hidden": [16, 12]})
         seen = []
         for layer in (*model.head.middle, model.head.last):
             layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
@@ -159,7 +159,7 @@ def test_the_table_is_not_widened_under_autocast(tiny_encoder: str, tmp_path: Pa
 
 
 def test_half_weights_are_autocasts_own_casts(tiny_encoder: str, tmp_path: Path) -> None:
-    model, train, _ = made(tiny_encoder, tmp_path, **{"model.hidden": [16, 12], "model.dropout": 0.0})
+    model, train, _ = made(tiny_encoder, tmp_path, **{"model.cnn.hidden": [16, 12], "model.dropout": 0.0})
     before = dict(model.named_parameters())
     found = []
     with gpu_path():
@@ -202,7 +202,7 @@ def test_gradient_checkpointing_changes_no_gradient(
 def test_checkpointing_keeps_fewer_activations(tiny_encoder: str, tmp_path: Path) -> None:
     kept = []
     for checkpointing in (False, True):
-        overrides = {"model.hidden": [16, 12], "model.gradient_checkpointing": checkpointing}
+        overrides = {"model.cnn.hidden": [16, 12], "model.gradient_checkpointing": checkpointing}
         model, train, _ = made(tiny_encoder, tmp_path, **overrides)
         sizes: list[int] = []
 

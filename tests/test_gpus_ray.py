@@ -43,7 +43,7 @@ def config_for(encoder: str, folder: Path, **overrides: Any) -> Config:
     changes = {
         "data.path": str(corpus),
         "model.encoder": encoder,
-        "model.hidden": [8],
+        "model.cnn.hidden": [8],
         "train.storage": str(folder / "runs"),
         "train.epochs": 2,
         "train.device": "cpu",
@@ -76,7 +76,7 @@ def test_five_trials_share_a_card(two_cards: Any, tiny_encoder: str, tmp_path: P
     before = shares_asked_for()
     config = config_for(tiny_encoder, tmp_path, **{"cluster.gpus_per_worker": 0.2, "train.epochs": 1})
     said: list[str] = []
-    space = Space("shares", {"model.kernel_size": (1, 3, 5)})
+    space = Space("shares", {"model.cnn.kernel_size": (1, 3, 5)})
     result, _, _ = search(config, space, "shared", resume=False, say=said.append)
     assert all(trial.finished for trial in result.trials)
     (line,) = [line for line in said if line.startswith("run shared")]

@@ -165,7 +165,9 @@ def test_it_learns_a_small_corpus_by_heart(head: str, frozen: bool, tiny_encoder
 
 def test_the_plus_head_exports_what_it_computes(tiny_encoder: str, tmp_path: Path) -> None:
     """conll04-plus, its additions not at zero: torch by sentence, torch by batch and the graph agree."""
-    config = load_config("conll04-plus", {"model.encoder": tiny_encoder, "model.hidden": [8], "model.none_bias": 0.0})
+    config = load_config(
+        "conll04-plus", {"model.encoder": tiny_encoder, "model.cnn.hidden": [8], "model.none_bias": 0.0}
+    )
     torch.manual_seed(3)
     parts = load_encoder(tiny_encoder)
     model = build_model(config.model, parts, TAGS).eval()

@@ -39,7 +39,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
 def options(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     records = tiny_records(24)
     folder = write_corpus(tmp_path_factory.mktemp("corpus") / "tiny", {"train": records, "dev": records[:6]})
-    settings = {"model.encoder": tiny_encoder, "model.hidden": "[8]", "train.epochs": "3"}
+    settings = {"model.encoder": tiny_encoder, "model.cnn.hidden": "[8]", "train.epochs": "3"}
     return ["--data", str(folder), *(w for k, v in settings.items() for w in ("--set", f"{k}={v}"))]
 
 
@@ -67,7 +67,8 @@ def test_a_mistake_fails_the_job_with_its_sentence(head: Head, options: list[str
     done = head.submit("--runtime-env", RUNTIME_ENV, "--", *words, cwd=ROOT)
     assert done.returncode != 0
     assert (
-        "error: --set: there is no configuration key 'model.kernel'; did you mean 'model.kernel_size'?" in done.stdout
+        "error: --set: there is no configuration key 'model.kernel'; did you mean 'model.cnn.kernel_size'?"
+        in done.stdout
     )
     assert "Traceback" not in done.stdout, done.stdout
 

@@ -29,7 +29,7 @@ TAGS = TagSet(SCHEMA)
 def make(encoder: str, folder: Path, **overrides: Any) -> tuple[TableModel, Examples, Config]:
     config = load_config(
         None,
-        {"model.encoder": encoder, "model.hidden": [8], "train.epochs": 3, "train.batch_size": 5, **overrides},
+        {"model.encoder": encoder, "model.cnn.hidden": [8], "train.epochs": 3, "train.batch_size": 5, **overrides},
     )
     torch.manual_seed(0)
     parts = load_encoder(encoder)

@@ -46,8 +46,13 @@ def test_a_cell_that_is_certain_has_a_finite_gradient() -> None:
 
 def test_the_papers_loss_is_the_default() -> None:
     config = ModelConfig()
-    assert (config.focal, config.relation_weight, config.distance, config.decoding) == (0.0, 1.0, False, "argmax")
-    assert config.bilinear == 0
+    assert (config.focal, config.relation_weight, config.cnn.distance, config.cnn.decoding) == (
+        0.0,
+        1.0,
+        False,
+        "argmax",
+    )
+    assert config.cnn.bilinear == 0
     entity, relation, tags, cells = batch()
     head = build_head(config, 6, TagSet(SCHEMA))
     plain = table_loss(entity, relation, tags, cells)

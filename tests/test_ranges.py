@@ -15,10 +15,10 @@ from tablert_dist.tune.space import Space, load_space
 
 RANGES = """
 [grid]
-"model.hidden" = [[8], [16, 8]]
+"model.cnn.hidden" = [[8], [16, 8]]
 [range]
 "optim.lr" = { low = 1e-4, high = 1e-2, log = true }
-"model.kernel_size" = { low = 1, high = 7, step = 2 }
+"model.cnn.kernel_size" = { low = 1, high = 7, step = 2 }
 "model.dropout" = { low = 0, high = 0.5 }
 """
 
@@ -36,9 +36,9 @@ def test_random_points_are_of_the_space_distinct_and_of_the_seed(tmp_path: Path)
     assert how == "random" and len(points) == 60
     for point in points:
         with_overrides(config, point)
-        assert point["model.hidden"] in ([8], [16, 8])
+        assert point["model.cnn.hidden"] in ([8], [16, 8])
         assert 1e-4 <= point["optim.lr"] <= 1e-2 and 0.0 <= point["model.dropout"] <= 0.5
-    assert {p["model.kernel_size"] for p in points} == {1, 3, 5, 7}
+    assert {p["model.cnn.kernel_size"] for p in points} == {1, 3, 5, 7}
     assert len({json.dumps(p) for p in points}) == 60
     below = sum(p["optim.lr"] < 1e-3 for p in points)
     assert 15 <= below <= 45, "half of a range that is uniform in the logarithm lies below its geometric mean"
@@ -47,7 +47,7 @@ def test_random_points_are_of_the_space_distinct_and_of_the_seed(tmp_path: Path)
 
 
 def test_a_space_smaller_than_the_trials_gives_each_point_once() -> None:
-    space = Space("x", {"model.hidden": ((4,), (8,))}, {"model.kernel_size": Range(1, 5, step=2, whole=True)})
+    space = Space("x", {"model.cnn.hidden": ((4,), (8,))}, {"model.cnn.kernel_size": Range(1, 5, step=2, whole=True)})
     found = {json.dumps(p) for p in space.draw(50, 1)}
     assert len(found) == 6
 
@@ -69,8 +69,8 @@ def test_ends_that_are_whole_are_no_whole_numbers_where_the_key_is_continuous(tm
         ('"optim.lrr" = { low = 1e-4, high = 1e-2 }', "did you mean 'optim.lr'"),
         ('"optim.lr" = { low = 0.0, high = 1e-2 }', "optim.lr = 0"),
         ('"model.dropout" = { low = 0.1, high = 1.0 }', "model.dropout = 1.0"),
-        ('"model.kernel_size" = { low = 1, high = 7 }', "model.kernel_size = 2: must be odd"),
-        ('"model.kernel_size" = { low = 1, high = 6, step = 2 }', "no step of 2 leads to high = 6"),
+        ('"model.cnn.kernel_size" = { low = 1, high = 7 }', "model.cnn.kernel_size = 2: must be odd"),
+        ('"model.cnn.kernel_size" = { low = 1, high = 6, step = 2 }', "no step of 2 leads to high = 6"),
         ('"optim.lr" = { low = 1e-4, high = 1e-2, step = 2 }', "step is for whole numbers"),
         ('"optim.lr" = { low = 1e-2, high = 1e-4 }', "low = 0.01 must be below high = 0.0001"),
         ('"model.dropout" = { low = 0.0, high = 0.5, log = true }', "has no logarithm"),

@@ -32,7 +32,7 @@ def options(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> list
     folder = write_corpus(
         tmp_path_factory.mktemp("corpus") / "tiny", {"train": records, "dev": records[:6], "test": records[6:9]}
     )
-    settings = {"model.encoder": tiny_encoder, "model.hidden": "[16]", "optim.encoder_lr": "1e-3"}
+    settings = {"model.encoder": tiny_encoder, "model.cnn.hidden": "[16]", "optim.encoder_lr": "1e-3"}
     return ["--data", str(folder), *(w for k, v in settings.items() for w in ("--set", f"{k}={v}"))]
 
 
@@ -106,7 +106,7 @@ def test_a_search_that_cannot_fit_is_refused_at_once(options: list[str], tmp_pat
 
 def test_a_search_killed_in_the_middle_is_resumed(options: list[str], tmp_path: Path) -> None:
     space = tmp_path / "two.toml"
-    space.write_text('[grid]\n"model.hidden" = [[8], [16]]\n')
+    space.write_text('[grid]\n"model.cnn.hidden" = [[8], [16]]\n')
     words = [*options, "--space", str(space), "--set", "train.epochs=12", "--set", "tune.max_concurrent=1"]
     words += ["--set", "tune.scheduler=asha"]
     first = start("tablert_dist.tune", tmp_path, *words, "--name", "s")
@@ -160,7 +160,7 @@ def assert_in_mlflow(storage: Path, children: int, epochs: dict[str, int]) -> No
     assert {r.data.tags["mlflow.parentRunId"] for r in nested} == {parent.info.run_id}
     assert len(nested) == children
     for one in nested:
-        assert "model.hidden" in one.data.params and "data.hash" in one.data.tags
+        assert "model.cnn.hidden" in one.data.params and "data.hash" in one.data.tags
         if one.info.run_name in epochs:
             steps = [m.step for m in client.get_metric_history(one.info.run_id, "dev/re_plus_f1")]
             assert sorted(steps) == list(range(1, epochs[one.info.run_name] + 1))

@@ -68,7 +68,7 @@ def config_for(tiny_encoder: str, folder: Path, storage: str) -> Config:
     data = write_corpus(folder / "tiny", {"train": records, "dev": records[:4], "test": records[4:8]})
     return load_config(
         None,
-        {"data.path": str(data), "model.encoder": tiny_encoder, "model.hidden": [8], "train.epochs": 4,
+        {"data.path": str(data), "model.encoder": tiny_encoder, "model.cnn.hidden": [8], "train.epochs": 4,
          "optim.encoder_lr": 1e-3, "train.storage": storage, "cluster.num_workers": 0, "tracking.enabled": False},
     )  # fmt: skip
 

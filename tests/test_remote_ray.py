@@ -30,7 +30,7 @@ def test_a_search_at_a_url_is_killed_resumed_and_exported_elsewhere(
     records = tiny_records(30)
     data = write_corpus(tmp_path / "tiny", {"train": records, "dev": records[:6], "test": records[6:9]})
     space = tmp_path / "two.toml"
-    space.write_text('[grid]\n"model.hidden" = [[8], [16]]\n')
+    space.write_text('[grid]\n"model.cnn.hidden" = [[8], [16]]\n')
     options = ["--space", str(space), "--data", str(data)]
     settings = {"model.encoder": tiny_encoder, "optim.encoder_lr": "1e-3", "train.epochs": "8", "train.storage": s3}
     settings |= {"tracking.uri": server[0]}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tablert_dist.config import DataConfig, ModelConfig
+from tablert_dist.config import DataConfig, ModelConfig, SpertConfig
 from tablert_dist.data import load_corpus
 from tablert_dist.heads import HEADS, make_scheme
 from tablert_dist.heads.base import Arrays, Scheme
@@ -147,7 +147,7 @@ def test_spert_holds_overlaps_both_directions_and_several_relations_but_no_long_
 def test_spert_draws_negatives_by_sentence_and_never_gold() -> None:
     a, b, c = Entity(0, 1, "Per"), Entity(2, 4, "Org"), Entity(5, 6, "Loc")
     sentence = Sentence(tuple("abcdefgh"), (a, b, c), (Relation(a, b, "works"), Relation(b, c, "near")))
-    scheme = make_scheme(ModelConfig(head="spert", negatives=10))
+    scheme = make_scheme(ModelConfig(head="spert", spert=SpertConfig(negatives=10)))
 
     def draw(seed: int) -> dict[str, NDArray[Any]]:
         return scheme.targets([sentence, Sentence(("x",))], TAGS, [np.random.default_rng(seed) for _ in range(2)])

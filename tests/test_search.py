@@ -147,7 +147,7 @@ def test_a_stage_has_a_folder_of_its_own_and_its_trials_keep_their_names(tmp_pat
     assert (one.name(3), staged.name(3)) == ("trial-03", "stage-2/trial-03")
     assert one.job(3, {}).folder.path == tmp_path / "n" / "trial-03"
     assert staged.job(3, {}).folder.path == tmp_path / "n" / "stage-2" / "trial-03"
-    assert staged.job(0, {"model.kernel_size": 5}).config.model.kernel_size == 5
+    assert staged.job(0, {"model.cnn.kernel_size": 5}).config.model.cnn.kernel_size == 5
     found = staged.read(3, {})
     assert not found.history and not found.ended
     staged.stop(3, {}, 4)

@@ -28,7 +28,7 @@ def settings(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dic
     return {
         "data.path": str(folder),
         "model.encoder": tiny_encoder,
-        "model.hidden": "[32]",
+        "model.cnn.hidden": "[32]",
         "model.dropout": "0.0",
         "optim.encoder_lr": "5e-3",
         "optim.lr": "1e-2",
@@ -88,7 +88,7 @@ def test_asha_stops_trials_and_leaves_no_placement_group(settings: dict[str, str
 
 def test_an_optuna_search_killed_in_the_middle_repeats_nothing(settings: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    space = '[grid]\n"model.hidden" = [[8], [16]]\n[range]\n"optim.lr" = { low = 1e-3, high = 1e-2, log = true }\n'
+    space = '[grid]\n"model.cnn.hidden" = [[8], [16]]\n[range]\n"optim.lr" = { low = 1e-3, high = 1e-2, log = true }\n'
     optuna = {"tune.search": "optuna", "tune.trials": "4", "tune.max_concurrent": "2", "train.epochs": "6"}
     run = Search(tmp_path, space, {**settings, **optuna})
     run.kill_when(lambda: list(run.run.glob("trial-*/result.json")) and list(run.run.glob("trial-02/journal.jsonl")))

@@ -31,7 +31,7 @@ def settings(encoder: str, folder: Path) -> dict[str, Any]:
     records = tiny_records(12)
     corpus = write_corpus(folder / "tiny", {"train": records, "dev": records[:4], "test": records[4:8]})
     return {
-        "data.path": str(corpus), "model.encoder": encoder, "model.hidden": [8], "train.epochs": 3,
+        "data.path": str(corpus), "model.encoder": encoder, "model.cnn.hidden": [8], "train.epochs": 3,
         "optim.encoder_lr": 1e-3, "cluster.num_workers": 0, "train.storage": str(folder / "runs"),
     }  # fmt: skip
 
@@ -152,7 +152,7 @@ def test_a_run_that_ended_by_an_error_has_stopped_at_once(storage: Path) -> None
 
 def test_a_search_names_each_trials_point_and_why_it_stopped(storage: Path, tmp_path: Path) -> None:
     record = json.loads((storage / "a" / "run.json").read_text())
-    points = [{"model.kernel_size": size} for size in (1, 3, 5)]
+    points = [{"model.cnn.kernel_size": size} for size in (1, 3, 5)]
     search = storage / "s"
     search.mkdir()
     tree = {**record, "name": "s", "kind": "tune", "points": points, "space": "paper", "status": "running"}
@@ -183,7 +183,7 @@ def test_a_search_names_each_trials_point_and_why_it_stopped(storage: Path, tmp_
 def test_of_two_stages_the_second_decides(storage: Path) -> None:
     record = json.loads((storage / "a" / "run.json").read_text())
     record["config"]["tune"]["stages"] = 2
-    tree = {**record, "kind": "tune", "points": [{"model.kernel_size": size} for size in (1, 3)], "finalists": [1]}
+    tree = {**record, "kind": "tune", "points": [{"model.cnn.kernel_size": size} for size in (1, 3)], "finalists": [1]}
     (storage / "s" / "stage-1").mkdir(parents=True)
     (storage / "s" / "run.json").write_text(json.dumps(tree))
     for index in (0, 1):
@@ -199,7 +199,7 @@ def test_of_two_stages_the_second_decides(storage: Path) -> None:
         row["dev/re_plus_f1"] = -1.0
     (worse / "result.json").write_text(json.dumps(result))
     found = read_status(storage, "s")
-    assert found.best == found.parts[2] and found.parts[2].point == {"model.kernel_size": 3}
+    assert found.best == found.parts[2] and found.parts[2].point == {"model.cnn.kernel_size": 3}
 
 
 def test_the_list_has_the_newest_first_and_an_unknown_name_gets_the_names(storage: Path, tmp_path: Path) -> None:

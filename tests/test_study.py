@@ -26,12 +26,12 @@ def study(folder: Path, encoder: str, kind: str, *options: str) -> Result:
     words = [kind, "--config", "conll04", "--data", str(folder / "data"), "--epochs", "1"]
     settings = {
         "model.encoder": encoder,
-        "model.hidden": "[8]",
+        "model.cnn.hidden": "[8]",
         "cluster.num_workers": "0",
         "tracking.enabled": "false",
         "train.storage": str(folder / "runs"),
-        "model.label_width": "4",
-        "model.relation_width": "4",
+        "model.tablert.label_width": "4",
+        "model.tablert.relation_width": "4",
     }
     for key, value in settings.items():
         words += ["--set", f"{key}={value}"]

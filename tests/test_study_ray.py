@@ -23,7 +23,7 @@ def start(folder: Path, encoder: str, *study: str) -> subprocess.Popen[str]:
     words = [
         sys.executable, "-m", "tablert_dist.cli", "study", *study, "--config", "conll04",
         "--data", str(folder / "data"), "--set", f"model.encoder={encoder}",
-        "--set", "model.hidden=[8]", "--set", f"train.storage={folder / 'runs'}", "--set", "tune.max_concurrent=1",
+        "--set", "model.cnn.hidden=[8]", "--set", f"train.storage={folder / 'runs'}", "--set", "tune.max_concurrent=1",
     ]  # fmt: skip
     log = (folder / "log").open("w")
     return subprocess.Popen(words, cwd=folder, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True)

@@ -30,7 +30,7 @@ def config(tiny_encoder: str, tmp_path: Path) -> Config:
     folder = write_corpus(tmp_path / "tiny", {"train": records, "dev": records[:4], "test": records[4:8]})
     return load_config(
         None,
-        {"data.path": str(folder), "model.encoder": tiny_encoder, "model.hidden": [8], "train.epochs": 4,
+        {"data.path": str(folder), "model.encoder": tiny_encoder, "model.cnn.hidden": [8], "train.epochs": 4,
          "optim.encoder_lr": 1e-3},
     )  # fmt: skip
 

@@ -59,7 +59,7 @@ def write_tiny_checkpoint(encoder: str, folder: Path) -> Path:
     from tablert_dist.model.encoder import load_encoder
     from tablert_dist.tags import TagSet
 
-    config = load_config(None, {"model.encoder": encoder, "model.hidden": [16, 8], "model.none_bias": 0.0})
+    config = load_config(None, {"model.encoder": encoder, "model.cnn.hidden": [16, 8], "model.none_bias": 0.0})
     torch.manual_seed(4)
     parts = load_encoder(encoder)
     model = build_model(config.model, parts, TagSet(SCHEMA)).eval()

@@ -1,7 +1,16 @@
 """Config: one frozen, validated tree, made once and never mutated."""
 
+from tablert_dist.config.heads import CnnConfig, SpertConfig, TablertConfig
 from tablert_dist.config.inference import ExportConfig, PredictConfig, ServeConfig
-from tablert_dist.config.load import flatten, load_config, parse_assignment, preset_names, public_config, with_overrides
+from tablert_dist.config.load import (
+    current_keys,
+    flatten,
+    load_config,
+    parse_assignment,
+    preset_names,
+    public_config,
+    with_overrides,
+)
 from tablert_dist.config.tree import (
     ClusterConfig,
     Config,
@@ -15,6 +24,7 @@ from tablert_dist.config.tree import (
 
 __all__ = [
     "ClusterConfig",
+    "CnnConfig",
     "Config",
     "DataConfig",
     "ExportConfig",
@@ -22,9 +32,12 @@ __all__ = [
     "OptimConfig",
     "PredictConfig",
     "ServeConfig",
+    "SpertConfig",
+    "TablertConfig",
     "TrackingConfig",
     "TrainConfig",
     "TuneConfig",
+    "current_keys",
     "flatten",
     "load_config",
     "parse_assignment",

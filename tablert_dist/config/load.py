@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
+from tablert_dist.config.heads import RENAMED
+from tablert_dist.config.section import Section
 from tablert_dist.config.toml_files import read_toml, shipped
 from tablert_dist.config.tree import Config
 from tablert_dist.errors import InputError, nearest
 
+log = logging.getLogger(__name__)
 PRESETS = "tablert_dist.config.presets"
 PUBLIC_SECTIONS = ("data", "model", "optim", "train")
 """Sections that leave the machine with a model, less the keys in PRIVATE_KEYS."""
@@ -32,22 +38,23 @@ def load_config(name: str | Path | None = None, overrides: Mapping[str, Any] | N
     if name is None:
         return with_overrides(Config(), overrides or {})
     source = str(name)
-    flat = _flatten(read_toml(source, PRESETS, "configuration"))
-    for key in flat:
-        _check_key(key, source)
-    return with_overrides(Config(), {**flat, **dict(overrides or {})})
+    flat = current_keys(dict(_leaves(read_toml(source, PRESETS, "configuration"))), source)
+    return with_overrides(with_overrides(Config(), flat), overrides or {})
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
-    """A new Config in which each dotted key, such as `model.kernel_size`, has the given value.
+    """A new Config in which each dotted key, such as `model.cnn.kernel_size`, has the given value.
 
     A string is read as a TOML value where the field is no string (`"[512, 256]"`, `"5"`, `"true"`); `"none"` unsets
     a field that may be unset. Raises InputError for an unknown key, naming the nearest, or a value out of range.
     """
     tree = config.model_dump()
-    for key, value in overrides.items():
-        section, field = _check_key(key, "--set")
-        tree[section][field] = _coerce(section, field, value)
+    for key, value in current_keys(overrides, "--set").items():
+        *sections, field = key.split(".")
+        part = tree
+        for section in sections:
+            part = part[section]
+        part[field] = _coerce(key, value)
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
@@ -61,13 +68,21 @@ def parse_assignment(text: str) -> tuple[str, str]:
     """Split `a.b=c` as given to `--set`. Raises InputError if there is no `=`."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"--set {text}: write it as section.key=value, for example --set model.kernel_size=5")
+        raise InputError(f"--set {text}: write it as section.key=value, for example --set model.cnn.kernel_size=5")
     return key.strip(), value.strip()
 
 
 def flatten(config: Config) -> dict[str, Any]:
-    """`{"model.kernel_size": 3, …}`, tuples as lists."""
-    return _flatten(config.model_dump(mode="json"))
+    """`{"model.cnn.kernel_size": 3, …}`, tuples as lists."""
+    return dict(_leaves(config.model_dump(mode="json")))
+
+
+def current_keys(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The values by the keys of this version; one that has another name now is accepted with a warning.
+
+    Raises InputError, naming the nearest key, for one that is not known.
+    """
+    return {_current(key, source): value for key, value in values.items()}
 
 
 def public_config(config: Config) -> dict[str, dict[str, Any]]:
@@ -82,37 +97,49 @@ def public_config(config: Config) -> dict[str, dict[str, Any]]:
     return tree
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values; a table that is one option's value stays whole."""
     for key, value in tree.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat.update(_flatten(value, f"{name}."))
+        if isinstance(value, Mapping) and name not in _fields():
+            yield from _leaves(value, f"{name}.")
         else:
-            flat[name] = value
-    return flat
+            yield name, value
 
 
-def _check_key(key: str, source: str) -> tuple[str, str]:
-    section, _, field = key.partition(".")
-    sections = Config.model_fields
-    if section in sections:
-        known = _section_fields(section)
-        if field in known:
-            return section, field
-    keys = [f"{s}.{f}" for s in sections for f in _section_fields(s)]
-    raise InputError(f"{source}: there is no configuration key '{key}'{nearest(key, keys)}")
+def _current(key: str, source: str) -> str:
+    if key in RENAMED:
+        _warn(key, source)
+        return RENAMED[key]
+    if key not in _fields():
+        raise InputError(f"{source}: there is no configuration key '{key}'{nearest(key, _fields())}")
+    return key
 
 
-def _section_fields(section: str) -> dict[str, Any]:
-    annotation = Config.model_fields[section].annotation
-    assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    return dict(annotation.model_fields)
+@cache
+def _warn(key: str, source: str) -> None:
+    """Once for each key and source."""
+    log.warning("%s: the configuration key '%s' is now called '%s'", source, key, RENAMED[key])
 
 
-def _coerce(section: str, field: str, value: Any) -> Any:
+@cache
+def _fields() -> dict[str, FieldInfo]:
+    """Every key of the tree."""
+    return dict(_fields_of(Config))
+
+
+def _fields_of(section: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from _fields_of(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def _coerce(key: str, value: Any) -> Any:
     """Turn text from a shell into the field's kind; leave the judgement to the validator."""
-    annotation = _section_fields(section)[field].annotation
+    annotation = _fields()[key].annotation
     if isinstance(value, str):
         if value.lower() in {"none", "null"} and type(None) in get_args(annotation):
             return None

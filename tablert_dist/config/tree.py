@@ -6,15 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from tablert_dist.config.heads import Head, HeadOptions
 from tablert_dist.config.inference import ExportConfig, PredictConfig, ServeConfig
 from tablert_dist.config.refusals import never_pausing
 from tablert_dist.config.section import PositiveFloat, PositiveInt, Probability, Section
-
-
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError("must be odd (1, 3, 5, …)")
-    return value
 
 
 class DataConfig(Section):
@@ -33,12 +28,12 @@ class DataConfig(Section):
     """What to do with a training sentence that is longer than the encoder's limit."""
 
 
-class ModelConfig(Section):
-    """The encoder and the head: TablERT-CNN's (paper §3.2, Table 5), TablERT's or SpERT's."""
+class ModelConfig(HeadOptions):
+    """The encoder, the head, and what several heads share."""
 
-    head: Literal["cnn", "tablert", "spert"] = "cnn"
-    """`cnn`: TablERT-CNN. `tablert`: tags from word to word, bilinear relations. `spert`: spans and pairs of them."""
-
+    head: Head = "cnn"
+    """`cnn`: TablERT-CNN (the paper). `tablert`: tags from word to word, bilinear relations. `spert`: spans and pairs of
+    them."""
     encoder: str = "bert-base-cased"
     """A Hugging Face hub id, a local folder, or `package:NAME/FOLDER` for a folder inside an installed package."""
     layer: Annotated[int, Field(ge=0)] | None = None
@@ -47,36 +42,14 @@ class ModelConfig(Section):
     """No gradient and no dropout inside the encoder."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time, the same gradient."""
-    kernel_size: Annotated[PositiveInt, AfterValidator(_odd)] = 3
-    """`cnn`: side K of the square kernel, in words; odd."""
+    dropout: Probability = 0.3
     none_bias: Annotated[float, Field(ge=0.0, le=20.0)] = 6.0
     """`cnn`, `tablert`: bias of the relation tag `none` at the start, the others' being 0; 0 = as PyTorch starts a bias.
     Nearly every cell is `none`: starting from that, the first epoch learns relations and not the prior."""
-    hidden: tuple[PositiveInt, ...] = (512,)
-    """`cnn`: channels of each hidden convolution; the number of layers is one more."""
-    dropout: Probability = 0.3
     focal: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0
     """`cnn`, `tablert`: exponent of the focal loss of relations; 0 = plain cross-entropy (the paper)."""
     relation_weight: PositiveFloat = 1.0
     """`cnn`, `tablert`: weight in the loss of the cells whose gold tag is a relation; 1 = as all others (the paper)."""
-    distance: bool = False
-    """`cnn`: learn for each relation tag a bias by the distance of the two words (the paper does not)."""
-    bilinear: Annotated[int, Field(ge=0)] = 0
-    """`cnn`: width of a bilinear score of the two words, added to each relation tag's logit; 0 = none (the paper)."""
-    decoding: Literal["argmax", "viterbi"] = "argmax"
-    """`cnn`: entity tags word by word (the paper), or the most probable well-formed BILOU sequence."""
-    label_width: PositiveInt = 100
-    """`tablert`: width of a tag's embedding."""
-    relation_width: PositiveInt = 64
-    """`tablert`: width of the linear maps whose product is a relation tag's score."""
-    max_span: PositiveInt = 10
-    """`spert`: words of the longest span that is read."""
-    width_embedding: PositiveInt = 25
-    """`spert`: width of the embedding of a span's length."""
-    negatives: PositiveInt = 100
-    """`spert`: spans without a type, and pairs without a relation, that a training sentence gets."""
-    relation_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.4
-    """`spert`: least probability of a relation."""
 
 
 class OptimConfig(Section):

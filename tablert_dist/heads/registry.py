@@ -57,7 +57,7 @@ HEADS = {
             "a table",
             _table_limits,
             "#1b6ca8",
-            lambda config, beam: TableScheme(config.decoding == "viterbi"),
+            lambda config, beam: TableScheme(config.cnn.decoding == "viterbi"),
             "tablert_dist.heads.cnn.module:TableHead",
         ),
         HeadSpec(
@@ -75,9 +75,11 @@ HEADS = {
             "SpERT",
             "Judges every short span of words, then every ordered pair of those that are entities.",
             "SpERT",
-            lambda config: f"Entities of more than {config.max_span} words are not found; a span has one type.",
+            lambda config: f"Entities of more than {config.spert.max_span} words are not found; a span has one type.",
             "#4a8f3c",
-            lambda config, beam: SpertScheme(config.max_span, config.negatives, config.relation_threshold),
+            lambda config, beam: SpertScheme(
+                config.spert.max_span, config.spert.negatives, config.spert.relation_threshold
+            ),
             "tablert_dist.heads.spert.module:SpertHead",
         ),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist.cluster import capacity, connect, refuse_early, room_for, shape_of
-from tablert_dist.config import Config
+from tablert_dist.config import Config, current_keys
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError
 from tablert_dist.runs.folder import RunFolder, Tracked
@@ -83,7 +83,11 @@ def run_study(
     if config.cluster.num_workers:
         refuse_early(config, trials=True)
     run = RunStore.open(config, name, resume, "study")
-    if resume and run.record.get("plan") != plan:
+    known = {
+        part: [current_keys(point, "the run's record") for point in of_part]
+        for part, of_part in run.record.get("plan", {}).items()
+    }
+    if resume and known != plan:
         raise InputError(f"--resume {name}: its cells are others; give the same systems, layers, seeds and epochs")
     run.update(plan=plan, options=list(options))
     total = sum(len(part.cells) for part in parts)

@@ -45,8 +45,14 @@ def tracked(job: Job, corpus: Corpus) -> Iterator[None]:
 
 
 def flat_public(config: Config) -> dict[str, Any]:
-    """The configuration without paths and addresses, by dotted key."""
-    return {f"{section}.{key}": value for section, part in public_config(config).items() for key, value in part.items()}
+    """The configuration without paths and addresses, by dotted key; of the heads' sections that of the head in use."""
+    tree = public_config(config)
+    model = tree["model"]
+    own = {f"model.{config.model.head}.{key}": value for key, value in model[config.model.head].items()}
+    model = {key: value for key, value in model.items() if not isinstance(value, dict)}
+    return {
+        f"{section}.{key}": value for section, part in {**tree, "model": model}.items() for key, value in part.items()
+    } | own
 
 
 def provenance() -> dict[str, str]:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from tablert_dist.cluster import Shape, capacity, connect, refuse_early, room_for, shape_of
-from tablert_dist.config import Config, with_overrides
+from tablert_dist.config import Config, current_keys, with_overrides
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.runs.folder import Tracked
@@ -65,7 +65,7 @@ def search(
     shape = shape_of(config, ray.cluster_resources(), trials=True)
     room = room_for(shape, capacity(), config.cluster.max_workers)
     run = RunStore.open(config, name, resume, "tune")
-    if resume and run.record.get("tree") != space.tree():
+    if resume and _current(run.record.get("tree", {})) != space.tree():
         raise InputError(f"--resume {name}: the space differs from the one that it was started with")
     run.update(**{"space": space.name, "tree": space.tree(), "search": how, "points": points, **run.record})
     total = len(points) if how != "optuna" else config.tune.trials
@@ -83,6 +83,11 @@ def search(
     parent.metrics({f"best/{m.split('/')[1]}": best.best(m) for m in (METRIC, "dev/re_f1", "dev/ner_f1")}, 0)
     parent.close(None, timeout=5.0)
     return SearchResult(run, trials, best, with_overrides(config, best.point), parent.uid, earlier), corpus, shape
+
+
+def _current(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A space on record by the keys of this version."""
+    return {k: current_keys(part, "the run's record") if k in {"grid", "range"} else part for k, part in tree.items()}
 
 
 def plan(config: Config, space: Space) -> tuple[str, list[Point]]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.config import Config, flatten, with_overrides
+from tablert_dist.config import Config, current_keys, flatten, with_overrides
 from tablert_dist.config.toml_files import read_toml, shipped
 from tablert_dist.errors import InputError
 from tablert_dist.tune.ranges import Range, read_range
@@ -80,9 +80,10 @@ def load_space(name: str, config: Config) -> Space:
     tables = isinstance(grid, dict) and isinstance(ranges, dict)
     if not set(tree) <= {"grid", "range"} or not tables or not (grid or ranges):
         raise InputError(
-            f'space {name}: expected one table [grid] with lines like "model.kernel_size" = [3, 5], or beside it a '
+            f'space {name}: expected one table [grid] with lines like "model.cnn.kernel_size" = [3, 5], or beside it a '
             f'table [range] with lines like "optim.lr" = {{ low = 1e-4, high = 1e-2, log = true }}'
         )
+    grid, ranges = (current_keys(part, f"space {name}") for part in (grid, ranges))
     for key, values in grid.items():
         if not isinstance(values, list) or not values:
             raise InputError(f"space {name}: {key} must list at least one value")

@@ -90,14 +90,14 @@ class TableHead(nn.Module):
             width,
             len(tags.entity_tags),
             len(tags.relation_tags),
-            config.hidden,
-            config.kernel_size,
+            config.cnn.hidden,
+            config.cnn.kernel_size,
             config.dropout,
             config.none_bias,
             config.focal,
             config.relation_weight,
-            config.distance,
-            config.bilinear,
+            config.cnn.distance,
+            config.cnn.bilinear,
         )
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ class SpertHead(nn.Module):
     def from_config(cls, config: ModelConfig, width: int, tags: TagSet) -> SpertHead:
         """The head of a configuration for word vectors of `width`."""
         types = len(tags.schema.entity_types), len(tags.schema.relation_types)
-        return cls(width, *types, config.width_embedding, config.dropout)
+        return cls(width, *types, config.spert.width_embedding, config.dropout)
 
     def forward(
         self, words_BNH: Tensor, mask_BN: Tensor, spans_BQ2: Tensor, pairs_BM4: Tensor
