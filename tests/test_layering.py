@@ -34,7 +34,16 @@ HEAVY = {
     "onnxruntime": ["inference.onnx_engine", "export.quantize"],
     "onnx": ["export.*"],
     "torch": [
-        *("cpu.*", "gpu.*", "heads.*.module", "heads.cnn.*_conv", "heads.bilinear", "heads.spans", "heads.table_loss"),
+        *(
+            "cpu.*",
+            "gpu.*",
+            "heads.*.module",
+            "heads.cnn.*_conv",
+            "heads.bilinear",
+            "heads.spans",
+            "heads.head",
+            "heads.table_loss",
+        ),
         *("model.*", "inference.torch_engine", "inference.loading", "train.*", "export.graph"),
     ],
 }

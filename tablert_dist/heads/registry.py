@@ -40,7 +40,7 @@ class HeadSpec:
     def build(self, config: ModelConfig, width: int, tags: TagSet) -> Any:
         """Return the torch module for word vectors of `width`, its weights drawn from torch's current random state."""
         module, _, name = self.module.partition(":")
-        return getattr(import_module(module), name).from_config(config, width, tags)
+        return getattr(import_module(module), name).from_config(config, width, tags, self.scheme(config, 1))
 
 
 def _table_limits(config: ModelConfig) -> str:

@@ -7,16 +7,12 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from tablert_dist.config import ModelConfig
-from tablert_dist.heads import head_spec, make_scheme
+from tablert_dist.heads import head_spec
 from tablert_dist.heads.base import WORDS, Scheme
-from tablert_dist.heads.cnn.module import TableHead
 from tablert_dist.heads.cnn.scheme import TABLE
-from tablert_dist.heads.spert.module import SpertHead
-from tablert_dist.heads.tablert.module import TablertHead
+from tablert_dist.heads.head import Head, Outputs
 from tablert_dist.model.encoder import EncoderParts, WordEncoder
 from tablert_dist.tags import TagSet
-
-Head = TableHead | TablertHead | SpertHead
 
 
 class TableModel(nn.Module):
@@ -37,15 +33,13 @@ class TableModel(nn.Module):
         """What a training updates, and its features are the inputs of: the head alone where the encoder is frozen."""
         return self.head if self.encoder.frozen else self
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, word_subwords: Tensor, *given: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The head's outputs; `given` are the targets that it is trained with (`head.given`).
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, word_subwords: Tensor, **teacher: Tensor) -> Outputs:
+        """The head's outputs; `teacher` are the targets that it is trained with (`head.teacher_inputs`).
 
         TablERT-CNN: `entity_logits` [B, N, E] and `relation_logits` [B, N, N, R] (cells i > j unspecified).
         """
         words = self.encoder(input_ids, attention_mask, word_subwords)
-        logits: tuple[Tensor, Tensor] = self.head(words, (word_subwords >= 0).any(-1), *given)
+        logits: Outputs = self.head(words, (word_subwords >= 0).any(-1), **teacher)
         return logits
 
     def stage(self, name: str) -> nn.Module:
@@ -73,8 +67,7 @@ def build_model(config: ModelConfig, parts: EncoderParts, tags: TagSet) -> Table
     if config.gradient_checkpointing:
         if not config.frozen:
             model.encoder.keep_less()
-        if isinstance(model.head, TableHead):
-            model.head.keeps_less = True
+        model.head.keeps_less = True
     return model
 
 
@@ -85,6 +78,4 @@ def assemble(config: ModelConfig, encoder: WordEncoder, tags: TagSet) -> TableMo
 
 def build_head(config: ModelConfig, width: int, tags: TagSet) -> Head:
     """The head of a configuration, its weights drawn from torch's current random state."""
-    head = cast(Head, head_spec(config).build(config, width, tags))
-    head.scheme = make_scheme(config)
-    return head
+    return cast(Head, head_spec(config).build(config, width, tags))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tablert_dist.batching import evaluation_batches, halving
 from tablert_dist.gpu.memory import cells_on, in_memory
+from tablert_dist.heads.base import Arrays
 from tablert_dist.model.encoder import WordEncoder
 from tablert_dist.tokenization import EncodedSentence, collate
 
@@ -27,6 +28,10 @@ class Features(Protocol):
 
     def inputs(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, ...]:
         """The module's positional inputs for one batch of them."""
+        ...
+
+    def arrays(self, indices: Sequence[int]) -> Arrays:
+        """The inputs of the scheme's first stage for one batch of them, as prediction has them."""
         ...
 
     def subword_ids(self, indices: Sequence[int]) -> NDArray[np.int64]:
@@ -43,8 +48,11 @@ class SubwordFeatures:
 
     def inputs(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, ...]:
         """[B, S], [B, S], [B, N, P]."""
-        arrays = collate([self._encoded[i] for i in indices], self._pad_id).arrays()
-        return tuple(to_device(torch.from_numpy(array), device) for array in arrays.values())
+        return tuple(to_device(torch.from_numpy(array), device) for array in self.arrays(indices).values())
+
+    def arrays(self, indices: Sequence[int]) -> Arrays:
+        """As `Features.arrays`."""
+        return collate([self._encoded[i] for i in indices], self._pad_id).arrays()
 
     def update(self, digest: Any) -> None:
         """Add all sentences' ids to a hash."""
@@ -89,7 +97,7 @@ class WordFeatures:
         device: torch.device,
         kept: KeptFeatures | None = None,
     ) -> None:
-        self.lengths = source.lengths
+        self.lengths, self.arrays = source.lengths, source.arrays
         path = kept.path(source) if kept else None
         if path is None or not path.is_file():
             vectors = torch.cat(_encode(encoder, source, max_cells, device))

@@ -138,8 +138,9 @@ def annotate(
 
     def decode(batch: list[int]) -> list[Sentence]:
         with in_memory(place.device):
+            inputs = examples.features.arrays(batch)
             engine = FeatureEngine(model, examples.features.inputs(batch, place.device))
-            return model.scheme.decode(engine, {}, [examples.sentences[i].words for i in batch], tags)
+            return model.scheme.decode(engine, inputs, [examples.sentences[i].words for i in batch], tags)
 
     model.trainable.eval()
     with torch.inference_mode(), place.precision(model.trainable):

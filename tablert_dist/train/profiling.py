@@ -57,7 +57,7 @@ def timed_step(
     trainable.train()
     watch.start()
     targets = targets_of(model.head, examples, batch, tags, place.device)
-    given = [targets[name] for name in model.head.given]
+    teacher = {name: targets[name] for name in model.head.teacher_inputs}
     inputs = examples.features.inputs(batch, place.device)
     watch.stage("encode")
     with place.precision(trainable):
@@ -69,7 +69,7 @@ def timed_step(
             mask = (inputs[2] >= 0).any(-1)
             cut = words.detach().requires_grad_()
         watch.stage("encoder forward")
-        outputs = model.head(cut, mask, *given)
+        outputs = model.head(cut, mask, **teacher)
         watch.stage("head forward")
     loss = model.head.loss(outputs, targets)
     watch.stage("loss")

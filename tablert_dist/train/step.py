@@ -64,9 +64,9 @@ def summed_loss(
     """The loss of one batch, summed over its sentences."""
     head = head_of(module)
     targets = targets_of(head, examples, indices, tags, place.device, draw)
-    given = [targets[name] for name in head.given]
+    teacher = {name: targets[name] for name in head.teacher_inputs}
     with place.precision(inner_of(module)):
-        outputs = module(*examples.features.inputs(indices, place.device), *given)
+        outputs = module(*examples.features.inputs(indices, place.device), **teacher)
     return head.loss(outputs, targets)
 
 

@@ -21,6 +21,7 @@ from tablert_dist.heads.bilinear import Bilinear
 from tablert_dist.heads.cnn.pair_conv import PairConv, spread
 from tablert_dist.heads.cnn.scheme import TableScheme
 from tablert_dist.heads.cnn.tap_conv import TapConv
+from tablert_dist.heads.head import Head, Outputs
 from tablert_dist.heads.table_loss import table_loss
 from tablert_dist.tags import TagSet
 
@@ -28,17 +29,13 @@ FARTHEST = 40
 """Words apart, from which on all distances are one."""
 
 
-class TableHead(nn.Module):
+class TableHead(Head):
     """Paper §3.2, equations 2 to 6. `hidden` are the channels of the hidden layers; [] is a single layer.
 
     The first layer is factorised, the last is a product to taps; those between are `nn.Conv2d`. Every layer sees zeros
     outside each sentence's own table, so that a sentence's logits do not depend on its batch. On a CPU sentences are
     computed one by one, without padding; on a GPU and in the exported graph the whole batch goes through each operation.
     """
-
-    scheme: Scheme = TableScheme()
-    given: tuple[str, ...] = ()
-    """Targets that training passes to `forward`: none."""
 
     def __init__(
         self,
@@ -53,11 +50,10 @@ class TableHead(nn.Module):
         relation_weight: float = 1.0,
         distance: bool = False,
         bilinear: int = 0,
+        scheme: Scheme | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(scheme or TableScheme())
         self.focal, self.relation_weight = focal, relation_weight
-        self.keeps_less = False
-        """Whether training computes the table again in the backward pass instead of keeping its layers."""
         channels = [*hidden, relation_tags]
         self.hidden, self.dropout = list(hidden), dropout
         self.pair = PairConv(width, channels[0], kernel_size)
@@ -84,7 +80,7 @@ class TableHead(nn.Module):
             nn.init.constant_(bias[0], none_bias)
 
     @classmethod
-    def from_config(cls, config: ModelConfig, width: int, tags: TagSet) -> TableHead:
+    def from_config(cls, config: ModelConfig, width: int, tags: TagSet, scheme: Scheme) -> TableHead:
         """The head of a configuration for word vectors of `width`."""
         return cls(
             width,
@@ -98,6 +94,7 @@ class TableHead(nn.Module):
             config.relation_weight,
             config.cnn.distance,
             config.cnn.bilinear,
+            scheme,
         )
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +111,7 @@ class TableHead(nn.Module):
         diagonal = torch.diagonal(table, dim1=1, dim2=2).transpose(1, 2)
         return self.entity(diagonal), table
 
-    def loss(self, outputs: tuple[Tensor, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
         """As `table_loss`."""
         return table_loss(*outputs, targets["entity_tags"], targets["relation_tags"], self.focal, self.relation_weight)
 

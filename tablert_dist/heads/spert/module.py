@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from tablert_dist.config import ModelConfig
 from tablert_dist.cpu.gemm import linear
 from tablert_dist.heads.base import Scheme
+from tablert_dist.heads.head import Head, Outputs
 from tablert_dist.heads.spans import run_maxima, span_maxima
 from tablert_dist.heads.spert.scheme import SpertScheme
 from tablert_dist.tags import IGNORE, TagSet
@@ -23,18 +24,22 @@ WIDTHS = 100
 """Longest span, in words, with a width of its own; longer ones share the last."""
 
 
-class SpertHead(nn.Module):
+class SpertHead(Head):
     """A span is its max-pooled words, an embedding of its width and, for its type, the sentence token; a pair is both
     spans, their widths and the max-pooled words between them. Word 0 is the sentence token."""
 
-    scheme: Scheme = SpertScheme()
-    given: tuple[str, ...] = ("spans", "pairs")
-    """Targets that training passes to `forward`."""
+    teacher_inputs = ("spans", "pairs")
 
     def __init__(
-        self, width: int, entity_types: int, relation_types: int, width_embedding: int = 25, dropout: float = 0.1
+        self,
+        width: int,
+        entity_types: int,
+        relation_types: int,
+        width_embedding: int = 25,
+        dropout: float = 0.1,
+        scheme: Scheme | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(scheme or SpertScheme())
         self.width = nn.Embedding(WIDTHS, width_embedding)
         self.entity = nn.Linear(2 * width + width_embedding, 1 + entity_types)
         self.relation = nn.Linear(3 * width + 2 * width_embedding, relation_types)
@@ -45,17 +50,15 @@ class SpertHead(nn.Module):
         nn.init.zeros_(self.relation.bias)
 
     @classmethod
-    def from_config(cls, config: ModelConfig, width: int, tags: TagSet) -> SpertHead:
+    def from_config(cls, config: ModelConfig, width: int, tags: TagSet, scheme: Scheme) -> SpertHead:
         """The head of a configuration for word vectors of `width`."""
         types = len(tags.schema.entity_types), len(tags.schema.relation_types)
-        return cls(width, *types, config.spert.width_embedding, config.dropout)
+        return cls(width, *types, config.spert.width_embedding, config.dropout, scheme)
 
-    def forward(
-        self, words_BNH: Tensor, mask_BN: Tensor, spans_BQ2: Tensor, pairs_BM4: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Type logits of spans [B, Q, T] and relation logits of pairs [B, M, R]."""
+    def forward(self, words_BNH: Tensor, mask_BN: Tensor, spans: Tensor, pairs: Tensor) -> Outputs:
+        """Type logits [B, Q, T] of `spans` [B, Q, 2] and relation logits [B, M, R] of `pairs` [B, M, 4]."""
         maxima = run_maxima(words_BNH)
-        return self._types(words_BNH, maxima, spans_BQ2), self._relations(maxima, pairs_BM4)
+        return self._types(words_BNH, maxima, spans), self._relations(maxima, pairs)
 
     def spans(self, word_vectors: Tensor, spans: Tensor) -> Tensor:
         """Type logits [B, Q, T]; a span is `start … end - 1`, counted with the sentence token."""
@@ -65,7 +68,7 @@ class SpertHead(nn.Module):
         """Relation logits [B, M, R]; a pair is start and end of head and of tail."""
         return self._relations(run_maxima(word_vectors), pairs)
 
-    def loss(self, outputs: tuple[Tensor, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
         """Each sentence's mean over its spans plus its mean over its pairs (of the sum over types), summed over sentences.
 
         The authors take the means over a batch; by sentence the loss of a batch is the same however it is shared out.

@@ -15,19 +15,18 @@ from tablert_dist.config import ModelConfig
 from tablert_dist.cpu.gemm import linear
 from tablert_dist.heads.base import Scheme
 from tablert_dist.heads.bilinear import Bilinear
+from tablert_dist.heads.head import Head, Outputs
 from tablert_dist.heads.spans import run_maxima, span_maxima
 from tablert_dist.heads.table_loss import table_loss
 from tablert_dist.heads.tablert.scheme import TablertScheme
 from tablert_dist.tags import TagSet
 
 
-class TablertHead(nn.Module):
+class TablertHead(Head):
     """A word's tag from its vector, the pooled words of the open entity and the tag before; a relation of two words from
     their vectors and tags. Trained with gold tags. `label_width` is that of a tag's embedding."""
 
-    scheme: Scheme = TablertScheme()
-    given: tuple[str, ...] = ("entity_tags", "open_from")
-    """Targets that training passes to `forward`."""
+    teacher_inputs = ("entity_tags", "open_from")
 
     def __init__(
         self,
@@ -40,8 +39,9 @@ class TablertHead(nn.Module):
         none_bias: float = 0.0,
         focal: float = 0.0,
         relation_weight: float = 1.0,
+        scheme: Scheme | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(scheme or TablertScheme())
         self.focal, self.relation_weight = focal, relation_weight
         self.dropout = dropout
         self.label = nn.Embedding(entity_tags, label_width)
@@ -54,7 +54,7 @@ class TablertHead(nn.Module):
             self.bias[0] = none_bias
 
     @classmethod
-    def from_config(cls, config: ModelConfig, width: int, tags: TagSet) -> TablertHead:
+    def from_config(cls, config: ModelConfig, width: int, tags: TagSet, scheme: Scheme) -> TablertHead:
         """The head of a configuration for word vectors of `width`."""
         return cls(
             width,
@@ -66,20 +66,22 @@ class TablertHead(nn.Module):
             config.none_bias,
             config.focal,
             config.relation_weight,
+            scheme,
         )
 
     def forward(
-        self, words_BNH: Tensor, mask_BN: Tensor, entity_tags_BN: Tensor, open_from_BN: Tensor
+        self, words_BNH: Tensor, mask_BN: Tensor, entity_tags: Tensor, open_from: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Entity logits [B, N, E] given the gold tags before each word, relation logits [B, N, N, R] given all of them."""
+        """Entity logits [B, N, E] given the gold `entity_tags` [B, N] before each word, relation logits [B, N, N, R] given
+        all of them. `open_from` [B, N]: the first word of the entity that is open before each word."""
         words = F.dropout(words_BNH, self.dropout, self.training)
-        tags = entity_tags_BN.clamp(min=0)
+        tags = entity_tags.clamp(min=0)
         before = F.pad(tags[:, :-1], (1, 0))
-        places = torch.arange(words.shape[1], device=words.device).expand_as(open_from_BN)
-        opened = span_maxima(run_maxima(words), open_from_BN, places)
+        places = torch.arange(words.shape[1], device=words.device).expand_as(open_from)
+        opened = span_maxima(run_maxima(words), open_from, places)
         return self.tag_step(words, opened, before), self.relations(words, tags)
 
-    def loss(self, outputs: tuple[Tensor, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
         """As `table_loss`."""
         return table_loss(*outputs, targets["entity_tags"], targets["relation_tags"], self.focal, self.relation_weight)
 
