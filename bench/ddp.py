@@ -20,7 +20,7 @@ from bench.options import TINY, data_option, encoder_option, smoke_option
 from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.batching import rank_share, training_batches
-from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.cpu import keep_pages
 from tablert_dist.train.context import Place
 from tablert_dist.train.parallel import Parallel
 from tablert_dist.train.step import backward

@@ -10,7 +10,7 @@ from bench.options import TINY, data_option, encoder_option, smoke_option
 from bench.parts import bench_config, model_and_examples, training_pass
 from bench.timing import interleaved, report
 from tablert_dist.batching import training_batches
-from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.cpu import keep_pages
 from tablert_dist.train.context import Examples, Place
 from tablert_dist.train.features import WordFeatures
 

@@ -10,8 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.options import smoke_option
 from bench.timing import interleaved, report
-from tablert_dist.cpu import gemm
-from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.cpu import gemm, keep_pages
 
 SIZES = ((384, 384), (384, 1536), (1536, 384), (1152, 1536))
 

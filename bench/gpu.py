@@ -19,7 +19,7 @@ from bench.gpu_train import checkpointing, evaluation, losses, place_on, through
 from bench.options import data_option, smoke_option
 from bench.sources import SAMPLE
 from bench.timing import report
-from tablert_dist.gpu.path import gpu_path
+from tablert_dist.gpu import gpu_path
 from tablert_dist.train.context import Place
 
 

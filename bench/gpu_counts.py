@@ -8,7 +8,7 @@ import torch
 
 from bench.gpu_setup import Setup, setup
 from bench.operators import Counts, count, refused_by_fake_tensors
-from tablert_dist.gpu.path import gpu_path
+from tablert_dist.gpu import gpu_path
 from tablert_dist.train.context import Place
 from tablert_dist.train.step import backward, targets_of
 from tablert_dist.train.trainer import Trainer

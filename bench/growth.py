@@ -11,7 +11,7 @@ import torch
 
 from bench.options import smoke_option
 from bench.timing import report
-from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.cpu import keep_pages
 from tablert_dist.heads.cnn.module import TableHead
 
 

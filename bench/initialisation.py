@@ -9,7 +9,7 @@ from torch import nn
 from bench.options import TINY, data_option, encoder_option, smoke_option
 from bench.parts import bench_config, model_parts
 from bench.timing import report
-from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.cpu import keep_pages
 from tablert_dist.data import load_corpus
 from tablert_dist.model import build_model
 from tablert_dist.tags import TagSet

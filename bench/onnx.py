@@ -14,7 +14,7 @@ from bench.folders import tiny_checkpoint
 from bench.options import data_option, smoke_option
 from bench.sources import SAMPLE
 from bench.timing import report
-from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.cpu import keep_pages
 from tablert_dist.storage.paths import locate
 
 SIDES = ("torch", "torch_plain", "fp32", "int8")
@@ -51,10 +51,11 @@ def measure(side: str, model: Path, data: str, threads: int) -> dict[str, float]
 def _plain(predictor: object) -> None:
     """Padded batches, one operation for the whole batch, torch's own matrix products."""
     from tablert_dist.cpu import gemm
+    from tablert_dist.heads.cnn import module
 
     model = predictor.engine.model  # type: ignore[attr-defined]
     model.encoder.packs = False
-    model.head.by_sentence = model.head.batched
+    module.table_by_sentence = module.TableHead.table
     gemm.onednn_is_faster = lambda: False  # type: ignore[assignment]
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from bench.options import smoke_option
 from bench.timing import interleaved, report
-from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.cpu import keep_pages
 from tablert_dist.heads.cnn.pair_conv import PairConv
 
 

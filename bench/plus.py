@@ -12,7 +12,7 @@ from bench.parts import bench_config, model_and_examples, training_pass
 from bench.timing import interleaved, report
 from tablert_dist.batching import training_batches
 from tablert_dist.config import Config
-from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.cpu import keep_pages
 from tablert_dist.train.context import Examples
 from tablert_dist.train.loop import evaluate
 

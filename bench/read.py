@@ -71,7 +71,7 @@ class Training:
 
     def __init__(self, encoder: str, data: str) -> None:
         from tablert_dist.batching import training_batches
-        from tablert_dist.cpu.allocator import keep_pages
+        from tablert_dist.cpu import keep_pages
         from tablert_dist.train.context import Place
         from tablert_dist.train.trainer import make_optimizer
 

@@ -13,7 +13,7 @@ from bench.oracle import DenseHead, same_logits
 from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.batching import training_batches
-from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.cpu import keep_pages
 from tablert_dist.model import TableModel
 from tablert_dist.train.context import Place
 from tablert_dist.train.profiling import Stopwatch, timed_step

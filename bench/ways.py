@@ -16,8 +16,7 @@ from bench.options import TINY, UnavailableError, data_option, encoder_option, s
 from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.batching import training_batches
-from tablert_dist.cpu import gemm, packing
-from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.cpu import gemm, keep_pages, packing
 from tablert_dist.heads.cnn import pair_conv
 from tablert_dist.model import TableModel
 from tablert_dist.train.context import Place

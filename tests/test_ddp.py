@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import multiprocessing
 
-from tablert_dist.gpu.path import gpu_path
+from tablert_dist.gpu import gpu_path
 from tablert_dist.train.context import Place
 from tablert_dist.train.loop import evaluate, train_epochs
 from tests.paths import distance, made, one_step

@@ -15,7 +15,7 @@ import torch
 from tablert_dist.batching import CELLS
 from tablert_dist.config import PredictConfig
 from tablert_dist.errors import OutOfMemory, RunError
-from tablert_dist.gpu.memory import cells_on
+from tablert_dist.gpu import cells_on
 from tablert_dist.heads.cnn.module import TableHead
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.train.context import Place

@@ -14,8 +14,7 @@ from torch import nn
 from bench.operators import count, refused_by_fake_tensors
 from tablert_dist.config import load_config
 from tablert_dist.errors import InputError, RunError
-from tablert_dist.gpu.half_weights import half_weights
-from tablert_dist.gpu.path import gpu_path
+from tablert_dist.gpu import gpu_path, half_weights
 from tablert_dist.model import build_model
 from tablert_dist.model.encoder import EncoderParts, WordEncoder, load_encoder
 from tablert_dist.train.context import Place

@@ -30,7 +30,7 @@ LAYERS = [
 HEAVY = {
     "ray": ["cluster", "train.*", "tune.*", "inference.ray_data", "serve.ray_app"],
     "mlflow": ["tracking.*", "export.pyfunc", "export.pyfunc_model"],
-    "transformers": ["model.encoder", "cpu.packing"],
+    "transformers": ["model.encoder", "cpu.packing", "gpu.mask"],
     "onnxruntime": ["inference.onnx_engine", "export.quantize"],
     "onnx": ["export.*"],
     "torch": [
@@ -115,6 +115,15 @@ def test_modules_import_downwards_only(module: str) -> None:
         patterns = HEAVY.get(name.split(".")[0])
         if patterns is not None:
             assert any(fnmatch(short(module), pattern) for pattern in patterns), f"{module} may not import {name}"
+
+
+@pytest.mark.parametrize("way", ["cpu", "gpu"])
+def test_what_is_behind_a_door_is_reached_through_it(way: str) -> None:
+    inside = f"tablert_dist.{way}"
+    for module, path in sources().items():
+        if module != inside and not module.startswith(f"{inside}."):
+            past = {n for n in imports(path) if n.startswith(f"{inside}.") and file_of(n) != inside}
+            assert not past, f"{module} imports {past}: import it from {inside}"
 
 
 def graph(of: Callable[[str], str | None]) -> dict[str, set[str]]:

@@ -13,7 +13,7 @@ from torch import nn
 from tablert_dist.batching import CELLS, MOST_CELLS, cells_in, evaluation_batches, halving
 from tablert_dist.config import PredictConfig
 from tablert_dist.errors import OutOfMemory, RunError, is_out_of_memory
-from tablert_dist.gpu.memory import cells_on, in_memory
+from tablert_dist.gpu import cells_on, in_memory
 from tablert_dist.inference.gpu_memory import gpu_cells
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.model.encoder import load_encoder

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.cpu import strips
+from tablert_dist.cpu import strips, table_by_sentence
 from tablert_dist.heads.cnn.module import TableHead
 from tablert_dist.model.encoder import WordEncoder, load_encoder, pool_words
 
@@ -67,7 +67,8 @@ def test_equals_dense_convolutions_on_each_sentence_alone(
     if way == "small strips":
         monkeypatch.setattr(strips, "STRIP_CELLS", 20)
         monkeypatch.setattr(strips, "SLAB_CELLS", 20)
-    head.by_sentence = head.batched if way == "batched" else head.by_sentence
+    if way == "batched":
+        monkeypatch.setattr("tablert_dist.heads.cnn.module.table_by_sentence", TableHead.table)
     oracle = DenseHead(head)
     lengths = [9, 1, 5, 2]
     words = torch.randn(4, 9, WIDTH, dtype=dtype, requires_grad=True)
@@ -156,7 +157,7 @@ def test_dropout_is_drawn_for_each_role_and_each_channel() -> None:
     head.last.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     with torch.no_grad():
         head.pair.bias.fill_(100.0)
-    head.batched(torch.randn(2, 5, WIDTH), torch.ones(2, 5, dtype=torch.bool))
+    head.table(torch.randn(2, 5, WIDTH), torch.ones(2, 5, dtype=torch.bool))
     zero = seen[0] == 0
     by_channel = zero.flatten(1, 2)
     assert (by_channel.all(1) | (~by_channel).all(1)).all(), "a channel is dropped in all cells or in none"
@@ -178,11 +179,11 @@ def test_the_two_ways_agree_under_channel_dropout(
     words = torch.randn(3, 8, WIDTH, dtype=torch.float64)
     mask = torch.arange(8)[None] < torch.tensor([8, 1, 5])[:, None]
     found = []
-    for way in (head.batched, head.by_sentence):
+    for table_of in (TableHead.table, table_by_sentence):
         drawn = iter(keeps)
-        monkeypatch.setattr(head, "_keep", lambda *_, drawn=drawn: next(drawn))
+        monkeypatch.setattr(head, "kept_channels", lambda *_, drawn=drawn: next(drawn))
         head.zero_grad()
-        table = way(words, mask)
+        table = table_of(head, words, mask)
         logits = torch.cat([upper(table[b, :n, :n]) for b, n in enumerate((8, 1, 5))])
         (logits * torch.linspace(-1, 1, len(logits))[:, None]).sum().backward()
         found.append([logits, *(p.grad.clone() for p in head.parameters() if p.grad is not None)])

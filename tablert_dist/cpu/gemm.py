@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.gpu.path import on_cpu_path
+from tablert_dist.gpu import on_cpu_path
 
 
 @cache

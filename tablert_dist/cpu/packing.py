@@ -5,7 +5,7 @@ Every other layer of an encoder works on single subwords, so a row of T subwords
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
@@ -15,12 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from tablert_dist.cpu.gemm import spare_rows
-from tablert_dist.gpu.path import on_cpu_path
+from tablert_dist.gpu import attention_switched, padding_mask
 
 RUNS = "tablert_runs"
 """The name under which transformers finds `_attention`."""
-PADDED = "tablert_padded"
-"""The name of its own SDPA with our `_mask`."""
 MODEL_TYPES = {"bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "electra", "ernie", "data2vec-text"}
 """Absolute positions and full attention. Elsewhere a window or a bias of positions may act on long sentences only."""
 _runs: ContextVar[list[int] | None] = ContextVar("tablert_runs", default=None)
@@ -35,37 +33,15 @@ def enable_packing(transformer: nn.Module, positions_from: int) -> bool:
     if getattr(config, "_attn_implementation", None) != "sdpa" or config.model_type not in MODEL_TYPES:
         return False
     AttentionInterface.register(RUNS, _attention)
-    AttentionMaskInterface.register(RUNS, _mask)
+    AttentionMaskInterface.register(RUNS, padding_mask)
     ids = (torch.arange(3, 17) % int(config.vocab_size)).to(next(transformer.parameters()).device)
-    return _switched(
+    return attention_switched(
         transformer,
         RUNS,
         lambda: torch.cat([transformer(input_ids=part[None]).last_hidden_state[0] for part in (ids[:9], ids[9:])]),
         lambda: packed_states(transformer, ids, [9, 5], positions_from),
         tolerance=1e-4,
     )
-
-
-def _switched(
-    transformer: Any, implementation: str, usual: Callable[[], Tensor], ours: Callable[[], Tensor], tolerance: float
-) -> bool:
-    """Set an attention implementation where `ours` under it gives what `usual` gave before; else change nothing.
-
-    Both run in evaluation mode, without gradients. Returns whether it is set.
-    """
-    before, was_training = transformer.config._attn_implementation, transformer.training
-    transformer.eval()
-    with torch.no_grad():
-        try:
-            expected = usual()
-            transformer.set_attn_implementation(implementation)
-            same = torch.allclose(expected, ours(), atol=tolerance, rtol=tolerance)
-        except (TypeError, ValueError, RuntimeError, IndexError, KeyError):
-            same = False
-    if not same:
-        transformer.set_attn_implementation(before)
-    transformer.train(was_training)
-    return same
 
 
 def packed_states(transformer: nn.Module, ids_T: Tensor, lengths: Sequence[int], positions_from: int) -> Tensor:
@@ -93,40 +69,6 @@ def _splitting(lengths: list[int] | None) -> Iterator[None]:
         yield
     finally:
         _runs.reset(token)
-
-
-def enable_waitless_mask(transformer: nn.Module) -> bool:
-    """Let an encoder that does not pack build its mask without looking at it; False, and nothing changed, where it cannot."""
-    from transformers import AttentionInterface
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-    from transformers.masking_utils import AttentionMaskInterface
-
-    config: Any = transformer.config
-    if getattr(config, "_attn_implementation", None) != "sdpa":
-        return False
-    AttentionInterface.register(PADDED, sdpa_attention_forward)
-    AttentionMaskInterface.register(PADDED, _mask)
-    ids = (torch.arange(10) % int(config.vocab_size)).view(2, 5).to(next(transformer.parameters()).device)
-    mask = torch.ones_like(ids)
-    mask[1, 3:] = 0
-
-    def padded() -> Tensor:
-        states: Tensor = transformer(input_ids=ids, attention_mask=mask).last_hidden_state
-        return states
-
-    return _switched(transformer, PADDED, padded, padded, tolerance=1e-5)
-
-
-def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
-    """transformers' mask for SDPA. It asks whether anything is padded at all, for which the host waits for a GPU: there
-    the mask is always made (transformers 5.23, `masking_utils._ignore_bidirectional_mask_sdpa`)."""
-    from transformers.masking_utils import sdpa_mask
-
-    given = kwargs.get("attention_mask")
-    if given is not None and not on_cpu_path(given):
-        kwargs["allow_is_bidirectional_skip"] = False
-    mask: Tensor | None = sdpa_mask(*args, **kwargs)
-    return mask
 
 
 def _attention(

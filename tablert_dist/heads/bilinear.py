@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from tablert_dist.cpu.gemm import linear
+from tablert_dist.cpu import linear
 
 
 class Bilinear(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.gpu.path import on_cpu_path
+from tablert_dist.gpu import on_cpu_path
 from tablert_dist.tags import IGNORE
 
 

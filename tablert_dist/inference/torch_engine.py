@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tablert_dist.gpu.memory import cells_on, in_memory
+from tablert_dist.gpu import cells_on, in_memory
 from tablert_dist.heads.base import WORDS, Arrays
 from tablert_dist.model.model import TableModel
 

@@ -16,10 +16,9 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from tablert_dist.cpu.gemm import speed_up
-from tablert_dist.cpu.packing import enable_packing, enable_waitless_mask, packed_states, same_runs
+from tablert_dist.cpu import enable_packing, packed_states, same_runs, speed_up
 from tablert_dist.errors import InputError
-from tablert_dist.gpu.path import on_cpu_path
+from tablert_dist.gpu import enable_waitless_mask, on_cpu_path
 from tablert_dist.storage.paths import PACKAGE, locate
 from tablert_dist.tokenization import SubwordTokenizer, first_position, pad_id, read_tokenizer, subword_limit
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from tablert_dist.gpu.half_weights import half_weights
-from tablert_dist.gpu.path import is_cpu_path
+from tablert_dist.gpu import half_weights, is_cpu_path
 from tablert_dist.schema import Sentence
 from tablert_dist.train.features import Features
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tablert_dist.batching import evaluation_batches, halving
-from tablert_dist.gpu.memory import cells_on, in_memory
+from tablert_dist.gpu import cells_on, in_memory
 from tablert_dist.heads.base import Arrays
 from tablert_dist.model.encoder import WordEncoder
 from tablert_dist.tokenization import EncodedSentence, collate

@@ -16,8 +16,7 @@ from torch import distributed as dist
 from tablert_dist.batching import evaluation_batches, halving, rank_share, training_batches
 from tablert_dist.config import Config, OptimConfig
 from tablert_dist.errors import OutOfMemory, RunError
-from tablert_dist.gpu.memory import cells_on, in_memory
-from tablert_dist.gpu.path import is_cpu_path
+from tablert_dist.gpu import cells_on, in_memory, is_cpu_path
 from tablert_dist.inference.torch_engine import FeatureEngine
 from tablert_dist.model import TableModel
 from tablert_dist.schema import Sentence

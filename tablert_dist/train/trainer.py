@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from tablert_dist.batching import rank_share
 from tablert_dist.config import Config, OptimConfig
-from tablert_dist.gpu.memory import in_memory
-from tablert_dist.gpu.path import is_cpu_path
+from tablert_dist.gpu import in_memory, is_cpu_path
 from tablert_dist.model import TableModel
 from tablert_dist.tags import TagSet
 from tablert_dist.train.averaging import RunningMean

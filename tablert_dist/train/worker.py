@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from tablert_dist.config import Config
-from tablert_dist.cpu.allocator import keep_pages
+from tablert_dist.cpu import keep_pages
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.model import TableModel, build_model

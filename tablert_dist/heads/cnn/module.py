@@ -14,11 +14,11 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
 from tablert_dist.config import ModelConfig
-from tablert_dist.cpu.strips import hidden_rows, table_logits
-from tablert_dist.gpu.path import on_cpu_path
+from tablert_dist.cpu import table_by_sentence
+from tablert_dist.gpu import on_cpu_path
 from tablert_dist.heads.base import Scheme
 from tablert_dist.heads.bilinear import Bilinear
-from tablert_dist.heads.cnn.pair_conv import PairConv, spread
+from tablert_dist.heads.cnn.pair_conv import PairConv
 from tablert_dist.heads.cnn.scheme import TableScheme
 from tablert_dist.heads.cnn.tap_conv import TapConv
 from tablert_dist.heads.head import Head, Outputs
@@ -99,15 +99,16 @@ class TableHead(Head):
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Entity logits [B, N, E] and relation logits [B, N, N, R]; `mask` is 1 at words. Padding is unspecified."""
-        way = self.by_sentence if on_cpu_path(words_BNH) else self.batched
-        again = self.keeps_less and self.training
-        table: Tensor = checkpoint(way, words_BNH, mask_BN, use_reentrant=False) if again else way(words_BNH, mask_BN)
+        table_of = table_by_sentence if on_cpu_path(words_BNH) else TableHead.table
+        if self.keeps_less and self.training:
+            table: Tensor = checkpoint(table_of, self, words_BNH, mask_BN, use_reentrant=False)
+        else:
+            table = table_of(self, words_BNH, mask_BN)
         if self.distance is not None:
             places = torch.arange(table.shape[1], device=table.device)
             table = table + self.distance((places[None] - places[:, None]).clamp(0, FARTHEST))
         if self.bilinear is not None:
-            row, column = (F.dropout(words_BNH, self.dropout, self.training) for _ in range(2))
-            table = table + self.bilinear(row, column)
+            table = table + self.bilinear(self.drop(words_BNH), self.drop(words_BNH))
         diagonal = torch.diagonal(table, dim1=1, dim2=2).transpose(1, 2)
         return self.entity(diagonal), table
 
@@ -115,55 +116,24 @@ class TableHead(Head):
         """As `table_loss`."""
         return table_loss(*outputs, targets["entity_tags"], targets["relation_tags"], self.focal, self.relation_weight)
 
-    def batched(self, words_BNH: Tensor, mask_BN: Tensor) -> Tensor:
-        """Relation logits, the whole batch in every operation."""
-        # .shape[0] and not len(): the exporter would take the latter for a constant.
-        # Drawn separately for the two roles of a word, so that training factorises too.
-        row = F.dropout(words_BNH, self.dropout, self.training)
-        column = F.dropout(words_BNH, self.dropout, self.training)
-        table: Tensor = self.pair(row, column, mask_BN)
+    def table(self, words_BNH: Tensor, mask_BN: Tensor) -> Tensor:
+        """Relation logits [B, N, N, R] of the whole batch (equations 2 to 4); cells at padding are unspecified."""
+        # Dropped separately in the two roles of a word, so that training factorises too.
+        table: Tensor = self.pair(self.drop(words_BNH), self.drop(words_BNH), mask_BN)
         if self.last is None:
             return table
         # In the table's type: under autocast it is a shorter one than the words', and a longer factor would widen it.
         cells = (mask_BN[:, :, None] & mask_BN[:, None, :])[..., None].to(table.dtype)
-        keeps = [self._keep(words_BNH.shape[0], channels, table) for channels in self.hidden]
+        # .shape[0] and not len(): the exporter would take the latter for a constant.
+        keeps = [self.kept_channels(words_BNH.shape[0], channels, table) for channels in self.hidden]
         factors = [cells if keep is None else cells * keep[:, None, None] for keep in keeps]
-        return self._upper_layers(F.relu(table) * factors[0], factors[1:])
+        return self.upper_layers(F.relu(table) * factors[0], factors[1:])
 
-    def by_sentence(self, words_BNH: Tensor, mask_BN: Tensor) -> Tensor:
-        """Relation logits, each sentence's own table alone; zeros beyond."""
-        B, N, H = words_BNH.shape
-        lengths: list[int] = mask_BN.sum(1).tolist()
-        words = words_BNH.reshape(B * N, H).index_select(0, mask_BN.flatten().nonzero()[:, 0])
-        row = F.dropout(words, self.dropout, self.training)
-        column = F.dropout(words, self.dropout, self.training)
-        row_taps, column_taps = self.pair.taps(row, column, lengths)
-        keeps = [self._keep(B, channels, words) for channels in self.hidden]
-        if self.last is not None and not self.middle:
-            parts = table_logits(row_taps, column_taps, self.pair.bias, self.last.weight, keeps[0], lengths)
-            parts = [part + self.last.bias for part in parts]
-        else:
-            pairs = zip(row_taps.split(lengths), column_taps.split(lengths), strict=True)
-            parts = [self._one(r, c, [k if k is None else k[b] for k in keeps]) for b, (r, c) in enumerate(pairs)]
-        return torch.stack([F.pad(part, (0, 0, 0, N - n, 0, N - n)) for part, n in zip(parts, lengths, strict=True)])
+    def drop(self, words: Tensor) -> Tensor:
+        """Word vectors after dropout."""
+        return F.dropout(words, self.dropout, self.training)
 
-    def _one(self, row_NKC: Tensor, column_NKC: Tensor, keeps: Sequence[Tensor | None]) -> Tensor:
-        """[N, N, R] of one sentence, for heads with one layer or more than two."""
-        if self.last is None or torch.is_grad_enabled():
-            table = spread(row_NKC[None], column_NKC[None], row_NKC.new_ones(1, len(row_NKC)), self.pair.bias)
-            if self.last is None:
-                return table[0]
-            factors = [1.0 if keep is None else keep for keep in keeps]
-            return self._upper_layers(F.relu(table) * factors[0], factors[1:])[0]
-        # Without gradients in slabs of rows, so that memory grows with N and not with N².
-        halo = (len(self.middle) + 1) * (self.pair.kernel_size // 2)
-        logits = row_NKC.new_zeros(len(row_NKC), len(row_NKC), self.last.outputs)
-        for start, end, above, first, cells in hidden_rows(row_NKC, column_NKC, self.pair.bias, halo):
-            found = self._upper_layers(cells[None], [1.0] * len(self.middle))[0]
-            logits[start:end, first:] = found[above : above + end - start]
-        return logits
-
-    def _upper_layers(self, table_BNNC: Tensor, factors: Sequence[Tensor | float]) -> Tensor:
+    def upper_layers(self, table_BNNC: Tensor, factors: Sequence[Tensor | float]) -> Tensor:
         """The layers above the first. `factors` follow the ReLUs: channel dropout, zeros outside a sentence."""
         assert self.last is not None
         table = table_BNNC
@@ -172,7 +142,7 @@ class TableHead(Head):
         logits: Tensor = self.last(table)
         return logits
 
-    def _keep(self, batch: int, channels: int, like: Tensor) -> Tensor | None:
+    def kept_channels(self, batch: int, channels: int, like: Tensor) -> Tensor | None:
         """Channel dropout's factor, [B, C]: 0 for a dropped channel; None where nothing is dropped."""
         if not (self.training and self.dropout):
             return None

@@ -6,13 +6,12 @@ Axes: B batch, N words, H width of a word vector, C output channels, K side of t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.cpu.gemm import linear, spare_rows
+from tablert_dist.cpu import linear
 
 
 class PairConv(nn.Module):
@@ -44,15 +43,11 @@ class PairConv(nn.Module):
         inside = mask_BN[..., None].to(row_BNH.dtype)
         row = linear(shifts(row_BNH * inside, K).flatten(2), self.row_weight)
         column = linear(shifts(column_BNH * inside, K).flatten(2), self.column_weight)
-        return spread(row.view(B, N, K, C), column.view(B, N, K, C), mask_BN, self.bias)
+        return self.spread(row.view(B, N, K, C), column.view(B, N, K, C), mask_BN)
 
-    def taps(self, row_TH: Tensor, column_TH: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The inner sums alone, row and column part, [T, K, C] each, of sentences laid end to end; without the bias."""
-        K, C, T = self.kernel_size, self.channels, len(row_TH)
-        spare = (0, 0, 0, spare_rows(T))
-        row = linear(F.pad(_windows(row_TH, lengths, K), spare), self.row_weight)[:T].view(T, K, C)
-        column = linear(F.pad(_windows(column_TH, lengths, K), spare), self.column_weight)[:T].view(T, K, C)
-        return row, column
+    def spread(self, row_BNKC: Tensor, column_BNKC: Tensor, mask_BN: Tensor) -> Tensor:
+        """The outer sums over the table, [B, N, N, C], of the inner sums [B, N, K, C] of the two halves."""
+        return spread(row_BNKC, column_BNKC, mask_BN, self.bias)
 
     def dense_weight(self) -> Tensor:
         """The same kernel as `nn.Conv2d` stores it, [C, 2H, K, K]."""
@@ -82,17 +77,3 @@ def shifts(x_BND: Tensor, kernel_size: int) -> Tensor:
     N = x_BND.shape[1]
     padded = F.pad(x_BND, (0, 0, kernel_size // 2, kernel_size // 2))
     return torch.stack([padded[:, h : h + N] for h in range(kernel_size)], 2)
-
-
-def _windows(x_TH: Tensor, lengths: Sequence[int], kernel_size: int) -> Tensor:
-    """[T, K · H]: at t the rows t − K//2 … t + K//2 of t's own sentence, zeros beyond its ends."""
-    p = kernel_size // 2
-    if not p:
-        return x_TH
-    positions = torch.cat([torch.arange(n, device=x_TH.device) for n in lengths])
-    ends = torch.cat([torch.full((n,), n, device=x_TH.device) for n in lengths])
-    around = positions[:, None] + torch.arange(-p, p + 1, device=x_TH.device)
-    inside = ((around >= 0) & (around < ends[:, None])).to(x_TH.dtype)
-    # Slices of one padded copy: their gradients add up by slices too, which an index over windows would scatter.
-    padded = F.pad(x_TH, (0, 0, p, p))
-    return torch.cat([padded[h : h + len(x_TH)] * inside[:, h, None] for h in range(kernel_size)], 1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tablert_dist.cpu.gemm import linear
+from tablert_dist.cpu import linear
 
 
 class TapConv(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from tablert_dist.config import ModelConfig
-from tablert_dist.cpu.gemm import linear
+from tablert_dist.cpu import linear
 from tablert_dist.heads.base import Scheme
 from tablert_dist.heads.head import Head, Outputs
 from tablert_dist.heads.spans import run_maxima, span_maxima
