@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import tempfile
@@ -28,6 +27,7 @@ from tablert_dist.heads.cnn.scheme import TABLE
 from tablert_dist.model import TableModel
 from tablert_dist.model.checkpoint import ModelCard, load_checkpoint
 from tablert_dist.schema import Sentence
+from tablert_dist.storage.atomic import whole_folder, write_json, write_text
 
 FIXED = {"TWO": 2, "FOUR": 4}
 """Axes of inputs whose length is in their name."""
@@ -62,10 +62,8 @@ def export_bundle(
         raise InputError("int8 is judged by its F1: give annotated sentences with --verify-data FILE")
     model, card = load_checkpoint(checkpoint)
     words = [s.words for s in gold] if gold is not None else sentences or sample_sentences(card)
-    part = out.parent / f".{out.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with whole_folder(out) as part:
         with tempfile.TemporaryDirectory() as scratch:
             full = {stage: Path(scratch) / f"{stage}.onnx" for stage in model.scheme.stages}
             for stage, path in full.items():
@@ -76,12 +74,12 @@ def export_bundle(
             report.allow(allow)
         if report.failures:
             raise VerificationError(report)
-        (part / "tokenizer.json").write_text(card.tokenizer.to_json(), encoding="utf-8")
-        _write(part / "schema.json", card.schema.to_json())
-        _write(part / "config.json", card.config)
-        _write(part / "training.json", {k: v for k, v in card.notes.items() if k != "history"})
-        _write(part / "report.json", report.to_json())
-        (part / "README.md").write_text(model_card(card, report, config.opset), encoding="utf-8")
+        write_text(part / "tokenizer.json", card.tokenizer.to_json())
+        write_json(part / "schema.json", card.schema.to_json())
+        write_json(part / "config.json", card.config)
+        write_json(part / "training.json", {k: v for k, v in card.notes.items() if k != "history"})
+        write_json(part / "report.json", report.to_json())
+        write_text(part / "README.md", model_card(card, report, config.opset))
         facts = {
             "subword_limit": card.tokenizer.limit,
             "pad_id": card.pad_id,
@@ -90,9 +88,6 @@ def export_bundle(
             "versions": {"tablert_dist": __version__} | {p: version(p) for p in ("torch", "onnx", "onnxscript")},
         }
         seal(part, {stage: path.name for stage, path in full.items()}, facts)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return report
 
 
@@ -195,7 +190,3 @@ def sample_sentences(card: ModelCard) -> list[list[str]]:
     corpus = load_corpus(DataConfig(path="package:tablert_dist/sample"))
     words = [list(s.words) for split in ("dev", "test") for s in corpus.splits[split]]
     return [w for w in words if not card.tokenizer.overflows(w)]
-
-
-def _write(path: Path, tree: Any) -> None:
-    path.write_text(json.dumps(tree, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist import __version__
+from tablert_dist.storage.atomic import write_text
 
 
 def save_pyfunc(bundle: Path, out: Path) -> Path:
@@ -48,7 +49,7 @@ def _without_paths(description: Path) -> None:
     flavor["model_code_path"] = Path(flavor["model_code_path"]).name
     for artifact in flavor["artifacts"].values():
         artifact["uri"] = artifact["path"]
-    description.write_text(yaml.safe_dump(model), encoding="utf-8")
+    write_text(description, yaml.safe_dump(model))
 
 
 def texts_of(given: Any) -> list[str]:

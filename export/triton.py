@@ -8,6 +8,7 @@ from typing import Any
 
 from tablert_dist.errors import InputError
 from tablert_dist.inference.bundle import open_bundle
+from tablert_dist.storage.atomic import whole_folder, write_text
 
 TYPES = {"tensor(int64)": "TYPE_INT64", "tensor(float)": "TYPE_FP32"}
 MAX_BATCH = 32
@@ -25,16 +26,12 @@ def write_repository(bundle: Path, out: Path, name: str = "tablert") -> Path:
     folder = out / name
     if folder.exists():
         raise InputError(f"{folder} exists; give another --triton folder")
-    part = out / f".{name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    (part / "1").mkdir(parents=True)
     if len(opened.graphs) > 1:
         raise InputError(
             f"--triton: {bundle} has the graphs {', '.join(opened.graphs)}, between which somebody has to decode; only "
             f"TablERT-CNN's one graph can be served by Triton"
         )
     (graph,) = opened.graphs.values()
-    shutil.copyfile(graph, part / "1" / "model.onnx")
     session = import_onnxruntime().InferenceSession(str(graph), providers=["CPUExecutionProvider"])
     lines = [
         f'name: "{name}"',
@@ -45,8 +42,11 @@ def write_repository(bundle: Path, out: Path, name: str = "tablert") -> Path:
         "dynamic_batching { max_queue_delay_microseconds: 5000 }",
         "instance_group [ { kind: KIND_AUTO } ]",
     ]
-    (part / "config.pbtxt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    part.rename(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    with whole_folder(folder) as part:
+        (part / "1").mkdir()
+        shutil.copyfile(graph, part / "1" / "model.onnx")
+        write_text(part / "config.pbtxt", "\n".join(lines) + "\n")
     return folder
 
 

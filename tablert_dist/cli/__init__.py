@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from tablert_dist.cli.lazy import LazyGroup
 
 VERBS = {
     "data": "Convert, check, split and fetch annotated sentences.",
@@ -21,24 +21,7 @@ VERBS = {
 }
 
 
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        command = import_module(f"tablert_dist.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # The default would import every verb for its first line.
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
-
-
-@click.command(cls=_Lazy)
+@click.command(cls=LazyGroup, verbs=VERBS, module="tablert_dist.cli.{}")
 @click.version_option(package_name="tablert-dist")
 def main() -> None:
     """Joint entity and relation extraction by table labelling."""

@@ -78,6 +78,13 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
                 raise
             click.echo(f"error: {said}", err=True)
             sys.exit(2)
+        except OSError as error:
+            from tablert_dist.storage.atomic import is_full
+
+            if not is_full(error):
+                raise
+            click.echo(f"error: {error.filename or 'a file'} cannot be written: the disk is full", err=True)
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(130)

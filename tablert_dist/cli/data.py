@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
 import click
+
+from tablert_dist.cli.lazy import LazyGroup
 
 VERBS = {
     "check": "Look for mistakes in annotated sentences.",
@@ -16,24 +15,11 @@ VERBS = {
 }
 
 
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = f"tablert_dist.cli.data_{cmd_name}"
-        if cmd_name not in VERBS or find_spec(module) is None:
-            return None
-        command = import_module(module).command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # The default would import every verb for its first line.
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
-
-
-@click.command(cls=_Lazy, help="Convert, check, split and fetch annotated sentences.")
+@click.command(
+    cls=LazyGroup,
+    verbs=VERBS,
+    module="tablert_dist.cli.data_{}",
+    help="Convert, check, split and fetch annotated sentences.",
+)
 def command() -> None:
     """The group; its verbs are in `data_*.py`."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from tablert_dist.errors import InputError
+from tablert_dist.storage.atomic import writing
 
 
 class Output:
@@ -33,11 +34,9 @@ class Output:
             raise InputError(
                 f"{out}: an earlier run was interrupted; go on with it by --resume, or delete {self._part} to start anew"
             )
-        try:
+        with writing(self._path):
             self._state.write_text(json.dumps(state), encoding="utf-8")
             self._file = self._part.open("a" if resume else "w", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{out}: cannot be written: {error.strerror}") from None
 
     def write(self, line: str) -> None:
         """Add a line."""

@@ -176,10 +176,10 @@ def _command() -> str:
 
 
 def _write(path: Path, text: str) -> Path:
-    from tablert_dist.storage.atomic import write_whole
+    from tablert_dist.storage.atomic import write_text
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text)
+    write_text(path, text)
     return path
 
 

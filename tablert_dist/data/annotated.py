@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tablert_dist.data import formats, load_corpus
 from tablert_dist.data.formats import spert, types_file
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Schema, Sentence
+from tablert_dist.storage.atomic import whole_files, whole_folder
 
 
 def read_all(source: Path, format: str = "auto") -> tuple[list[Sentence], Schema]:
@@ -52,35 +52,18 @@ def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
     """Make the folder with these files, or nothing. Raises InputError where it exists with something in it."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists and is not an empty folder: choose another --out")
-    part = folder.with_name(f".{folder.name}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
+    with whole_folder(folder) as part:
         for name, data in content.items():
             path = part / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        if folder.exists():
-            folder.rmdir()
-        part.rename(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_files(content: Mapping[Path, bytes]) -> None:
-    """Write each file under a temporary name, then rename all. Raises InputError where one exists or cannot be written."""
+    """Write all of these files, or none. Raises InputError where one exists or cannot be written."""
     for path in content:
         if path.exists():
             raise InputError(f"{path} exists: choose another --out")
-    parts = {path: path.with_name(f".{path.name}.part") for path in content}
-    try:
-        for path, data in content.items():
-            parts[path].write_bytes(data)
-        for path, part in parts.items():
-            part.replace(path)
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be written: {error.strerror}") from None
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+    with whole_files(list(content)) as parts:
+        for part, data in zip(parts, content.values(), strict=True):
+            part.write_bytes(data)

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from tablert_dist.errors import InputError
 from tablert_dist.inference.bundle import MANIFEST, open_bundle
+from tablert_dist.storage.atomic import whole_file
 
 
 def pack(folder: Path, out: Path) -> Path:
@@ -14,11 +15,9 @@ def pack(folder: Path, out: Path) -> Path:
     open_bundle(folder)
     if out.exists():
         raise InputError(f"{out} exists; give a file that does not")
-    part = out.with_name(f".{out.name}.part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+    with whole_file(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             archive.write(path, path.relative_to(folder))
-    part.rename(out)
     return out
 
 

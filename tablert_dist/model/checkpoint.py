@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +14,12 @@ from torch import nn
 
 from tablert_dist import __version__
 from tablert_dist.config import ModelConfig
-from tablert_dist.errors import InputError, RunError
+from tablert_dist.errors import InputError
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import WordEncoder, build_encoder
 from tablert_dist.model.model import assemble
 from tablert_dist.schema import Schema
-from tablert_dist.storage.atomic import sha256
+from tablert_dist.storage.atomic import sha256, whole_folder, write_json, write_text
 from tablert_dist.storage.checkpoint_folder import META, TRAINER, WEIGHTS
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import SubwordTokenizer, read_tokenizer
@@ -51,48 +48,26 @@ def save_checkpoint(folder: Path, model: TableModel, card: ModelCard, trainer: M
     `trainer` (epoch and optimiser state) makes it one that training can go on from. Raises RunError where the disk is
     full, with what was written so far removed.
     """
-    part = folder.parent / f".{folder.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        _write(part, model, card, trainer)
-    except Exception as error:
-        # safetensors and torch.save wrap the system's error in their own, so the disk is asked.
-        full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or "No space left" in str(error)
-        needed = sum(f.stat().st_size for f in part.rglob("*") if f.is_file()) if part.exists() else 0
-        shutil.rmtree(part, ignore_errors=True)
-        if not full and shutil.disk_usage(folder.parent).free > needed:
-            raise
-        free = shutil.disk_usage(folder.parent).free
-        raise RunError(
-            f"checkpoint {folder} cannot be written: the disk is full ({free / 1e6:.0f} MB free); the older checkpoints "
-            f"there are whole: make room and go on with --resume"
-        ) from error
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-    _sync(folder.parent)
-
-
-def _write(part: Path, model: TableModel, card: ModelCard, trainer: Mapping[str, Any] | None) -> None:
-    (part / "encoder").mkdir(parents=True)
-    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, part / WEIGHTS)
-    model.encoder.transformer.config.save_pretrained(part / "encoder")  # type: ignore[union-attr, operator]
-    (part / "tokenizer.json").write_text(card.tokenizer.to_json(), encoding="utf-8")
-    if trainer is not None:
-        torch.save(dict(trainer), part / TRAINER)
-    files = sorted(p for p in part.rglob("*") if p.is_file())
-    meta = {
-        "format": 1,
-        "version": __version__,
-        "config": dict(card.config),
-        "schema": card.schema.to_json(),
-        "subword_limit": card.tokenizer.limit,
-        "pad_id": card.pad_id,
-        "notes": dict(card.notes),
-        "files": {p.relative_to(part).as_posix(): sha256(p) for p in files},
-    }
-    (part / META).write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
-    for file in (*files, part / META):
-        _sync(file)
+    advice = "the older checkpoints there are whole: make room and go on with --resume"
+    with whole_folder(folder, advice) as part:
+        (part / "encoder").mkdir()
+        save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, part / WEIGHTS)
+        model.encoder.transformer.config.save_pretrained(part / "encoder")  # type: ignore[union-attr, operator]
+        write_text(part / "tokenizer.json", card.tokenizer.to_json())
+        if trainer is not None:
+            torch.save(dict(trainer), part / TRAINER)
+        files = sorted(p for p in part.rglob("*") if p.is_file())
+        meta = {
+            "format": 1,
+            "version": __version__,
+            "config": dict(card.config),
+            "schema": card.schema.to_json(),
+            "subword_limit": card.tokenizer.limit,
+            "pad_id": card.pad_id,
+            "notes": dict(card.notes),
+            "files": {p.relative_to(part).as_posix(): sha256(p) for p in files},
+        }
+        write_json(part / META, meta)
 
 
 def load_checkpoint(folder: Path, device: str = "cpu") -> tuple[TableModel, ModelCard]:
@@ -140,12 +115,3 @@ def read_trainer(folder: Path) -> dict[str, Any]:
 def drop_trainer(folder: Path) -> None:
     """Remove the optimiser state, two thirds of the folder, from a checkpoint that is no longer the newest."""
     (folder / TRAINER).unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    """Force to disk: a rename must not survive a power cut that its contents do not."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,34 +1,128 @@
-"""Files that are there whole or not at all, and their hashes."""
+"""Files and folders that are there whole or not at all, and their hashes.
+
+What is written goes under another name beside its place (`.NAME.part`) and is renamed when it is complete: a kill or a full
+disk leaves the old one, or none. What cannot be written is one sentence.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, RunError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def write_whole(out: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises InputError where it cannot be written."""
-    part = out.with_name(f".{out.name}.part")
+@contextmanager
+def writing(path: Path, advice: str = "make room and do it again") -> Iterator[None]:
+    """Raise RunError where the disk gets full inside the block, InputError where `path` cannot be written otherwise."""
     try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{out}: cannot be written: {error.strerror}") from None
+        yield
+    except Exception as error:
+        if is_full(error):
+            free = shutil.disk_usage(_there(path)).free
+            raise RunError(
+                f"{path}: cannot be written: the disk is full ({free / 1e6:.0f} MB free); {advice}"
+            ) from error
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+        raise
+
+
+def is_full(error: Exception) -> bool:
+    """Return whether a disk was full. safetensors and torch wrap the system's error in errors of their own."""
+    return getattr(error, "errno", None) in FULL or "No space left" in str(error) or "os error 28" in str(error)
+
+
+@contextmanager
+def whole_file(path: Path, force: bool = False) -> Iterator[Path]:
+    """Yield where to write the file; at the end of the block it is at `path`, after an error nothing is new.
+
+    `force`: on the disk before the block ends, so that a power cut does not undo it.
+    """
+    # Processes that write the same file, such as the trials of a search, must not write over each other's part.
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with writing(path):
+            yield part
+            if force:
+                sync(part)
+            part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """As `whole_file`, for several: none is new unless all are."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(whole_file(path)) for path in paths]
+
+
+@contextmanager
+def whole_folder(path: Path, advice: str = "make room and do it again") -> Iterator[Path]:
+    """Yield a new folder to write into; at the end of the block it is at `path`, in the place of an older one.
+
+    After an error nothing is new. Everything is on the disk before it is renamed.
+    """
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with writing(path, advice):
+            part.mkdir(parents=True)
+            yield part
+            for file in part.rglob("*"):
+                if file.is_file():
+                    sync(file)
+            if path.exists():
+                shutil.rmtree(path)
+            part.rename(path)
+            sync(path.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, its lines ended as they are in `text`."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file."""
+    with whole_file(path) as part:
+        part.write_bytes(data)
+
+
+def write_json(path: Path, tree: Any) -> None:
+    """Write a tree as JSON, indented."""
+    write_text(path, json.dumps(tree, indent=1, ensure_ascii=False))
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file."""
+    """Return the hex digest of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_json(path: Path, tree: Any) -> None:
-    """Write whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(tree, indent=1, ensure_ascii=False), encoding="utf-8")
-    part.replace(path)
+def sync(path: Path) -> None:
+    """Force a file or folder to disk: a rename must not survive a power cut that its contents do not."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _there(path: Path) -> Path:
+    """The nearest folder above that exists."""
+    return next(folder for folder in path.absolute().parents if folder.is_dir())

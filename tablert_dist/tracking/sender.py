@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tablert_dist.errors import InputError
+from tablert_dist.storage.atomic import write_text
 from tablert_dist.tracking import journal, store
 from tablert_dist.tracking.journal import Event
 from tablert_dist.tracking.requests import groups_of, send
@@ -50,9 +50,7 @@ class State:
 
     def save(self, folder: Path) -> None:
         """Write the file so that a kill leaves the old one or the new one."""
-        temporary = folder / f"{STATE_FILE}.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(asdict(self)), "utf-8")
-        temporary.replace(folder / STATE_FILE)
+        write_text(folder / STATE_FILE, json.dumps(asdict(self)))
 
 
 class Sender:

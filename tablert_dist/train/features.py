@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +17,7 @@ from tablert_dist.batching import evaluation_batches, halving
 from tablert_dist.gpu import cells_on, in_memory
 from tablert_dist.heads.base import Arrays
 from tablert_dist.model.encoder import WordEncoder
+from tablert_dist.storage.atomic import whole_file
 from tablert_dist.tokenization import EncodedSentence, collate
 
 
@@ -102,7 +102,9 @@ class WordFeatures:
         if path is None or not path.is_file():
             vectors = torch.cat(_encode(encoder, source, max_cells, device))
             if path is not None:
-                _write_whole(path, vectors)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with whole_file(path) as part:
+                    save_file({"words": vectors.contiguous()}, part)
         if path is not None:
             vectors = load_file(path)["words"]
         self._vectors = vectors.split(self.lengths)
@@ -132,13 +134,6 @@ def _encode(encoder: WordEncoder, source: SubwordFeatures, max_cells: int | None
         batches = evaluation_batches(source.lengths, cells_on(device, max_cells))
         found = dict(halving(encode, batches, source.lengths))
     return [found[index] for index in range(len(found))]
-
-
-def _write_whole(path: Path, vectors: Tensor) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    save_file({"words": vectors.contiguous()}, part)
-    part.rename(path)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tablert_dist.data.download.fetch import PATIENT, Patience, Progress, fetch, file_hash
+from tablert_dist.data.download.fetch import PATIENT, Patience, Progress, fetch
 from tablert_dist.data.download.sources import DataSet, Source
 from tablert_dist.data.download.unpack import unpack
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.storage.atomic import sha256
 
 Say = Callable[[str], None]
 Bar = Callable[[str], Progress]
@@ -72,7 +73,7 @@ def _places(what: DataSet, source: str | None) -> tuple[Source, ...]:
 def _refuse_others(what: DataSet, place: Source, folder: Path) -> None:
     for name in place.paths:
         path = folder / name
-        if path.is_dir() or (path.exists() and file_hash(path) != what.files[name]):
+        if path.is_dir() or (path.exists() and sha256(path) != what.files[name]):
             raise InputError(f"{path} exists and is another file: move it away, or choose another folder with --out")
 
 
@@ -91,7 +92,7 @@ def _from_archive(what: DataSet, place: Source, folder: Path, patience: Patience
         say("all files are already there")
         return
     archive = folder / place.url.split("?")[0].rpartition("/")[2]
-    if not (archive.exists() and file_hash(archive) == place.archive):
+    if not (archive.exists() and sha256(archive) == place.archive):
         fetch(place.url, archive, place.archive, place.most_bytes, patience, bar(archive.name))
     hashes = {name: what.files[name] for name in place.paths}
     unpack(archive, folder, place.paths, hashes, what.most_bytes)

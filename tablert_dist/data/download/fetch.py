@@ -5,7 +5,6 @@ A wrong hash leaves nothing. Proxies are those of the environment (HTTP_PROXY, H
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.storage import atomic
 
 if TYPE_CHECKING:
     import httpx
@@ -62,7 +62,7 @@ def fetch(
     import httpx
 
     part = out.with_name(f".{out.name}.part")
-    with _writing(out):
+    with atomic.writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     timeout = httpx.Timeout(patience.read, connect=patience.connect)
     reasons: list[str] = []
@@ -76,14 +76,14 @@ def fetch(
                 time.sleep(patience.pause * 2 ** (attempt - 1))
             resumed = part.stat().st_size if part.exists() else 0
             try:
-                with _writing(out):
+                with atomic.writing(out):
                     _attempt(client, url, part, most_bytes, patience, progress)
             except (BrokenTransferError, httpx.TransportError, httpx.InvalidURL) as error:
                 reasons.append(str(error) or type(error).__name__)
                 continue
-            found = file_hash(part)
+            found = atomic.sha256(part)
             if found == sha256:
-                with _writing(out):
+                with atomic.writing(out):
                     part.replace(out)
                 return
             part.unlink()
@@ -92,20 +92,6 @@ def fetch(
                 # The same server would give the same bytes again.
                 break
     raise RunError(f"{url}: {reasons[-1]} ({len(reasons)} attempt{'s' if len(reasons) > 1 else ''})")
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of the file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from None
 
 
 def _attempt(

@@ -6,13 +6,13 @@ unpacked; the number and the size of all members are limited, for a small archiv
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.storage.atomic import sha256
 
 CHUNK = 1 << 20
 MOST_MEMBERS = 20_000
@@ -47,7 +47,7 @@ def unpack(
                     if len(written) == len(wanted):
                         break
         for name, part in written.items():
-            found = hashlib.sha256(part.read_bytes()).hexdigest()
+            found = sha256(part)
             if found != hashes[name]:
                 raise RunError(f"{archive.name}: {wanted[name]} has the sha256 {found}, expected {hashes[name]}")
         if missing := [end for name, end in wanted.items() if name not in written]:

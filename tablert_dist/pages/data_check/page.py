@@ -8,7 +8,7 @@ from typing import Any
 from tablert_dist.data.validation.finding import SEVERITIES, Report
 from tablert_dist.pages.data_check.plots import histogram, type_rows
 from tablert_dist.pages.html import environment, styles
-from tablert_dist.storage.atomic import write_whole
+from tablert_dist.storage.atomic import write_text
 
 TEMPLATES = environment(__package__)
 
@@ -31,7 +31,7 @@ def to_html(report: Report) -> str:
 
 def write_page(report: Report, out: Path) -> None:
     """Write the file whole or not at all. Raises InputError where it cannot be written."""
-    write_whole(out, to_html(report))
+    write_text(out, to_html(report))
 
 
 def _charts(summary: Any, splits: Any) -> list[tuple[str, Any]]:

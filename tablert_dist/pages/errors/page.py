@@ -10,7 +10,7 @@ from tablert_dist.analysis.errors import NOTHING, ErrorReport
 from tablert_dist.pages.html import environment, styles
 from tablert_dist.schema import Entity, Sentence
 from tablert_dist.scoring import LEVELS, TITLES
-from tablert_dist.storage.atomic import write_whole
+from tablert_dist.storage.atomic import write_text
 
 SIDE = 240.0
 """Side of the reliability plot, in pixels of its view box."""
@@ -51,7 +51,7 @@ def to_html(report: ErrorReport, title: str, protocol: str = "") -> str:
 
 def write_page(report: ErrorReport, out: Path, title: str, protocol: str = "") -> Path:
     """Write the file whole or not at all. Raises InputError where it cannot be written."""
-    write_whole(out, to_html(report, title, protocol))
+    write_text(out, to_html(report, title, protocol))
     return out
 
 

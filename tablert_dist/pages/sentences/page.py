@@ -15,7 +15,7 @@ from tablert_dist.pages import palette
 from tablert_dist.pages.html import asset, environment, styles
 from tablert_dist.pages.rows import Arc, Card, Row, visible
 from tablert_dist.pages.sentences.heat import tag_names
-from tablert_dist.storage.atomic import write_whole
+from tablert_dist.storage.atomic import write_text
 from tablert_dist.tags import TagSet
 
 SCRIPTS = ("arcs.js", "heat.js")
@@ -68,7 +68,7 @@ def to_html(page: Page) -> str:
 
 def write_page(page: Page, out: Path) -> None:
     """Write the file whole or not at all. Raises InputError where it cannot be written."""
-    write_whole(out, to_html(page))
+    write_text(out, to_html(page))
 
 
 def _classes(number: int) -> str:

@@ -1,0 +1,34 @@
+"""A group of verbs, each imported only when it is called: `--help` stays quick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """`verbs` has each verb's line of help; its command lies in the module that `module` makes of its name."""
+
+    def __init__(self, *args: Any, verbs: Mapping[str, str], module: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.verbs, self.module = verbs, module
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of `verbs`."""
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """As `click.Group.get_command`."""
+        if cmd_name not in self.verbs:
+            return None
+        command = import_module(self.module.format(cmd_name)).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Without importing a verb for its first line."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(self.verbs.items()))
