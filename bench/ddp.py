@@ -21,7 +21,7 @@ from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.batching import rank_share, training_batches
 from tablert_dist.cpu import keep_pages
-from tablert_dist.train.context import Place
+from tablert_dist.train.context import TrainContext
 from tablert_dist.train.parallel import Parallel
 from tablert_dist.train.step import backward
 from tablert_dist.train.trainer import make_optimizer
@@ -35,19 +35,19 @@ def _worker(rank: int, world: int, port: int, encoder: str, data: str, batches: 
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     if world > 1:
         dist.init_process_group("gloo", rank=rank, world_size=world)
-    place = Place(rank, world)
+    context = TrainContext(rank, world)
     config = bench_config(data__path=data)
     model, train, tags = model_and_examples(config, encoder)
     model.train()
     parallel = Parallel(model, model, world)
-    optimizer = make_optimizer(model, model, config.optim, place.device)
+    optimizer = make_optimizer(model, model, config.optim, context.device)
     drawn = training_batches(train.features.lengths, size, False, 1, 0)[: batches + WARM_UP]
     passing = updating = 0.0
     for i, batch in enumerate(drawn):
         if i == WARM_UP:
             passing = updating = 0.0
         started = time.perf_counter()
-        backward(parallel.module, train, rank_share(batch, train.features.lengths, rank, world), tags, 1, place)
+        backward(parallel.module, train, rank_share(batch, train.features.lengths, rank, world), tags, 1, context)
         parallel.reduce_rows(train.features, batch)
         passed = time.perf_counter()
         passing += passed - started

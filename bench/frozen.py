@@ -11,7 +11,7 @@ from bench.parts import bench_config, model_and_examples, training_pass
 from bench.timing import interleaved, report
 from tablert_dist.batching import training_batches
 from tablert_dist.cpu import keep_pages
-from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.features import WordFeatures
 
 
@@ -29,7 +29,7 @@ def main(encoder: str, data: str, batches: int, repeats: int) -> None:
     frozen, _, _ = model_and_examples(bench_config(data__path=data, model__frozen=True), encoder)
     started = time.perf_counter()
     cached = Examples(
-        train.sentences, WordFeatures(frozen.encoder, train.features, config.train.eval_cells, Place().device)
+        train.sentences, WordFeatures(frozen.encoder, train.features, config.train.eval_cells, TrainContext().device)
     )  # type: ignore[arg-type]
     cache_s = time.perf_counter() - started
     drawn = training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[:batches]

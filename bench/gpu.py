@@ -15,12 +15,12 @@ import torch
 from bench.gpu_counts import counts
 from bench.gpu_onnx import onnx_on
 from bench.gpu_seeds import train_seeds
-from bench.gpu_train import checkpointing, evaluation, losses, place_on, throughput
+from bench.gpu_train import checkpointing, context_on, evaluation, losses, throughput
 from bench.options import data_option, smoke_option
 from bench.sources import SAMPLE
 from bench.timing import report
 from tablert_dist.gpu import gpu_path
-from tablert_dist.train.context import Place
+from tablert_dist.train.context import TrainContext
 
 
 @click.command()
@@ -69,9 +69,9 @@ def main(
     click.echo(f"a step, counted without a card: {figures}")
     result |= figures
     if card or device == "cpu":
-        place = place_on(torch.device("cuda" if card else "cpu"), precision)
+        context = context_on(torch.device("cuda" if card else "cpu"), precision)
         with gpu_path():
-            result |= measured(shapes.split(","), [int(s) for s in sizes.split(",")], steps, rounds, place, data)
+            result |= measured(shapes.split(","), [int(s) for s in sizes.split(",")], steps, rounds, context, data)
         if onnx:
             with tempfile.TemporaryDirectory() as folder:
                 provider, shape = "cuda" if card else "cpu", shapes.rsplit(",", maxsplit=1)[-1]
@@ -82,19 +82,21 @@ def main(
     report("gpu", {**result, "seconds": round(time.perf_counter() - started)})
 
 
-def measured(shapes: list[str], sizes: list[int], steps: int, rounds: int, place: Place, data: str) -> dict[str, Any]:
+def measured(
+    shapes: list[str], sizes: list[int], steps: int, rounds: int, context: TrainContext, data: str
+) -> dict[str, Any]:
     """Return what only a card can tell."""
-    rows = [row for shape in shapes for row in throughput(shape, data, sizes, steps, rounds, place)]
+    rows = [row for shape in shapes for row in throughput(shape, data, sizes, steps, rounds, context)]
     columns = ("shape", "batch", "ours_per_s", "dense_per_s", "ratio", "ours_step_ms", "busy_ms", "busy_share", "launches",
                "ours_peak_mib", "dense_peak_mib", "ours_warm_up_s", "dense_warm_up_s")  # fmt: skip
     click.echo("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for row in rows:
         click.echo("| " + " | ".join(str(row.get(column, "–")) for column in columns) + " |")
-    read = evaluation(shapes[-1], data, place)
+    read = evaluation(shapes[-1], data, context)
     click.echo(f"evaluation: {read}")
-    saved = checkpointing(shapes[-1], data, sizes[-1], steps, rounds, place)
+    saved = checkpointing(shapes[-1], data, sizes[-1], steps, rounds, context)
     click.echo(f"gradient checkpointing: {saved}")
-    apart = losses(shapes[0], data, place)
+    apart = losses(shapes[0], data, context)
     click.echo(f"losses against the CPU's in fp32: {apart}")
     return {
         "ratio": rows[0].get("ratio", "–"),

@@ -9,7 +9,7 @@ import torch
 from bench.gpu_setup import Setup, setup
 from bench.operators import Counts, count, refused_by_fake_tensors
 from tablert_dist.gpu import gpu_path
-from tablert_dist.train.context import Place
+from tablert_dist.train.context import TrainContext
 from tablert_dist.train.step import backward, targets_of
 from tablert_dist.train.trainer import Trainer
 
@@ -67,10 +67,10 @@ def _step(made: Setup, precision: torch.dtype | None) -> Counts:
 
 def _pass(made: Setup, precision: torch.dtype | None) -> int:
     """Operators of a pass forward and backward alone."""
-    batch, place = made.batches(BATCH, 1, False)[0], Place(autocast=precision)
+    batch, context = made.batches(BATCH, 1, False)[0], TrainContext(autocast=precision)
 
     def work() -> None:
-        backward(made.model, made.train, batch, made.tags, 1, place)
+        backward(made.model, made.train, batch, made.tags, 1, context)
 
     work()
     # As after the optimiser's step: gradients that are there would be added to.
@@ -79,7 +79,7 @@ def _pass(made: Setup, precision: torch.dtype | None) -> int:
 
 
 def _stepper(made: Setup, precision: torch.dtype | None) -> Any:
-    trainer = Trainer(made.model, made.config, Place(autocast=precision))
+    trainer = Trainer(made.model, made.config, TrainContext(autocast=precision))
     made.model.trainable.train()
     batch = made.batches(BATCH, 1, False)[0]
     return lambda: trainer.step(made.train, batch, made.tags, 1.0, (1, 0))

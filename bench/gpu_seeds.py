@@ -15,7 +15,7 @@ import torch
 
 from tablert_dist.config import load_config
 from tablert_dist.train.loop import evaluate, train_epochs
-from tablert_dist.train.worker import choose_place, examples_of, prepare, prepare_device
+from tablert_dist.train.worker import choose_context, examples_of, prepare, prepare_device
 
 LEVELS = ("ner", "re", "re_plus")
 
@@ -47,7 +47,7 @@ def train_one(encoder: str, data: str, preset: str, seed: int, epochs: int) -> d
     """Train one seed in this process, as `tablert train` does without its files, and score test at the last epoch."""
     changes = {"data.path": data, "model.encoder": encoder, "train.epochs": epochs, "data.train_on": "train+dev"}
     config = load_config(preset, changes)
-    place = choose_place(config)
+    place = choose_context(config)
     prepare_device(place)
     prepared = prepare(config, seed)
     model, splits = prepared.model, examples_of(prepared, config, place)

@@ -13,19 +13,21 @@ from bench.gpu_setup import Setup, setup
 from bench.oracle import DenseHead
 from tablert_dist.errors import OutOfMemory
 from tablert_dist.model import TableModel
-from tablert_dist.train.context import Place
+from tablert_dist.train.context import TrainContext
 from tablert_dist.train.loop import evaluate
 from tablert_dist.train.trainer import Trainer
 
 Row = dict[str, Any]
 
 
-def place_on(device: torch.device, precision: str) -> Place:
+def context_on(device: torch.device, precision: str) -> TrainContext:
     """Return the place of one worker; `precision` is bf16 or fp32."""
-    return Place(device=device, autocast=torch.bfloat16 if precision == "bf16" else None)
+    return TrainContext(device=device, autocast=torch.bfloat16 if precision == "bf16" else None)
 
 
-def throughput(shape: str, data: str, sizes: Sequence[int], steps: int, rounds: int, place: Place) -> list[Row]:
+def throughput(
+    shape: str, data: str, sizes: Sequence[int], steps: int, rounds: int, context: TrainContext
+) -> list[Row]:
     """Return a row for each batch size: 8 drawn at random as in the paper, larger ones by length.
 
     Both heads take the same batches in turns. The first pass is timed apart: kernels are loaded for each new shape.
@@ -33,32 +35,32 @@ def throughput(shape: str, data: str, sizes: Sequence[int], steps: int, rounds: 
     rows = []
     for size in sizes:
         made = setup(shape, data)
-        made.model.to(place.device)
+        made.model.to(context.device)
         dense = TableModel(made.model.encoder, made.model.head)
-        dense.head = DenseHead(made.model.head).to(place.device)  # type: ignore[arg-type]
+        dense.head = DenseHead(made.model.head).to(context.device)  # type: ignore[arg-type]
         batches = made.batches(size, steps, bucket=size > 8)
-        sides = {"ours": _passes(made, made.model, batches, place), "dense": _passes(made, dense, batches, place)}
+        sides = {"ours": _passes(made, made.model, batches, context), "dense": _passes(made, dense, batches, context)}
         sentences = sum(len(batch) for batch in batches)
         row: Row = {"shape": shape, "batch": size}
         times: dict[str, list[float]] = {}
         for name, work in sides.items():
-            _reset_peak(place.device)
+            _reset_peak(context.device)
             try:
-                row[f"{name}_warm_up_s"] = round(_timed(work, place.device), 2)
+                row[f"{name}_warm_up_s"] = round(_timed(work, context.device), 2)
                 times[name] = []
             except OutOfMemory as error:
                 row[f"{name}_refused"] = str(error)
-            row[f"{name}_peak_mib"] = _peak_mib(place.device)
+            row[f"{name}_peak_mib"] = _peak_mib(context.device)
         for _ in range(rounds):
             for name, found in times.items():
-                found.append(_timed(sides[name], place.device))
+                found.append(_timed(sides[name], context.device))
         for name, found in times.items():
             seconds = statistics.median(found)
             row[f"{name}_per_s"] = round(sentences / seconds, 1)
             row[f"{name}_step_ms"] = round(1000 * seconds / len(batches), 2)
         if len(times) == 2:
             row["ratio"] = round(row["ours_per_s"] / row["dense_per_s"], 2)
-        row |= kernels(sides["ours"], len(batches), row.get("ours_step_ms"), place.device) if "ours" in times else {}
+        row |= kernels(sides["ours"], len(batches), row.get("ours_step_ms"), context.device) if "ours" in times else {}
         rows.append(row)
         print(row, flush=True)
     return rows
@@ -85,20 +87,20 @@ def kernels(work: Callable[[], None], steps: int, step_ms: float | None, device:
     return {"launches": round(len(events) / steps, 1), "busy_ms": round(busy_ms, 2), **share}
 
 
-def checkpointing(shape: str, data: str, size: int, steps: int, rounds: int, place: Place) -> Row:
+def checkpointing(shape: str, data: str, size: int, steps: int, rounds: int, context: TrainContext) -> Row:
     """Return what model.gradient_checkpointing costs in time and saves in memory: ratios to a training without it."""
     times: dict[bool, list[float]] = {False: [], True: []}
     works, peaks = {}, {}
     for on in times:
         made = setup(shape, data, **{"model.gradient_checkpointing": on})
-        made.model.to(place.device)
-        works[on] = _passes(made, made.model, made.batches(size, steps, bucket=True), place)
-        _reset_peak(place.device)
+        made.model.to(context.device)
+        works[on] = _passes(made, made.model, made.batches(size, steps, bucket=True), context)
+        _reset_peak(context.device)
         works[on]()
-        peaks[on] = _peak_mib(place.device)
+        peaks[on] = _peak_mib(context.device)
     for _ in range(rounds):
         for on, found in times.items():
-            found.append(_timed(works[on], place.device))
+            found.append(_timed(works[on], context.device))
     return {
         "shape": shape,
         "batch": size,
@@ -107,42 +109,42 @@ def checkpointing(shape: str, data: str, size: int, steps: int, rounds: int, pla
     }
 
 
-def evaluation(shape: str, data: str, place: Place, repeats: int = 3) -> Row:
+def evaluation(shape: str, data: str, context: TrainContext, repeats: int = 3) -> Row:
     """Return sentences a second of `evaluate` with the batches that suit the device, and with a CPU's."""
     made = setup(shape, data)
-    made.model.to(place.device)
+    made.model.to(context.device)
     row: Row = {"shape": shape}
     for name, cells in (("by_device", None), ("cells_20000", 20_000)):
 
         def work(cells: int | None = cells) -> None:
-            evaluate(made.model, made.train, made.tags, cells, place)
+            evaluate(made.model, made.train, made.tags, cells, context)
 
         work()
-        seconds = statistics.median(_timed(work, place.device) for _ in range(repeats))
+        seconds = statistics.median(_timed(work, context.device) for _ in range(repeats))
         row[f"{name}_per_s"] = round(len(made.train.sentences) / seconds, 1)
     return row
 
 
-def losses(shape: str, data: str, place: Place, steps: int = 20) -> Row:
+def losses(shape: str, data: str, context: TrainContext, steps: int = 20) -> Row:
     """Return how far the losses on the device lie from the CPU's, relative: of the first step, and the farthest of all.
 
     No dropout, and a tenth of the learning rate: at the full one random weights leap, and any rounding grows.
     """
-    expected = _losses(shape, data, Place(), steps)
+    expected = _losses(shape, data, TrainContext(), steps)
     row: Row = {"shape": shape, "steps": steps}
     for precision in ("fp32", "bf16"):
-        found = _losses(shape, data, place_on(place.device, precision), steps)
+        found = _losses(shape, data, context_on(context.device, precision), steps)
         apart = [abs(a / b - 1) for a, b in zip(found, expected, strict=True)]
         row |= {f"{precision}_first": float(f"{apart[0]:.2g}"), f"{precision}_farthest": float(f"{max(apart):.2g}")}
     return row
 
 
-def _losses(shape: str, data: str, place: Place, steps: int) -> list[float]:
-    if place.device.type == "cuda":
+def _losses(shape: str, data: str, context: TrainContext, steps: int) -> list[float]:
+    if context.device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
     made = setup(shape, data, dropout=0.0)
-    made.model.to(place.device)
-    trainer = Trainer(made.model, made.config, place)
+    made.model.to(context.device)
+    trainer = Trainer(made.model, made.config, context)
     made.model.train()
     found = []
     for i, batch in enumerate(made.batches(8, steps, False)):
@@ -151,8 +153,10 @@ def _losses(shape: str, data: str, place: Place, steps: int) -> list[float]:
     return found
 
 
-def _passes(made: Setup, model: TableModel, batches: Sequence[Sequence[int]], place: Place) -> Callable[[], None]:
-    trainer = Trainer(model, made.config, place)
+def _passes(
+    made: Setup, model: TableModel, batches: Sequence[Sequence[int]], context: TrainContext
+) -> Callable[[], None]:
+    trainer = Trainer(model, made.config, context)
 
     def work() -> None:
         model.train()

@@ -10,7 +10,7 @@ from bench.oracle import DenseHead
 from bench.parts import bench_config, model_and_examples, peak_mib
 from bench.timing import report
 from tablert_dist.batching import training_batches
-from tablert_dist.train.context import Place
+from tablert_dist.train.context import TrainContext
 from tablert_dist.train.profiling import Stopwatch, timed_step
 from tablert_dist.train.trainer import make_optimizer
 
@@ -21,13 +21,13 @@ def measure(dense: bool, encoder: str, data: str, batches: int) -> float:
     model, train, tags = model_and_examples(config, encoder)
     if dense:
         model.head = DenseHead(model.head)
-    place = Place()
-    optimizer = make_optimizer(model, model, config.optim, place.device)
+    context = TrainContext()
+    optimizer = make_optimizer(model, model, config.optim, context.device)
     shortest = min(range(len(train.features.lengths)), key=lambda i: train.features.lengths[i])
     drawn = training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[:batches]
 
     def step(batch: list[int]) -> None:
-        timed_step(model, train, batch, tags, optimizer, config.optim.clip_norm, Stopwatch(place))
+        timed_step(model, train, batch, tags, optimizer, config.optim.clip_norm, Stopwatch(context))
 
     step([shortest])
     return max(peak_mib(lambda batch=batch: step(batch)) for batch in drawn)  # type: ignore[misc]

@@ -23,7 +23,7 @@ from tablert_dist.config import Config, load_config, with_overrides
 from tablert_dist.data import load_corpus
 from tablert_dist.runs.folder import RunFolder
 from tablert_dist.runs.job import Job
-from tablert_dist.train.worker import choose_place, run_worker
+from tablert_dist.train.worker import choose_context, run_worker
 from tablert_dist.tune.search import search
 from tablert_dist.tune.space import Space
 
@@ -41,7 +41,7 @@ def _loops(rank: int, barrier: Any, tree: dict[str, Any], points: Sequence[dict[
         job = Job(with_overrides(config, point), RunFolder(Path(folder) / f"loop-{index}"), 1, score_test=False)
         barrier.wait()
         started = time.perf_counter()
-        result = run_worker(job, choose_place(job.config))
+        result = run_worker(job, choose_context(job.config))
         found.append((time.perf_counter() - started, result["history"][-1]["train/seconds"]))
     (Path(folder) / f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
 

@@ -19,7 +19,7 @@ from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import EncoderParts, check_encoder, load_encoder
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import pad_id
-from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.step import backward
 from tablert_dist.train.trainer import make_optimizer
 from tablert_dist.train.worker import subwords_of
@@ -64,7 +64,7 @@ def training_pass(
     module: nn.Module, model: TableModel, examples: Examples, tags: TagSet, config: Config, batches: list[list[int]]
 ) -> Callable[[], None]:
     """Steps of training through the same batches whenever it is called; `module` is the model or its head alone."""
-    optimizer = make_optimizer(module, model, config.optim, Place().device)
+    optimizer = make_optimizer(module, model, config.optim, TrainContext().device)
 
     def work() -> None:
         module.train()

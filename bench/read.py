@@ -72,14 +72,14 @@ class Training:
     def __init__(self, encoder: str, data: str) -> None:
         from tablert_dist.batching import training_batches
         from tablert_dist.cpu import keep_pages
-        from tablert_dist.train.context import Place
+        from tablert_dist.train.context import TrainContext
         from tablert_dist.train.trainer import make_optimizer
 
         keep_pages()
         self.config = bench_config(data__path=data, data__overlap="keep-gold")
         self.model, self.train, self.tags = model_and_examples(self.config, encoder)
-        self.place = Place()
-        self.optimizer = make_optimizer(self.model, self.model, self.config.optim, self.place.device)
+        self.context = TrainContext()
+        self.optimizer = make_optimizer(self.model, self.model, self.config.optim, self.context.device)
         size = self.config.train.batch_size
         self.batches = itertools.cycle(training_batches(self.train.features.lengths, size, False, 1, 0))
         self.step()
@@ -91,7 +91,7 @@ class Training:
         batch = next(self.batches)
         clip = self.config.optim.clip_norm
         began, cpu = time.perf_counter(), time.process_time()
-        timed_step(self.model, self.train, batch, self.tags, self.optimizer, clip, Stopwatch(self.place))
+        timed_step(self.model, self.train, batch, self.tags, self.optimizer, clip, Stopwatch(self.context))
         return len(batch) / (time.perf_counter() - began), len(batch) / (time.process_time() - cpu)
 
 

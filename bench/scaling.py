@@ -26,7 +26,7 @@ from bench.sources import BERT_BASE_SHAPE
 from bench.timing import report
 from tablert_dist.model import TableModel
 from tablert_dist.tags import TagSet
-from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.profiling import Stopwatch, timed_step
 from tablert_dist.train.trainer import make_optimizer
 
@@ -140,7 +140,7 @@ def recorded(encoder: str, jitter: float) -> Step:
 
 def measured(model: TableModel, train: Examples, tags: TagSet, repeats: int) -> Step:
     """One batch's step again and again on this machine: medians of the three parts, deviation of the whole."""
-    config, place = bench_config(), Place()
+    config, place = bench_config(), TrainContext()
     optimizer = make_optimizer(model, model, config.optim, place.device)
     order = np.argsort(train.features.lengths)
     batch = [int(i) for i in order[len(order) // 2 - SHARE // 2 :][:SHARE]]

@@ -15,7 +15,7 @@ from bench.timing import report
 from tablert_dist.batching import training_batches
 from tablert_dist.cpu import keep_pages
 from tablert_dist.model import TableModel
-from tablert_dist.train.context import Place
+from tablert_dist.train.context import TrainContext
 from tablert_dist.train.profiling import Stopwatch, timed_step
 from tablert_dist.train.trainer import make_optimizer
 
@@ -36,17 +36,17 @@ def main(preset: str, encoder: str, data: str, batches: int) -> None:
     fast, train, tags = model_and_examples(config, encoder)
     slow = TableModel(fast.encoder, fast.head)
     slow.head = DenseHead(fast.head)
-    place = Place()
+    context = TrainContext()
     drawn = training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[: batches + 1]
-    with_words = train.features.inputs(drawn[0], place.device)
+    with_words = train.features.inputs(drawn[0], context.device)
     same_logits(
         fast.head, slow.head, fast.encoder.eval()(*with_words).detach(), [train.features.lengths[i] for i in drawn[0]]
     )
     times: dict[str, list[float]] = {"slow": [], "fast": []}
-    watches = {"slow": Stopwatch(place), "fast": Stopwatch(place)}
+    watches = {"slow": Stopwatch(context), "fast": Stopwatch(context)}
     optimizers = {
-        "slow": make_optimizer(slow, slow, config.optim, place.device),
-        "fast": make_optimizer(fast, fast, config.optim, place.device),
+        "slow": make_optimizer(slow, slow, config.optim, context.device),
+        "fast": make_optimizer(fast, fast, config.optim, context.device),
     }
     for i, batch in enumerate(drawn):
         for name, model in (("slow", slow), ("fast", fast)):

@@ -19,7 +19,7 @@ from tablert_dist.batching import training_batches
 from tablert_dist.cpu import gemm, keep_pages, packing
 from tablert_dist.heads.cnn import pair_conv
 from tablert_dist.model import TableModel
-from tablert_dist.train.context import Place
+from tablert_dist.train.context import TrainContext
 from tablert_dist.train.step import backward
 from tablert_dist.train.trainer import make_optimizer
 
@@ -72,7 +72,7 @@ def main(encoder: str, data: str, batches: int) -> None:
     config = bench_config(data__path=data)
     model, train, tags = model_and_examples(config, encoder)
     model.train()
-    optimizer = make_optimizer(model, model, config.optim, Place().device)
+    optimizer = make_optimizer(model, model, config.optim, TrainContext().device)
     times: dict[str, list[float]] = {name: [] for name in WAYS}
     for batch in training_batches(train.features.lengths, config.train.batch_size, False, 1, 0)[: batches + SKIPPED]:
         for name, way in WAYS.items():

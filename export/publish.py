@@ -12,7 +12,7 @@ from typing import Any
 from export.graph import export_bundle
 from export.pyfunc import save_pyfunc
 from export.report import Report
-from tablert_dist.cluster import Shape
+from tablert_dist.cluster import ScalingPlan
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
 from tablert_dist.inference.predictor import Predictor
@@ -44,7 +44,7 @@ class Finished:
     retrained: FitResult | None
 
 
-def finish(result: SearchResult, corpus: Corpus, shape: Shape, say: Say) -> Finished:
+def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say) -> Finished:
     """Take the best trial's checkpoint, or train its configuration again; score, export, verify, register.
 
     Raises VerificationError where the exported graph does not compute what the model computes.
@@ -53,7 +53,7 @@ def finish(result: SearchResult, corpus: Corpus, shape: Shape, say: Say) -> Fini
     checkpoint, retrained = result.best.checkpoint, None
     if config.tune.finish == "retrain":
         say(f"training the best configuration again with seeds {list(config.train.seeds)}")
-        results = train_seeds(config, run.folder.child("best"), corpus, shape, parent=result.uid)
+        results = train_seeds(config, run.folder.child("best"), corpus, scaling, parent=result.uid)
         retrained = FitResult(run.name, run.path / "best", results)
         checkpoint = Path(retrained.best["checkpoint"])
     scores = score_checkpoint(checkpoint, corpus, config)

@@ -37,7 +37,7 @@ WORKER_SETTINGS = ("TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "TRANSFORMERS_OFF
 
 
 @dataclass(frozen=True)
-class Shape:
+class ScalingPlan:
     """What one training asks for."""
 
     workers: int
@@ -110,7 +110,7 @@ def _no_cluster_here() -> bool:
         return True
 
 
-def shape_of(config: Config, resources: dict[str, float], trials: bool) -> Shape:
+def scaling_plan(config: Config, resources: dict[str, float], trials: bool) -> ScalingPlan:
     """Workers and what each gets. CPUs unset: 1 for a trial of a search, an even share of the cluster for a training."""
     wanted = config.cluster.num_workers
     workers, most = (max(1, wanted), None) if isinstance(wanted, int) else wanted
@@ -128,7 +128,7 @@ def shape_of(config: Config, resources: dict[str, float], trials: bool) -> Shape
     cpus = config.cluster.cpus_per_worker
     if cpus is None:
         cpus = 1.0 if trials or gpus else max(1.0, resources.get("CPU", 1.0) // (most or workers))
-    return Shape(workers, cpus, gpus, most)
+    return ScalingPlan(workers, cpus, gpus, most)
 
 
 @dataclass(frozen=True)
@@ -145,14 +145,14 @@ class Capacity:
         """Of one resource, what the cluster has now."""
         return sum(node.get(name, 0.0) for node in self.nodes)
 
-    def bundles(self, shape: Shape) -> float:
-        """Workers of this shape that fit at once, each on one node, on the nodes there are or may be."""
-        now = sum(_workers_on(node, shape) for node in self.nodes)
-        grown: float = sum(most * fit for node, most in self.kinds if (fit := _workers_on(node, shape)))
+    def bundles(self, scaling: ScalingPlan) -> float:
+        """Workers of this scaling that fit at once, each on one node, on the nodes there are or may be."""
+        now = sum(_workers_on(node, scaling) for node in self.nodes)
+        grown: float = sum(most * fit for node, most in self.kinds if (fit := _workers_on(node, scaling)))
         if "CPU" in self.limits:
-            grown = min(grown, self.limits["CPU"] // shape.cpus)
-        if shape.gpus and "GPU" in self.limits:
-            grown = min(grown, _workers_on_cards(self.limits["GPU"], shape))
+            grown = min(grown, self.limits["CPU"] // scaling.cpus)
+        if scaling.gpus and "GPU" in self.limits:
+            grown = min(grown, _workers_on_cards(self.limits["GPU"], scaling))
         return max(now, grown)
 
     def __str__(self) -> str:
@@ -178,22 +178,22 @@ def capacity() -> Capacity:
         return Capacity(nodes)
 
 
-def room_for(shape: Shape, there: Capacity, max_workers: int | None) -> int:
-    """How many trainings of this shape fit at once, in the cluster as it is or as its autoscaler may grow it.
+def room_for(scaling: ScalingPlan, there: Capacity, max_workers: int | None) -> int:
+    """How many trainings of this scaling fit at once, in the cluster as it is or as its autoscaler may grow it.
 
     Raises InputError, with what is needed and what there is, where not even one does.
     """
-    bundles = there.bundles(shape)
+    bundles = there.bundles(scaling)
     fits_a_node = bundles > 0 or not there.kinds
     if max_workers is not None and fits_a_node:
         bundles = max(bundles, max_workers)
-    room = min(bundles, MOST) // shape.workers
+    room = min(bundles, MOST) // scaling.workers
     if room < 1:
         limit = (
             f", and cluster.max_workers = {max_workers} is below it" if max_workers is not None and fits_a_node else ""
         )
         raise InputError(
-            f"one training needs {shape}, the cluster has {there}{limit}; a worker has to fit on one node: lower "
+            f"one training needs {scaling}, the cluster has {there}{limit}; a worker has to fit on one node: lower "
             f"cluster.num_workers or cluster.cpus_per_worker, or say with cluster.max_workers how far an autoscaler may "
             f"grow the cluster"
         )
@@ -205,20 +205,20 @@ def refuse_early(config: Config, trials: bool) -> None:
     where one would be started here, by this machine's CPUs. Raises InputError."""
     if config.cluster.address is None and _no_cluster_here():
         there = Capacity([{"CPU": float(os.cpu_count() or 1)}])
-        room_for(replace(shape_of(config, {}, trials), gpus=0.0), there, config.cluster.max_workers)
+        room_for(replace(scaling_plan(config, {}, trials), gpus=0.0), there, config.cluster.max_workers)
     else:
         resources = connect(config, show_workers=not trials).cluster_resources()
-        room_for(shape_of(config, resources, trials), capacity(), config.cluster.max_workers)
+        room_for(scaling_plan(config, resources, trials), capacity(), config.cluster.max_workers)
 
 
-def _workers_on(node: Mapping[str, float], shape: Shape) -> int:
-    by_gpu = _workers_on_cards(node.get("GPU", 0.0), shape) if shape.gpus else math.inf
-    return math.floor(min(node.get("CPU", 0.0) / shape.cpus, by_gpu) + 1e-9)
+def _workers_on(node: Mapping[str, float], scaling: ScalingPlan) -> int:
+    by_gpu = _workers_on_cards(node.get("GPU", 0.0), scaling) if scaling.gpus else math.inf
+    return math.floor(min(node.get("CPU", 0.0) / scaling.cpus, by_gpu) + 1e-9)
 
 
-def _workers_on_cards(cards: float, shape: Shape) -> int:
+def _workers_on_cards(cards: float, scaling: ScalingPlan) -> int:
     """A share of a card lies on one: of two cards 0.4 each fits four times, not five."""
-    return math.floor(cards) * shape.a_card if shape.a_card else math.floor(cards / shape.gpus + 1e-9)
+    return math.floor(cards) * scaling.a_card if scaling.a_card else math.floor(cards / scaling.gpus + 1e-9)
 
 
 def _size(node: Mapping[str, float]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tablert_dist.config import Config
 from tablert_dist.model import TableModel
 from tablert_dist.schema import Sentence
-from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.loop import annotate
 from tablert_dist.train.trainer import Trainer
 from tests.test_loop import TAGS, make
@@ -65,10 +65,10 @@ def prepare(model: TableModel, train: Examples) -> None:
     features.lengths = [e.words for e in features._encoded]
 
 
-def one_step(model: TableModel, train: Examples, config: Config, place: Place) -> Taken:
+def one_step(model: TableModel, train: Examples, config: Config, context: TrainContext) -> Taken:
     """Take a step at full rate, and read the examples before it. On the CPU, whatever the model is on."""
-    found = annotate(model, train, TAGS, 200, place)
-    trainer = Trainer(model, config, place)
+    found = annotate(model, train, TAGS, 200, context)
+    trainer = Trainer(model, config, context)
     model.trainable.train()
     gradients = {}
 

@@ -13,7 +13,7 @@ import torch
 from torch import multiprocessing
 
 from tablert_dist.gpu import gpu_path
-from tablert_dist.train.context import Place
+from tablert_dist.train.context import TrainContext
 from tablert_dist.train.loop import evaluate, train_epochs
 from tests.paths import distance, made, one_step
 from tests.test_loop import TAGS, torch_copy, weights
@@ -33,9 +33,9 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def place_of(case: str, rank: int = 0, world: int = 1) -> Place:
+def context_of(case: str, rank: int = 0, world: int = 1) -> TrainContext:
     half = CASES[case].get("train.precision") == "bf16"
-    return Place(rank, world, autocast=torch.bfloat16 if half else None)
+    return TrainContext(rank, world, autocast=torch.bfloat16 if half else None)
 
 
 def run(case: str, encoder: str, folder: Path, first: int, end: int, state: Any, rank: int = 0, world: int = 1) -> Any:
@@ -46,10 +46,10 @@ def run(case: str, encoder: str, folder: Path, first: int, end: int, state: Any,
 
 def _run(case: str, encoder: str, folder: Path, first: int, end: int, state: Any, rank: int, world: int) -> Any:
     overrides = {**CASES[case], "model.dropout": 0.0, "train.batch_size": 5, "train.epochs": 3}
-    place = place_of(case, rank, world)
+    context = context_of(case, rank, world)
     found: dict[str, Any] = {}
     if first == 0:
-        taken = one_step(*made(encoder, folder, **overrides), place)
+        taken = one_step(*made(encoder, folder, **overrides), context)
         loss = torch.tensor(taken.loss)
         if world > 1:
             torch.distributed.all_reduce(loss)
@@ -57,8 +57,8 @@ def _run(case: str, encoder: str, folder: Path, first: int, end: int, state: Any
     model, train, config = made(encoder, folder, **overrides)
     if state:
         model.load_state_dict(state["weights"])
-    for report in train_epochs(model, train, TAGS, config, 1, place, state["optimizer"] if state else None, first):
-        counts = evaluate(model, train, TAGS, 100, place)
+    for report in train_epochs(model, train, TAGS, config, 1, context, state["optimizer"] if state else None, first):
+        counts = evaluate(model, train, TAGS, 100, context)
         if report.epoch + 1 == end:
             break
     optimizer = torch_copy(report.optimizer_state())

@@ -18,7 +18,7 @@ from tablert_dist.errors import OutOfMemory, RunError
 from tablert_dist.gpu import cells_on
 from tablert_dist.heads.cnn.module import TableHead
 from tablert_dist.inference.predictor import Predictor
-from tablert_dist.train.context import Place
+from tablert_dist.train.context import TrainContext
 from tablert_dist.train.loop import annotate, train_epochs
 from tablert_dist.train.trainer import Trainer
 from tests.paths import BATCH, HEADS, distance, made, one_step
@@ -55,11 +55,11 @@ def test_the_heads_logits_are_the_same(hidden: list[int]) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_takes_the_cpus_step(name: str, precision: str, tiny_encoder: str, tmp_path: Path) -> None:
-    def step(place: Place) -> Any:
+    def step(context: TrainContext) -> Any:
         model, train, config = made(tiny_encoder, tmp_path, **HEADS[name], **{"model.dropout": 0.0})
-        return one_step(model.to(place.device), train, config, place)
+        return one_step(model.to(context.device), train, config, context)
 
-    expected, found = step(Place()), step(Place(device=CARD, autocast=PRECISIONS[precision]))
+    expected, found = step(TrainContext()), step(TrainContext(device=CARD, autocast=PRECISIONS[precision]))
     assert found.loss == pytest.approx(expected.loss, rel=ROUNDING[precision])
     assert found.norm == pytest.approx(expected.norm, rel=ROUNDING[precision])
     assert distance(found.gradients, expected.gradients) < 8 * ROUNDING[precision]
@@ -74,7 +74,7 @@ def test_a_step_never_waits(name: str, precision: str, checkpointing: bool, tiny
     overrides = {**HEADS[name], "model.gradient_checkpointing": checkpointing}
     model, train, config = made(tiny_encoder, tmp_path, **overrides)
     model.to(CARD)
-    trainer = Trainer(model, config, Place(device=CARD, autocast=PRECISIONS[precision]))
+    trainer = Trainer(model, config, TrainContext(device=CARD, autocast=PRECISIONS[precision]))
     model.trainable.train()
     trainer.step(train, BATCH, TAGS, 1.0, (1, 0))
     torch.cuda.synchronize()
@@ -89,9 +89,9 @@ def test_a_step_never_waits(name: str, precision: str, checkpointing: bool, tiny
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_training_is_the_same_without_dropout(precision: str, tiny_encoder: str, tmp_path: Path) -> None:
     losses = []
-    for place in (Place(), Place(device=CARD, autocast=PRECISIONS[precision])):
-        model, train, config = made(tiny_encoder, tmp_path / place.device.type, **{"model.dropout": 0.0})
-        reports = train_epochs(model.to(place.device), train, TAGS, config, 1, place)
+    for context in (TrainContext(), TrainContext(device=CARD, autocast=PRECISIONS[precision])):
+        model, train, config = made(tiny_encoder, tmp_path / context.device.type, **{"model.dropout": 0.0})
+        reports = train_epochs(model.to(context.device), train, TAGS, config, 1, context)
         losses.append([r.loss_per_sentence for r in reports])
     assert losses[1] == pytest.approx(losses[0], rel=1e-3 if precision == "fp32" else 1e-2)
 
@@ -114,23 +114,23 @@ def test_memory_that_runs_out(tiny_encoder: str, tmp_path: Path) -> None:
     wide = {"model.cnn.hidden": [65536], "model.dropout": 0.0}
     model, train, config = made(tiny_encoder, tmp_path, **wide)
     model.to(CARD)
-    place = Place(device=CARD)
-    expected = annotate(model, train, TAGS, None, place)
+    context = TrainContext(device=CARD)
+    expected = annotate(model, train, TAGS, None, context)
     torch.cuda.empty_cache()
     _, total = torch.cuda.mem_get_info()
     room = torch.cuda.memory_reserved() + 512 * 2**20
     torch.cuda.set_per_process_memory_fraction(room / total)
     try:
-        assert annotate(model, train, TAGS, None, place).keys() == expected.keys()
+        assert annotate(model, train, TAGS, None, context).keys() == expected.keys()
         with pytest.raises(
             RunError, match=r"out of memory at epoch 1, step 1, on 5 sentences of up to \d+ words: set model"
         ):
-            list(train_epochs(model, train, TAGS, config, 1, place))
+            list(train_epochs(model, train, TAGS, config, 1, context))
         model.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
         torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_allocated() + 2**20) / total)
         with pytest.raises(OutOfMemory, match=r"on one sentence of \d+ words"):
-            annotate(model, train, TAGS, None, place)
+            annotate(model, train, TAGS, None, context)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
         torch.cuda.empty_cache()

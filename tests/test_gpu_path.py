@@ -17,28 +17,28 @@ from tablert_dist.errors import InputError, RunError
 from tablert_dist.gpu import gpu_path, half_weights
 from tablert_dist.model import build_model
 from tablert_dist.model.encoder import EncoderParts, WordEncoder, load_encoder
-from tablert_dist.train.context import Place
+from tablert_dist.train.context import TrainContext
 from tablert_dist.train.loop import train_epochs
 from tablert_dist.train.readings import STEPS_A_READ
 from tablert_dist.train.step import summed_loss
 from tablert_dist.train.trainer import Trainer
-from tablert_dist.train.worker import choose_place
+from tablert_dist.train.worker import choose_context
 from tests.paths import BATCH, HEADS, distance, made, one_step
 from tests.test_loop import TAGS, weights
 
-BF16 = Place(autocast=torch.bfloat16)
+BF16 = TrainContext(autocast=torch.bfloat16)
 ROUNDING = 2**-8
 """Of bf16: seven bits behind the leading one."""
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_takes_the_cpu_paths_step(name: str, tiny_encoder: str, tmp_path: Path) -> None:
-    def step(place: Place) -> Any:
-        return one_step(*made(tiny_encoder, tmp_path, **HEADS[name], **{"model.dropout": 0.0}), place)
+    def step(context: TrainContext) -> Any:
+        return one_step(*made(tiny_encoder, tmp_path, **HEADS[name], **{"model.dropout": 0.0}), context)
 
-    expected = step(Place())
+    expected = step(TrainContext())
     with gpu_path():
-        full, half = step(Place()), step(BF16)
+        full, half = step(TrainContext()), step(BF16)
     assert full.loss == pytest.approx(expected.loss, rel=1e-6)
     assert distance(full.gradients, expected.gradients) < 1e-5
     assert distance(full.weights, expected.weights) < 1e-5
@@ -77,7 +77,7 @@ def test_a_step_never_waits_for_the_device(
     """Each of two witnesses sees what the other does not (bench/operators.py)."""
     with gpu_path():
         model, train, config = made(tiny_encoder, tmp_path, **HEADS[name])
-        trainer = Trainer(model, config, Place(autocast=precision))
+        trainer = Trainer(model, config, TrainContext(autocast=precision))
         model.trainable.train()
 
         def step() -> None:
@@ -98,7 +98,7 @@ def test_a_step_never_waits_for_the_device(
             parts = load_encoder(tiny_encoder)
             fake = EncoderParts(type(parts.transformer)(parts.transformer.config), parts.tokenizer, parts.pad_id)
             model = build_model(config.model, fake, TAGS)
-            trainer = Trainer(model, config, Place(autocast=precision))
+            trainer = Trainer(model, config, TrainContext(autocast=precision))
             model.trainable.train()
             return lambda: trainer.step(train, BATCH, TAGS, 1.0, (1, 0))
 
@@ -167,9 +167,9 @@ def test_half_weights_are_autocasts_own_casts(tiny_encoder: str, tmp_path: Path)
             with torch.autocast("cpu", torch.bfloat16):
                 if ours:
                     with half_weights(model, torch.bfloat16):
-                        loss = summed_loss(model, train, BATCH, TAGS, Place())
+                        loss = summed_loss(model, train, BATCH, TAGS, TrainContext())
                 else:
-                    loss = summed_loss(model, train, BATCH, TAGS, Place())
+                    loss = summed_loss(model, train, BATCH, TAGS, TrainContext())
             loss.backward()
             found.append({n: p.grad.clone() for n, p in model.named_parameters()})
     assert all(torch.equal(found[0][name], found[1][name]) for name in before)
@@ -191,9 +191,9 @@ def test_gradient_checkpointing_changes_no_gradient(
         overrides = {**HEADS[name], "model.gradient_checkpointing": checkpointing}
         if on_gpu_path:
             with gpu_path():
-                found.append(one_step(*made(tiny_encoder, tmp_path, **overrides), Place(autocast=precision)))
+                found.append(one_step(*made(tiny_encoder, tmp_path, **overrides), TrainContext(autocast=precision)))
         else:
-            found.append(one_step(*made(tiny_encoder, tmp_path, **overrides), Place(autocast=precision)))
+            found.append(one_step(*made(tiny_encoder, tmp_path, **overrides), TrainContext(autocast=precision)))
     assert found[1].loss == found[0].loss
     assert distance(found[1].gradients, found[0].gradients) < (1e-6 if precision is None else ROUNDING)
 
@@ -210,7 +210,7 @@ def test_checkpointing_keeps_fewer_activations(tiny_encoder: str, tmp_path: Path
             return x
 
         with gpu_path(), torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-            summed_loss(model.train(), train, BATCH, TAGS, Place())
+            summed_loss(model.train(), train, BATCH, TAGS, TrainContext())
         kept.append(sum(sizes))
     assert kept[1] < kept[0] / 2
 
@@ -258,19 +258,19 @@ def test_on_the_gpu_path_several_steps_are_read_together(tiny_encoder: str, tmp_
 
 
 def test_the_place_of_each_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    def place(workers: int = 1, **overrides: Any) -> Place:
+    def context(workers: int = 1, **overrides: Any) -> TrainContext:
         changes = {f"train.{key}": value for key, value in overrides.items()}
-        return choose_place(load_config(None, changes), 0, workers)
+        return choose_context(load_config(None, changes), 0, workers)
 
-    assert place(device="cpu") == Place()
-    assert place(device="cpu", precision="bf16").autocast == torch.bfloat16
+    assert context(device="cpu") == TrainContext()
+    assert context(device="cpu", precision="bf16").autocast == torch.bfloat16
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match=r"train\.device = cuda: torch finds no usable CUDA device"):
-            place(device="cuda")
+            context(device="cuda")
     if not torch.backends.mps.is_available():
         with pytest.raises(InputError, match=r"train\.device = mps: torch finds no usable Apple GPU"):
-            place(device="mps")
+            context(device="mps")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert place(device="mps") == Place(device=torch.device("mps"))
+    assert context(device="mps") == TrainContext(device=torch.device("mps"))
     with pytest.raises(InputError, match="Apple's GPU trains with one worker"):
-        place(workers=2, device="mps")
+        context(workers=2, device="mps")

@@ -15,7 +15,7 @@ from tablert_dist.model import TableModel, build_model
 from tablert_dist.model.encoder import load_encoder
 from tablert_dist.schema import Schema
 from tablert_dist.tags import TagSet
-from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.features import SubwordFeatures, WordFeatures
 from tablert_dist.train.loop import evaluate, rate_factor, train_epochs
 from tablert_dist.train.step import backward
@@ -58,11 +58,11 @@ def weights(model: nn.Module) -> dict[str, torch.Tensor]:
 def test_accumulation_and_shares_give_the_same_gradient(tiny_encoder: str, tmp_path: Path, parts: int) -> None:
     model, train, _ = make(tiny_encoder, tmp_path, **{"model.dropout": 0.0})
     model.train()
-    backward(model, train, [0, 1, 2, 3, 4], TAGS, 1, Place())
+    backward(model, train, [0, 1, 2, 3, 4], TAGS, 1, TrainContext())
     whole = [p.grad.clone() for p in model.parameters() if p.grad is not None]
     model.zero_grad()
     for share in ([0, 2, 4], [1, 3], []):
-        backward(model, train, share, TAGS, parts, Place())
+        backward(model, train, share, TAGS, parts, TrainContext())
     for ours, theirs in zip((p.grad for p in model.parameters() if p.grad is not None), whole, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 

@@ -31,9 +31,9 @@ class Oracle:
     """Answers every stage with the gold of its batch. A word's vector tells which word of which sentence it is."""
 
     def __init__(self, scheme: Scheme, gold: list[Sentence], tags: TagSet) -> None:
-        draws = [np.random.default_rng(i) for i in range(len(gold))]
+        rngs = [np.random.default_rng(i) for i in range(len(gold))]
         self.gold, self.tags = gold, tags
-        self.targets = scheme.targets(gold, tags, draws)
+        self.targets = scheme.targets(gold, tags, rngs)
 
     def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
         return getattr(self, stage)(arrays)
@@ -205,11 +205,11 @@ def test_a_wide_beam_finds_the_best_sequence_and_a_beam_of_one_the_greedy_one(se
 
     lengths = np.array([N, 2])
     vectors = engine.run("words", {})["word_vectors"]
-    wide, chances = make_scheme(ModelConfig(head="tablert"), beam=E**N)._tag(engine, vectors, lengths)  # type: ignore[attr-defined]
+    wide, probabilities = make_scheme(ModelConfig(head="tablert"), beam=E**N)._tag(engine, vectors, lengths)  # type: ignore[attr-defined]
     for b, n in enumerate(lengths):
         best = max(itertools.product(range(E), repeat=int(n)), key=score)
         assert tuple(wide[b, :n]) == best and (wide[b, n:] == 0).all()
-        assert np.log(chances[b]).sum() == pytest.approx(score(best))
+        assert np.log(probabilities[b]).sum() == pytest.approx(score(best))
     greedy, _ = make_scheme(ModelConfig(head="tablert"))._tag(engine, vectors, lengths)  # type: ignore[attr-defined]
     path = [int(engine.first.argmax())]
     for _ in range(N - 1):

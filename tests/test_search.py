@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tablert_dist.cluster import Capacity, Shape, room_for, shape_of
+from tablert_dist.cluster import Capacity, ScalingPlan, room_for, scaling_plan
 from tablert_dist.config import load_config, with_overrides
 from tablert_dist.errors import InputError
 from tablert_dist.runs.files import STOPPED
@@ -66,54 +66,56 @@ def test_schedulers_that_need_tunes_checkpoints_are_refused_with_the_reason(name
 
 def test_a_worker_has_to_fit_on_one_node() -> None:
     three = Capacity([{"CPU": 2.0}] * 3)
-    assert room_for(Shape(1, 2.0, 0.0), three, None) == 3
-    assert room_for(Shape(2, 1.0, 0.0), three, None) == 3
-    assert room_for(Shape(4, 1.5, 0.0), Capacity([{"CPU": 2.0}] * 5), None) == 1, "half a CPU a node is of no use"
+    assert room_for(ScalingPlan(1, 2.0, 0.0), three, None) == 3
+    assert room_for(ScalingPlan(2, 1.0, 0.0), three, None) == 3
+    assert room_for(ScalingPlan(4, 1.5, 0.0), Capacity([{"CPU": 2.0}] * 5), None) == 1, "half a CPU a node is of no use"
     with pytest.raises(InputError, match=r"needs 1 × 4 CPU, .*6 CPU and 0 GPU on 3 nodes, its largest node 2 CPU"):
-        room_for(Shape(1, 4.0, 0.0), three, None)
+        room_for(ScalingPlan(1, 4.0, 0.0), three, None)
     mixed = Capacity([{"CPU": 16.0}, {"CPU": 2.0, "GPU": 4.0}])
-    assert room_for(Shape(1, 1.0, 1.0), mixed, None) == 2, "its two CPUs are the GPU node's limit"
+    assert room_for(ScalingPlan(1, 1.0, 1.0), mixed, None) == 2, "its two CPUs are the GPU node's limit"
     with pytest.raises(InputError, match=r"a worker has to fit on one node"):
-        room_for(Shape(1, 4.0, 1.0), mixed, None)
+        room_for(ScalingPlan(1, 4.0, 1.0), mixed, None)
 
 
 def test_what_an_autoscaler_may_add_counts() -> None:
     head = {"CPU": 2.0}
     grows = Capacity([head], [({"CPU": 8.0}, 3), ({"CPU": 4.0, "GPU": 1.0}, 2)])
-    assert room_for(Shape(1, 8.0, 0.0), grows, None) == 3
-    assert room_for(Shape(2, 4.0, 0.0), grows, None) == 4, "six on the one kind and two on the other"
-    assert room_for(Shape(1, 1.0, 1.0), grows, None) == 2
+    assert room_for(ScalingPlan(1, 8.0, 0.0), grows, None) == 3
+    assert room_for(ScalingPlan(2, 4.0, 0.0), grows, None) == 4, "six on the one kind and two on the other"
+    assert room_for(ScalingPlan(1, 1.0, 1.0), grows, None) == 2
     with pytest.raises(InputError, match=r"needs 1 × 16 CPU.*its largest node 8 CPU"):
-        room_for(Shape(1, 16.0, 0.0), grows, None)
+        room_for(ScalingPlan(1, 16.0, 0.0), grows, None)
     with pytest.raises(InputError, match="needs 3 × 1 CPU and 1 GPU"):
-        room_for(Shape(3, 1.0, 1.0), grows, None)
+        room_for(ScalingPlan(3, 1.0, 1.0), grows, None)
     with pytest.raises(InputError, match=r"its largest node 8 CPU"):
-        room_for(Shape(1, 16.0, 0.0), grows, 50), "no limit on their number makes nodes larger"
-    assert room_for(Shape(1, 8.0, 0.0), Capacity([head], [({"CPU": 8.0}, math.inf)], {"CPU": 40.0}), None) == 5
-    assert room_for(Shape(1, 8.0, 0.0), Capacity([head], [({"CPU": 8.0}, math.inf)]), None) > 1000
-    assert room_for(Shape(1, 8.0, 0.0), Capacity([head]), 4) == 4, "of an autoscaler that says nothing, the user knows"
+        room_for(ScalingPlan(1, 16.0, 0.0), grows, 50), "no limit on their number makes nodes larger"
+    assert room_for(ScalingPlan(1, 8.0, 0.0), Capacity([head], [({"CPU": 8.0}, math.inf)], {"CPU": 40.0}), None) == 5
+    assert room_for(ScalingPlan(1, 8.0, 0.0), Capacity([head], [({"CPU": 8.0}, math.inf)]), None) > 1000
+    assert room_for(ScalingPlan(1, 8.0, 0.0), Capacity([head]), 4) == 4, (
+        "of an autoscaler that says nothing, the user knows"
+    )
 
 
 def test_a_share_of_a_card_lies_on_one_card() -> None:
     two = Capacity([{"CPU": 64.0, "GPU": 2.0}])
     for share, fit in ((0.2, 10), (0.25, 8), (0.3, 6), (0.4, 4), (0.5, 4), (0.6, 2), (1.0, 2), (2.0, 1)):
-        assert room_for(Shape(1, 1.0, share), two, None) == fit, share
+        assert room_for(ScalingPlan(1, 1.0, share), two, None) == fit, share
     grows = Capacity([], [({"CPU": 64.0, "GPU": 1.0}, math.inf)], {"GPU": 3.0})
-    assert room_for(Shape(1, 1.0, 0.4), grows, None) == 6, "the autoscaler's limit is of whole cards"
-    assert str(Shape(1, 1.0, 0.2)) == "1 × 1 CPU and 0.2 GPU (5 to a card)"
-    assert str(Shape(2, 1.0, 1.0)) == "2 × 1 CPU and 1 GPU"
+    assert room_for(ScalingPlan(1, 1.0, 0.4), grows, None) == 6, "the autoscaler's limit is of whole cards"
+    assert str(ScalingPlan(1, 1.0, 0.2)) == "1 × 1 CPU and 0.2 GPU (5 to a card)"
+    assert str(ScalingPlan(2, 1.0, 1.0)) == "2 × 1 CPU and 1 GPU"
 
 
 def test_what_a_worker_gets_of_the_cards() -> None:
-    def shape(trials: bool = False, gpus: float = 2.0, **cluster: Any) -> Shape:
+    def shape(trials: bool = False, gpus: float = 2.0, **cluster: Any) -> ScalingPlan:
         changes = {key.replace("__", "."): value for key, value in cluster.items()}
-        return shape_of(load_config(None, changes), {"CPU": 8.0, "GPU": gpus}, trials)
+        return scaling_plan(load_config(None, changes), {"CPU": 8.0, "GPU": gpus}, trials)
 
-    assert shape() == Shape(1, 1.0, 1.0)
-    assert shape(gpus=0.0) == Shape(1, 8.0, 0.0)
-    assert shape(train__device="cpu") == Shape(1, 8.0, 0.0)
-    assert shape(train__device="cpu", cluster__gpus_per_worker=1.0, cluster__num_workers=2) == Shape(2, 1.0, 1.0)
-    assert shape(trials=True, cluster__gpus_per_worker=0.2) == Shape(1, 1.0, 0.2)
+    assert shape() == ScalingPlan(1, 1.0, 1.0)
+    assert shape(gpus=0.0) == ScalingPlan(1, 8.0, 0.0)
+    assert shape(train__device="cpu") == ScalingPlan(1, 8.0, 0.0)
+    assert shape(train__device="cpu", cluster__gpus_per_worker=1.0, cluster__num_workers=2) == ScalingPlan(2, 1.0, 1.0)
+    assert shape(trials=True, cluster__gpus_per_worker=0.2) == ScalingPlan(1, 1.0, 0.2)
     with pytest.raises(InputError, match=r"gpus_per_worker = 0\.5 with 2 workers: NCCL refuses two workers"):
         shape(cluster__gpus_per_worker=0.5, cluster__num_workers=2)
     with pytest.raises(InputError, match=r"gpus_per_worker = 0\.5 with 3 workers"):

@@ -45,9 +45,9 @@ class Threshold:
     kept: int
 
 
-def calibrate(chances: Sequence[float], right: Sequence[bool]) -> Calibration:
+def calibrate(probabilities: Sequence[float], right: Sequence[bool]) -> Calibration:
     """Of predictions with these probabilities, of which these are right. Tenths without a prediction are left out."""
-    p, ok = np.asarray(chances, np.float64), np.asarray(right, np.float64)
+    p, ok = np.asarray(probabilities, np.float64), np.asarray(right, np.float64)
     place = np.minimum((p * BINS).astype(int), BINS - 1)
     bins, error = [], 0.0
     for b in range(BINS):
@@ -59,9 +59,11 @@ def calibrate(chances: Sequence[float], right: Sequence[bool]) -> Calibration:
     return Calibration(tuple(bins), error / len(p) if len(p) else 0.0, len(p))
 
 
-def threshold_for(kind: str, chances: Sequence[float], right: Sequence[bool], gold: int, wanted: float) -> Threshold:
+def threshold_for(
+    kind: str, probabilities: Sequence[float], right: Sequence[bool], gold: int, wanted: float
+) -> Threshold:
     """The lowest threshold whose predictions are right at least `wanted` (0–1) of the time; `gold` items there are."""
-    p, ok = np.asarray(chances, np.float64), np.asarray(right, bool)
+    p, ok = np.asarray(probabilities, np.float64), np.asarray(right, bool)
     order = np.argsort(-p, kind="stable")
     hits = np.cumsum(ok[order])
     # A cut lies behind the last of equal probabilities.

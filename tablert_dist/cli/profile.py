@@ -28,19 +28,19 @@ def command(config: Config, steps: int, as_json: bool) -> None:
     from tablert_dist.train.loop import evaluate
     from tablert_dist.train.profiling import Stopwatch, timed_step
     from tablert_dist.train.trainer import make_optimizer
-    from tablert_dist.train.worker import choose_place, examples_of, prepare
+    from tablert_dist.train.worker import choose_context, examples_of, prepare
 
-    place = choose_place(config)
+    context = choose_context(config)
     prepared = prepare(config, config.train.seeds[0])
-    splits = examples_of(prepared, config, place)
+    splits = examples_of(prepared, config, context)
     model, train = prepared.model, splits["train"]
-    optimizer = make_optimizer(model.trainable, model, config.optim, place.device)
+    optimizer = make_optimizer(model.trainable, model, config.optim, context.device)
     batches: list[list[int]] = []
     while len(batches) < steps + 3:
         batches += training_batches(
             train.features.lengths, config.train.batch_size, config.train.bucket, config.train.seeds[0], len(batches)
         )
-    watch = Stopwatch(place)
+    watch = Stopwatch(context)
     sentences = 0
     for i, batch in enumerate(batches[: steps + 3]):
         if i == 3:
@@ -51,7 +51,7 @@ def command(config: Config, steps: int, as_json: bool) -> None:
     total = sum(watch.seconds.values())
     read = splits.get("dev", train)
     started = time.perf_counter()
-    evaluate(model, read, prepared.tags, config.train.eval_cells, place)
+    evaluate(model, read, prepared.tags, config.train.eval_cells, context)
     result = {
         "training_sentences_per_s": round(sentences / total, 1),
         "evaluation_sentences_per_s": round(len(read.sentences) / (time.perf_counter() - started), 1),

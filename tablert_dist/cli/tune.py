@@ -61,7 +61,7 @@ def command(
     from tablert_dist.tune.progress import progress_callback
     from tablert_dist.tune.search import search
 
-    result, corpus, shape = search(
+    result, corpus, scaling = search(
         config,
         space,
         resume or name or new_name("tune"),
@@ -70,16 +70,16 @@ def command(
         progress_callback(config.train.epochs),
         validate=not no_check,
     )
-    _report(console, config, result, corpus, shape, started)
+    _report(console, config, result, corpus, scaling, started)
 
 
-def _report(console: object, config: Config, result: object, corpus: object, shape: object, started: float) -> None:
+def _report(console: object, config: Config, result: object, corpus: object, scaling: object, started: float) -> None:
     """The table, the winner, its scores, the export, one extraction, and where to look."""
     from rich.console import Console
 
     from export.graph import VerificationError
     from export.publish import finish
-    from tablert_dist.cluster import Shape
+    from tablert_dist.cluster import ScalingPlan
     from tablert_dist.data import Corpus
     from tablert_dist.inference.predictor import Predictor
     from tablert_dist.runs.location import tracking_uri
@@ -89,14 +89,14 @@ def _report(console: object, config: Config, result: object, corpus: object, sha
     from tablert_dist.tune.search import SearchResult
 
     assert isinstance(console, Console) and isinstance(result, SearchResult)
-    assert isinstance(corpus, Corpus) and isinstance(shape, Shape)
+    assert isinstance(corpus, Corpus) and isinstance(scaling, ScalingPlan)
     if result.earlier:
         title = "first stage: heads on the frozen encoder, dev scores at each one's best epoch"
         console.print(trial_table(result.earlier, None, title))
     console.print(trial_table(result.trials, result.best))
     click.echo(f"best configuration: {result.best.name}: {describe(result.best.point)}, epoch {result.best.best_epoch}")
     try:
-        done = finish(result, corpus, shape, click.echo)
+        done = finish(result, corpus, scaling, click.echo)
     except VerificationError as error:
         raise click.ClickException(f"the export failed its verification: {error}") from None
     if done.retrained:

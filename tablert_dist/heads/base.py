@@ -90,16 +90,16 @@ class Scheme(Protocol):
         ...
 
     def targets(
-        self, sentences: Sequence[Sentence], tags: TagSet, draws: Sequence[np.random.Generator]
+        self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator]
     ) -> dict[str, NDArray[Any]]:
-        """Gold of one batch by name; `draws` has a source of random numbers for each sentence."""
+        """Gold of one batch by name; `rngs` has a source of random numbers for each sentence."""
         ...
 
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
         """A sentence for each list of words, with probabilities. `inputs` are those of the first stage."""
         ...
 
-    def meaningful(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
+    def valid_mask(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
         """By output, its cells that mean something (without its last axis): what two engines must agree on."""
         ...
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.cluster import capacity, connect, refuse_early, room_for, shape_of
+from tablert_dist.cluster import capacity, connect, refuse_early, room_for, scaling_plan
 from tablert_dist.config import Config, current_keys
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError
@@ -21,7 +21,7 @@ from tablert_dist.study.predictions import keep_predictions
 from tablert_dist.tracking import Tracker
 from tablert_dist.train.fit import train_here
 from tablert_dist.train.tracked import provenance
-from tablert_dist.tune.experiment import Means, run_stage
+from tablert_dist.tune.experiment import StageContext, run_stage
 from tablert_dist.tune.progress import progress_callback
 from tablert_dist.tune.trials import Point, Stage
 
@@ -136,8 +136,8 @@ def _run_part(part: Part, folder: RunFolder, plan: Sequence[Point], parent: str 
 
 def _under_ray(stage: Stage, missing: Mapping[int, Point], corpus: Corpus) -> None:
     ray = connect(stage.config, show_workers=False)
-    shape = shape_of(stage.config, ray.cluster_resources(), trials=True)
-    room = room_for(shape, capacity(), stage.config.cluster.max_workers)
+    scaling = scaling_plan(stage.config, ray.cluster_resources(), trials=True)
+    room = room_for(scaling, capacity(), stage.config.cluster.max_workers)
     stage.folder.path.mkdir(parents=True, exist_ok=True)
-    means = Means(shape, room, corpus, progress_callback(stage.config.train.epochs))
-    run_stage(stage, missing, None, means)
+    context = StageContext(scaling, room, corpus, progress_callback(stage.config.train.epochs))
+    run_stage(stage, missing, None, context)

@@ -1,4 +1,4 @@
-"""What a worker trains on and with: its sentences, its place among the others, its device and precision."""
+"""What a worker trains on and with: its sentences, its context among the others, its device and precision."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Place:
+class TrainContext:
     """This worker among the others, its device, and its autocast type (None = fp32)."""
 
     rank: int = 0
@@ -46,5 +46,5 @@ class Place:
             yield
 
 
-ALONE = Place()
+ALONE = TrainContext()
 """One worker, on the CPU."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.cluster import Shape, capacity, connect, room_for, shape_of
+from tablert_dist.cluster import ScalingPlan, capacity, connect, room_for, scaling_plan
 from tablert_dist.config import Config, with_overrides
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError
@@ -22,7 +22,7 @@ from tablert_dist.train.launch import run_under_ray
 from tablert_dist.train.preflight import drop_overflow, table_report
 from tablert_dist.train.ray_train import Printer
 from tablert_dist.train.tracked import open_tracker, tracked
-from tablert_dist.train.worker import choose_place, effective, run_worker
+from tablert_dist.train.worker import choose_context, effective, run_worker
 
 Say = Callable[[str], None]
 
@@ -46,14 +46,14 @@ def fit(
     corpus = check(config, say, validate)
     if init_from is not None:
         check_init(init_from, corpus)
-    ray_shape = None
+    scaling = None
     if config.cluster.num_workers:
         ray = connect(config, show_workers=True)
-        ray_shape = shape_of(config, ray.cluster_resources(), trials=False)
-        room_for(ray_shape, capacity(), config.cluster.max_workers)
+        scaling = scaling_plan(config, ray.cluster_resources(), trials=False)
+        room_for(scaling, capacity(), config.cluster.max_workers)
     run = RunStore.open(config, name or new_name("train"), resume, "train")
     say(f"run {run.name} in {run.folder}")
-    results = train_seeds(config, run.folder, corpus, ray_shape, init_from, parent)
+    results = train_seeds(config, run.folder, corpus, scaling, init_from, parent)
     run.update(results=results, status="finished")
     run.folder.drop_features()
     return FitResult(run.name, run.path, results)
@@ -63,29 +63,29 @@ def train_seeds(
     config: Config,
     folder: RunFolder,
     corpus: Corpus,
-    shape: Shape | None,
+    scaling: ScalingPlan | None,
     init_from: Path | None = None,
     parent: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Train every seed in a folder of its own, under Ray where a shape is given; seeds that are finished are read."""
+    """Train every seed in a folder of its own, under Ray where a scaling is given; seeds that are finished are read."""
     results = []
     for seed in config.train.seeds:
         tracked = Tracked(f"{folder.name}/seed-{seed}", parent)
         job = Job(config, folder.child(f"seed-{seed}"), seed, init_from, tracked=tracked)
         job.folder.mirror.pull_files()
-        done = read_result(job.folder.path) or _train_one(job, corpus, shape)
+        done = read_result(job.folder.path) or _train_one(job, corpus, scaling)
         job.folder.mirror.pull_checkpoint(Path(done["checkpoint"]).name)
         results.append(done)
     return results
 
 
-def _train_one(job: Job, corpus: Corpus, shape: Shape | None) -> dict[str, Any]:
-    if shape is None:
+def _train_one(job: Job, corpus: Corpus, scaling: ScalingPlan | None) -> dict[str, Any]:
+    if scaling is None:
         return train_here(job, corpus)
     import ray
 
     with tracked(job, corpus):
-        return run_under_ray(job, shape, corpus=ray.put(corpus))
+        return run_under_ray(job, scaling, corpus=ray.put(corpus))
 
 
 def train_here(job: Job, corpus: Corpus) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def train_here(job: Job, corpus: Corpus) -> dict[str, Any]:
     job.folder.mirror.pull()
     with open_tracker(job, corpus) as tracker:
         show = Printer(job.config.train.epochs)
-        return run_worker(job, choose_place(job.config), tracker, show.epoch, show.step, corpus)
+        return run_worker(job, choose_context(job.config), tracker, show.epoch, show.step, corpus)
 
 
 def absolute_data(config: Config) -> Config:
@@ -113,7 +113,7 @@ def check(config: Config, say: Say, validate: bool = False) -> Corpus:
     from tablert_dist.data.validation import corpus_case, quick_lines
     from tablert_dist.model.encoder import check_encoder
 
-    choose_place(config) if not config.cluster.num_workers else None
+    choose_context(config) if not config.cluster.num_workers else None
     corpus = load_corpus(config.data, config.model)
     for note in corpus.notes:
         say(note)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from tablert_dist.cluster import Shape
+from tablert_dist.cluster import ScalingPlan
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.runs.job import Job, read_result
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 def run_under_ray(
     job: Job,
-    shape: Shape,
+    scaling: ScalingPlan,
     callbacks: Sequence[Any] = (),
     show: bool = True,
     corpus: Any = None,
@@ -29,15 +29,15 @@ def run_under_ray(
     """
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
-    resources = {"CPU": shape.cpus} | ({"GPU": shape.gpus} if shape.gpus else {})
-    kind, options = _trainer(shape, job.config)
+    resources = {"CPU": scaling.cpus} | ({"GPU": scaling.gpus} if scaling.gpus else {})
+    kind, options = _trainer(scaling, job.config)
     trainer = kind(
         _worker,
         **options,
         train_loop_config={"job": job, "corpus": [corpus], "show": show},
         scaling_config=ScalingConfig(
-            num_workers=(shape.workers, shape.most) if shape.most else shape.workers,
-            use_gpu=shape.gpus > 0,
+            num_workers=(scaling.workers, scaling.most) if scaling.most else scaling.workers,
+            use_gpu=scaling.gpus > 0,
             resources_per_worker=resources,
             elastic_resize_monitor_interval_s=job.config.cluster.resize_seconds,
         ),
@@ -69,10 +69,10 @@ def run_under_ray(
     return result
 
 
-def _trainer(shape: Shape, config: Config) -> tuple[Any, dict[str, Any]]:
+def _trainer(scaling: ScalingPlan, config: Config) -> tuple[Any, dict[str, Any]]:
     """TorchTrainer, which makes a process group, and its options. One worker needs none, and its waiter and its controller
     are spared the import of torch: seconds of a trial's start."""
-    if shape.workers == 1 and not shape.most:
+    if scaling.workers == 1 and not scaling.most:
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
         return DataParallelTrainer, {}

@@ -22,7 +22,7 @@ from tablert_dist.model import TableModel
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count
 from tablert_dist.tags import TagSet
-from tablert_dist.train.context import ALONE, Examples, Place
+from tablert_dist.train.context import ALONE, Examples, TrainContext
 from tablert_dist.train.readings import STEPS_A_READ, Readings
 from tablert_dist.train.trainer import Trainer
 
@@ -59,7 +59,7 @@ def train_epochs(
     tags: TagSet,
     config: Config,
     seed: int,
-    place: Place = ALONE,
+    context: TrainContext = ALONE,
     optimizer_state: Mapping[str, Any] | None = None,
     first_epoch: int = 0,
     progress: Progress | None = None,
@@ -72,12 +72,12 @@ def train_epochs(
     its gradient is not finite, at the latest STEPS_A_READ steps after it happened, and where a batch does not fit in
     memory.
     """
-    trainer = Trainer(model, config, place, optimizer_state)
-    every = 1 if is_cpu_path(place.device) else STEPS_A_READ
+    trainer = Trainer(model, config, context, optimizer_state)
+    every = 1 if is_cpu_path(context.device) else STEPS_A_READ
     steps = math.ceil(len(train.sentences) / config.train.batch_size)
     for epoch in range(first_epoch, config.train.epochs):
         started = time.perf_counter()
-        seed_everything(seed, epoch, place.rank)
+        seed_everything(seed, epoch, context.rank)
         trainer.mean.begin_epoch()
         trainer.parallel.module.train()
         readings = Readings(epoch, config.optim, every)
@@ -92,7 +92,7 @@ def train_epochs(
                 progress(epoch, step + 1, steps, readings.last_loss)
         readings.read()
         total = torch.tensor([readings.loss, readings.sentences], dtype=torch.float64)
-        all_reduce(total, place)
+        all_reduce(total, context)
         trainer.mean.end_epoch()
         yield EpochReport(
             epoch,
@@ -115,18 +115,18 @@ def _too_large(error: OutOfMemory, train: Examples, batch: Sequence[int], epoch:
 
 
 def evaluate(
-    model: TableModel, examples: Examples, tags: TagSet, max_cells: int | None, place: Place = ALONE
+    model: TableModel, examples: Examples, tags: TagSet, max_cells: int | None, context: TrainContext = ALONE
 ) -> Counts:
     """Counts over all sentences and workers. `max_cells` and sharing out: as `annotate`."""
-    found = annotate(model, examples, tags, max_cells, place)
+    found = annotate(model, examples, tags, max_cells, context)
     counts = count(((examples.sentences[i], sentence) for i, sentence in found.items()), tags.schema)
     table = torch.from_numpy(counts.table).clone()
-    all_reduce(table, place)
+    all_reduce(table, context)
     return Counts(tags.schema, table.numpy())
 
 
 def annotate(
-    model: TableModel, examples: Examples, tags: TagSet, max_cells: int | None, place: Place = ALONE
+    model: TableModel, examples: Examples, tags: TagSet, max_cells: int | None, context: TrainContext = ALONE
 ) -> dict[int, Sentence]:
     """What the model finds in this worker's share of the sentences, by their index.
 
@@ -136,16 +136,16 @@ def annotate(
     lengths = examples.features.lengths
 
     def decode(batch: list[int]) -> list[Sentence]:
-        with in_memory(place.device):
+        with in_memory(context.device):
             inputs = examples.features.arrays(batch)
-            engine = FeatureEngine(model, examples.features.inputs(batch, place.device))
+            engine = FeatureEngine(model, examples.features.inputs(batch, context.device))
             return model.scheme.decode(engine, inputs, [examples.sentences[i].words for i in batch], tags)
 
     model.trainable.eval()
-    with torch.inference_mode(), place.precision(model.trainable):
+    with torch.inference_mode(), context.precision(model.trainable):
         # Shared out before batches are made: the workers' devices may have room for different ones.
-        share = rank_share(range(len(lengths)), lengths, place.rank, place.world_size)
-        batches = evaluation_batches([lengths[i] for i in share], cells_on(place.device, max_cells))
+        share = rank_share(range(len(lengths)), lengths, context.rank, context.world_size)
+        batches = evaluation_batches([lengths[i] for i in share], cells_on(context.device, max_cells))
         return dict(halving(decode, [[share[i] for i in batch] for batch in batches], lengths))
 
 
@@ -163,9 +163,9 @@ def seed_everything(seed: int, epoch: int, rank: int) -> None:
     torch.manual_seed(int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
-def all_reduce(tensor: Tensor, place: Place) -> None:
+def all_reduce(tensor: Tensor, context: TrainContext) -> None:
     """Sum over the workers, in place."""
-    if place.world_size > 1:
-        moved = tensor.to(place.device)
+    if context.world_size > 1:
+        moved = tensor.to(context.device)
         dist.all_reduce(moved)
         tensor.copy_(moved)

@@ -11,7 +11,7 @@ from torch import nn
 
 from tablert_dist.model import TableModel
 from tablert_dist.tags import TagSet
-from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.step import targets_of
 
 
@@ -19,7 +19,7 @@ from tablert_dist.train.step import targets_of
 class Stopwatch:
     """Seconds by stage, added up. On a GPU every stage waits for its kernels, which costs a little of the total."""
 
-    place: Place
+    context: TrainContext
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -38,8 +38,8 @@ class Stopwatch:
         self._since = now
 
     def _wait(self) -> None:
-        if self.place.device.type == "cuda":
-            torch.cuda.synchronize(self.place.device)
+        if self.context.device.type == "cuda":
+            torch.cuda.synchronize(self.context.device)
 
 
 def timed_step(
@@ -52,15 +52,15 @@ def timed_step(
     watch: Stopwatch,
 ) -> None:
     """One training step, cut at the word vectors so that encoder and head are timed apart; the result is a step's."""
-    place = watch.place
+    context = watch.context
     trainable = model.trainable
     trainable.train()
     watch.start()
-    targets = targets_of(model.head, examples, batch, tags, place.device)
+    targets = targets_of(model.head, examples, batch, tags, context.device)
     teacher = {name: targets[name] for name in model.head.teacher_inputs}
-    inputs = examples.features.inputs(batch, place.device)
+    inputs = examples.features.inputs(batch, context.device)
     watch.stage("encode")
-    with place.precision(trainable):
+    with context.precision(trainable):
         if model.encoder.frozen:
             words, mask = inputs
             cut = words

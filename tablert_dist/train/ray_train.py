@@ -11,7 +11,7 @@ from tablert_dist.errors import InputError, RunError
 from tablert_dist.runs.job import Job
 from tablert_dist.runs.location import storage_root
 from tablert_dist.scoring import TITLES
-from tablert_dist.train.worker import choose_place, run_worker
+from tablert_dist.train.worker import choose_context, run_worker
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +25,13 @@ def work(args: dict[str, Any]) -> None:
     # Ray names this logger after its file, out of LoggingConfig's reach, and it says every report with every metric.
     chatty = Path(ray.train.__file__).parent / "v2" / "_internal" / "execution" / "context.py"
     logging.getLogger(str(chatty)).setLevel(logging.WARNING)
-    context = ray.train.get_context()
-    rank, world = context.get_world_rank(), context.get_world_size()
+    worker = ray.train.get_context()
+    rank, world = worker.get_world_rank(), worker.get_world_size()
     sent: Job = args["job"]
     # Every node has its own home, and ranks on one node must not write over each other.
     job = replace(sent, folder=sent.folder.of_rank(rank, storage_root(sent.config)))
-    place = choose_place(job.config, rank, world)
-    if place.device.type == "cuda":
+    context = choose_context(job.config, rank, world)
+    if context.device.type == "cuda":
         import ray.train.torch
 
         torch.cuda.set_device(ray.train.torch.get_device())
@@ -49,7 +49,7 @@ def work(args: dict[str, Any]) -> None:
     (reference,) = args["corpus"]
     corpus = ray.get(reference) if reference is not None else None
     try:
-        run_worker(job, place, tracker, report, show.step if show else None, corpus)
+        run_worker(job, context, tracker, report, show.step if show else None, corpus)
     except (InputError, RunError, ray.exceptions.RayActorError):
         # The driver says it in a sentence, and the other ranks only miss the one that failed; Ray logs tracebacks.
         logging.getLogger("ray.train.v2._internal.util").setLevel(logging.CRITICAL)

@@ -21,7 +21,7 @@ from tablert_dist.storage.atomic import write_json
 from tablert_dist.storage.checkpoint_folder import checkpoint_name, checkpoints
 from tablert_dist.tags import TagSet
 from tablert_dist.tracking import Tracker
-from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.loop import annotate, evaluate
 
 
@@ -35,16 +35,16 @@ class Session:
         corpus: Corpus,
         model: TableModel,
         parts: EncoderParts,
-        place: Place,
+        context: TrainContext,
         tracker: Tracker,
     ) -> None:
         self.job, self.config, self.corpus, self.model = job, config, corpus, model
-        self.parts, self.place, self.tracker = parts, place, tracker
+        self.parts, self.context, self.tracker = parts, context, tracker
         self.folder, self.mirror = job.folder.path, job.folder.mirror
 
     def save(self, history: list[dict[str, float]], optimizer: Mapping[str, Any]) -> None:
         """Write this epoch's checkpoint, then thin out the older ones."""
-        if self.place.rank:
+        if self.context.rank:
             return
         row = history[-1]
         epoch = int(row["epoch"])
@@ -100,15 +100,15 @@ class Session:
         folder = self.folder / checkpoint_name(chosen)
         if chosen != int(history[-1]["epoch"]):
             # Rank 0 wrote it before the last epoch began, so every rank on this storage can read it.
-            if self.place.rank:
+            if self.context.rank:
                 self.mirror.pull_checkpoint(folder.name)
             ckpt.load_weights(self.model, folder)
         scores = {}
         for split in ("dev", "test"):
             if split in splits and (split == "dev" or self.job.score_test):
-                found = evaluate(self.model, splits[split], tags, self.config.train.eval_cells, self.place).scores()
+                found = evaluate(self.model, splits[split], tags, self.config.train.eval_cells, self.context).scores()
                 scores[split] = {"protocol": asdict(self.protocol(split)), "scores": found.to_json()}
-                if not self.place.rank:
+                if not self.context.rank:
                     self.tracker.metrics({f"final_{k}": v for k, v in found.flat(split).items()}, chosen)
                     if self.job.score_test:
                         self._errors(splits[split], split, tags)
@@ -124,7 +124,7 @@ class Session:
                 "all": sum(p.numel() for p in self.model.parameters()),
             },
         }
-        if not self.place.rank:
+        if not self.context.rank:
             write_json(self.folder / "result.json", result)
             # Finished: nothing goes on from the optimiser's state, which is two thirds of a checkpoint.
             last = checkpoint_name(int(history[-1]["epoch"]))
@@ -140,7 +140,7 @@ class Session:
 
     def _errors(self, examples: Examples, split: str, tags: TagSet) -> None:
         """The page of the selected weights' errors on a split, kept with the run and logged."""
-        alone = Place(device=self.place.device, autocast=self.place.autocast)
+        alone = TrainContext(device=self.context.device, autocast=self.context.autocast)
         found = annotate(self.model, examples, tags, self.config.train.eval_cells, alone)
         report = examine(examples.sentences, [found[i] for i in range(len(found))], tags.schema)
         title = f"{self.corpus.name} {split}"

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tablert_dist.batching import length_groups
 from tablert_dist.model import Head, TableModel
 from tablert_dist.tags import TagSet
-from tablert_dist.train.context import ALONE, Examples, Place
+from tablert_dist.train.context import ALONE, Examples, TrainContext
 from tablert_dist.train.features import to_device
 
 
@@ -24,14 +24,14 @@ def backward(
     share: Sequence[int],
     tags: TagSet,
     parts: int = 1,
-    place: Place = ALONE,
+    context: TrainContext = ALONE,
     grouped: bool = False,
-    draw: tuple[int, ...] = (0,),
+    rng_key: tuple[int, ...] = (0,),
 ) -> Tensor:
     """Add one worker's share of a batch to the gradients, in `parts`; return the summed loss of the share, on its device.
 
     `grouped` passes sentences of similar length together, for a module that pads: less padding, the same gradients.
-    `draw` is what random targets are drawn from: seed and epoch.
+    `rng_key` is what random targets are drawn from: seed and epoch.
 
     DDP averages over workers; times their number, the step is that of one worker with the whole batch.
     """
@@ -41,8 +41,8 @@ def backward(
     for i, piece in enumerate(pieces):
         last = i == len(pieces) - 1
         with nullcontext() if last or not isinstance(module, DistributedDataParallel) else module.no_sync():
-            loss = summed_loss(module, examples, piece, tags, place, draw) * (1.0 if share else 0.0)
-            (loss * place.world_size).backward()
+            loss = summed_loss(module, examples, piece, tags, context, rng_key) * (1.0 if share else 0.0)
+            (loss * context.world_size).backward()
         losses.append(loss.detach())
     return torch.stack(losses).sum()
 
@@ -58,15 +58,15 @@ def summed_loss(
     examples: Examples,
     indices: Sequence[int],
     tags: TagSet,
-    place: Place,
-    draw: tuple[int, ...] = (0,),
+    context: TrainContext,
+    rng_key: tuple[int, ...] = (0,),
 ) -> Tensor:
     """The loss of one batch, summed over its sentences."""
     head = head_of(module)
-    targets = targets_of(head, examples, indices, tags, place.device, draw)
+    targets = targets_of(head, examples, indices, tags, context.device, rng_key)
     teacher = {name: targets[name] for name in head.teacher_inputs}
-    with place.precision(inner_of(module)):
-        outputs = module(*examples.features.inputs(indices, place.device), **teacher)
+    with context.precision(inner_of(module)):
+        outputs = module(*examples.features.inputs(indices, context.device), **teacher)
     return head.loss(outputs, targets)
 
 
@@ -87,9 +87,9 @@ def targets_of(
     indices: Sequence[int],
     tags: TagSet,
     device: torch.device,
-    draw: tuple[int, ...] = (0,),
+    rng_key: tuple[int, ...] = (0,),
 ) -> dict[str, Tensor]:
-    """Gold of one batch by name. What is drawn for a sentence follows from `draw` and its index, not from its batch."""
-    draws = [np.random.default_rng((*draw, index)) for index in indices]
-    targets = head.scheme.targets([examples.sentences[i] for i in indices], tags, draws)
+    """Gold of one batch by name. What is drawn for a sentence follows from `rng_key` and its index, not from its batch."""
+    rngs = [np.random.default_rng((*rng_key, index)) for index in indices]
+    targets = head.scheme.targets([examples.sentences[i] for i in indices], tags, rngs)
     return {name: to_device(torch.from_numpy(array), device) for name, array in targets.items()}

@@ -14,7 +14,7 @@ from tablert_dist.gpu import in_memory, is_cpu_path
 from tablert_dist.model import TableModel
 from tablert_dist.tags import TagSet
 from tablert_dist.train.averaging import RunningMean
-from tablert_dist.train.context import ALONE, Examples, Place
+from tablert_dist.train.context import ALONE, Examples, TrainContext
 from tablert_dist.train.parallel import Parallel
 from tablert_dist.train.step import backward
 
@@ -29,17 +29,17 @@ class Trainer:
         self,
         model: TableModel,
         config: Config,
-        place: Place = ALONE,
+        context: TrainContext = ALONE,
         optimizer_state: Mapping[str, Any] | None = None,
     ) -> None:
-        self.trainable, self.config, self.place = model.trainable, config, place
+        self.trainable, self.config, self.context = model.trainable, config, context
         self.mean = RunningMean(self.trainable, config.train.average, optimizer_state)
-        self.parallel = Parallel(self.trainable, model, place.world_size)
-        self.optimizer = make_optimizer(self.trainable, model, config.optim, place.device)
+        self.parallel = Parallel(self.trainable, model, context.world_size)
+        self.optimizer = make_optimizer(self.trainable, model, config.optim, context.device)
         if optimizer_state is not None:
             self.optimizer.load_state_dict({key: optimizer_state[key] for key in ("state", "param_groups")})
         self._rates = [group["initial_lr"] for group in self.optimizer.param_groups]
-        self._grouped = is_cpu_path(place.device) and not (model.encoder.frozen or model.encoder.packs)
+        self._grouped = is_cpu_path(context.device) and not (model.encoder.frozen or model.encoder.packs)
 
     @property
     def learning_rate(self) -> float:
@@ -51,21 +51,21 @@ class Trainer:
         return self.mean.state(self.optimizer)
 
     def step(
-        self, examples: Examples, batch: Sequence[int], tags: TagSet, factor: float, draw: tuple[int, ...]
+        self, examples: Examples, batch: Sequence[int], tags: TagSet, factor: float, rng_key: tuple[int, ...]
     ) -> tuple[Tensor, Tensor, int]:
         """Take one step on this worker's share of the global `batch`, at `factor` of the learning rates.
 
         Returns the share's summed loss and the norm of the whole gradient before clipping, scalars on the device, and the
-        number of sentences in the share. On a GPU nothing here waits for the device. `draw`: as `backward`. Raises
+        number of sentences in the share. On a GPU nothing here waits for the device. `rng_key`: as `backward`. Raises
         OutOfMemory where the share does not fit.
         """
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
         train = self.config.train
-        share = rank_share(batch, examples.features.lengths, self.place.rank, self.place.world_size)
-        with in_memory(self.place.device):
+        share = rank_share(batch, examples.features.lengths, self.context.rank, self.context.world_size)
+        with in_memory(self.context.device):
             loss = backward(
-                self.parallel.module, examples, share, tags, train.accumulation, self.place, self._grouped, draw
+                self.parallel.module, examples, share, tags, train.accumulation, self.context, self._grouped, rng_key
             )
             self.parallel.reduce_rows(examples.features, batch)
             norm = nn.utils.clip_grad_norm_(self.trainable.parameters(), self.config.optim.clip_norm)

@@ -25,7 +25,7 @@ from tablert_dist.scoring import best_epoch
 from tablert_dist.storage.checkpoint_folder import resumable
 from tablert_dist.tags import TagSet
 from tablert_dist.tracking import NullTracker, Tracker
-from tablert_dist.train.context import Examples, Place
+from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.features import Features, KeptFeatures, SubwordFeatures, WordFeatures
 from tablert_dist.train.loop import Progress, evaluate, train_epochs
 from tablert_dist.train.preflight import drop_overflow
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 Report = Callable[[dict[str, float]], None]
 
 
-def choose_place(config: Config, rank: int = 0, world_size: int = 1) -> Place:
+def choose_context(config: Config, rank: int = 0, world_size: int = 1) -> TrainContext:
     """Device and precision of this worker. Raises InputError where a device is demanded and there is none."""
     usable = torch.cuda.is_available()
     asked = config.train.device
@@ -48,18 +48,18 @@ def choose_place(config: Config, rank: int = 0, world_size: int = 1) -> Place:
     device = torch.device("mps" if asked == "mps" else "cuda" if usable and asked != "cpu" else "cpu")
     wanted = config.train.precision
     half = wanted == "bf16" or (wanted == "auto" and device.type == "cuda")
-    return Place(rank, world_size, device, torch.bfloat16 if half else None)
+    return TrainContext(rank, world_size, device, torch.bfloat16 if half else None)
 
 
-def prepare_device(place: Place) -> None:
+def prepare_device(context: TrainContext) -> None:
     """Set what torch keeps for the whole process: in fp32 cuDNN would otherwise convolve in TF32, to three digits."""
-    if place.device.type == "cuda" and place.autocast is None:
+    if context.device.type == "cuda" and context.autocast is None:
         torch.backends.cudnn.allow_tf32 = False
 
 
 def run_worker(
     job: Job,
-    place: Place,
+    context: TrainContext,
     tracker: Tracker | None = None,
     report: Report | None = None,
     progress: Progress | None = None,
@@ -70,7 +70,7 @@ def run_worker(
     `corpus` unset: read from `data.path`.
     """
     tracker = tracker or NullTracker()
-    prepare_device(place)
+    prepare_device(context)
     config = effective(job.config)
     prepared = prepare(config, job.seed, corpus)
     model, tags = prepared.model, prepared.tags
@@ -78,15 +78,15 @@ def run_worker(
         start_from(model, job.init_from, tags)
     history, state = _resume(job.folder.path, model)
     # Beside the trials of a search, or the seeds of a training: what one of them has computed serves the others.
-    splits = examples_of(prepared, config, place, job.folder.path.parent / FEATURES)
-    session = Session(job, config, prepared.corpus, model, prepared.parts, place, tracker)
+    splits = examples_of(prepared, config, context, job.folder.path.parent / FEATURES)
+    session = Session(job, config, prepared.corpus, model, prepared.parts, context, tracker)
     for epoch in train_epochs(
         model,
         splits["train"],
         tags,
         config,
         job.seed,
-        place,
+        context,
         state["optimizer"] if state else None,
         state["epoch"] if state else 0,
         progress,
@@ -94,7 +94,7 @@ def run_worker(
         values = epoch.metrics()
         if "dev" in splits:
             started = time.perf_counter()
-            counts = evaluate(model, splits["dev"], tags, config.train.eval_cells, place)
+            counts = evaluate(model, splits["dev"], tags, config.train.eval_cells, context)
             values |= counts.scores().flat("dev")
             values["dev/sentences_per_second"] = len(splits["dev"].sentences) / (time.perf_counter() - started)
         row = {"epoch": float(epoch.epoch + 1), **values}
@@ -128,17 +128,19 @@ def prepare(config: Config, seed: int, corpus: Corpus | None = None) -> Prepared
     return Prepared(corpus, tags, parts, build_model(config.model, parts, tags))
 
 
-def examples_of(prepared: Prepared, config: Config, place: Place, cache: Path | None = None) -> dict[str, Examples]:
+def examples_of(
+    prepared: Prepared, config: Config, context: TrainContext, cache: Path | None = None
+) -> dict[str, Examples]:
     """Each split as the inputs of what is trained, the model moved to its device. A frozen encoder's are computed now,
     with the weights that it has now, and kept in the folder `cache` where there is one."""
-    model, parts = prepared.model.to(place.device), prepared.parts
+    model, parts = prepared.model.to(context.device), prepared.parts
     kept = KeptFeatures(model.encoder, cache) if model.encoder.frozen and cache else None
     found = {}
     for name, sentences in prepared.corpus.splits.items():
         subwords = subwords_of(model, parts, sentences)
         features: Features = subwords
         if model.encoder.frozen:
-            features = WordFeatures(model.encoder, subwords, config.train.eval_cells, place.device, kept)
+            features = WordFeatures(model.encoder, subwords, config.train.eval_cells, context.device, kept)
         found[name] = Examples(sentences, features)
     return found
 

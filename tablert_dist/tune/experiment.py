@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tablert_dist.cluster import Shape
+from tablert_dist.cluster import ScalingPlan
 from tablert_dist.data import Corpus
 from tablert_dist.errors import RunError
 from tablert_dist.tune.ray_cleanup import swept
@@ -20,10 +20,10 @@ Points = Mapping[int, Point]
 
 
 @dataclass(frozen=True)
-class Means:
+class StageContext:
     """What the trials of every stage share. `room`: trainings that fit at once."""
 
-    shape: Shape
+    scaling: ScalingPlan
     room: int
     corpus: Corpus
     show: Callable[[int, int], Any] | None = None
@@ -31,7 +31,7 @@ class Means:
 
 
 @dataclass(frozen=True)
-class Growth:
+class PointSource:
     """How a search whose points are not known beforehand comes to more of them."""
 
     space: Space
@@ -40,8 +40,8 @@ class Growth:
     """Puts all points on record, in the order of their trials."""
 
 
-def run_stage(stage: Stage, points: Points, growth: Growth | None, means: Means) -> int:
-    """Run what has not ended yet: of `points` and, where there is `growth`, of the points that Optuna adds.
+def run_stage(stage: Stage, points: Points, source: PointSource | None, context: StageContext) -> int:
+    """Run what has not ended yet: of `points` and, where there is `source`, of the points that Optuna adds.
 
     Returns the number of trials that failed. Raises RunError where every trial fails.
     """
@@ -52,15 +52,15 @@ def run_stage(stage: Stage, points: Points, growth: Growth | None, means: Means)
 
     known = [stage.read(index, point) for index, point in points.items()]
     ended = [trial for trial in known if trial.ended]
-    total = growth.total if growth else len(points)
+    total = source.total if source else len(points)
     left = total - len(ended)
     if left <= 0:
         return 0
     run = partial(
         drive,
         stage=stage,
-        shape=means.shape,
-        corpus=ray.put(means.corpus),
+        scaling=context.scaling,
+        corpus=ray.put(context.corpus),
         histories={trial.index: trial.history for trial in known if trial.history and not trial.ended},
     )
     # The driver only waits for its workers: with a CPU of its own, as many drivers as CPUs would starve them all.
@@ -68,18 +68,18 @@ def run_stage(stage: Stage, points: Points, growth: Growth | None, means: Means)
     trainable = tune.with_resources(run, {"CPU": 0, "memory": 1e6})
     search: dict[str, Any] = {}
     space: dict[str, Any] = {}
-    if growth:
-        search = {"search_alg": _optuna(stage, points, growth, ended), "num_samples": left}
+    if source:
+        search = {"search_alg": _optuna(stage, points, source, ended), "num_samples": left}
     else:
         items = [item(trial.name, trial.index, trial.point)["trial"] for trial in known if not trial.ended]
         space = {"trial": tune.grid_search(items)}
-    most = stage.config.tune.max_concurrent or means.room
-    recorder = Recorder(stage, means.corpus)
+    most = stage.config.tune.max_concurrent or context.room
+    recorder = Recorder(stage, context.corpus)
     tuner = tune.Tuner(
         trainable,
         param_space=space,
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=min(means.room, most, left),
+            max_concurrent_trials=min(context.room, most, left),
             scheduler=make_scheduler(stage.config, ended),
             **search,
         ),
@@ -87,7 +87,7 @@ def run_stage(stage: Stage, points: Points, growth: Growth | None, means: Means)
             name="ray_tune",
             **stage.folder.ray_storage(),
             verbose=0,
-            callbacks=[recorder, *([means.show(total, len(ended))] if means.show else [])],
+            callbacks=[recorder, *([context.show(total, len(ended))] if context.show else [])],
         ),
     )
     try:
@@ -101,15 +101,15 @@ def run_stage(stage: Stage, points: Points, growth: Growth | None, means: Means)
     return len(errors)
 
 
-def _optuna(stage: Stage, points: Points, growth: Growth, ended: Sequence[Trial]) -> Any:
+def _optuna(stage: Stage, points: Points, source: PointSource, ended: Sequence[Trial]) -> Any:
     from tablert_dist.tune.optuna_search import RecordedOptuna
     from tablert_dist.tune.trials import METRIC
 
     return RecordedOptuna(
-        growth.space,
+        source.space,
         stage.config.train.seeds[0],
         [points[index] for index in range(len(points))],
         {trial.index: trial.best(METRIC) for trial in ended},
-        growth.keep,
+        source.keep,
         lambda index, point: item(stage.name(index), index, point),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from tablert_dist.cluster import Shape, capacity, connect, refuse_early, room_for, shape_of
+from tablert_dist.cluster import ScalingPlan, capacity, connect, refuse_early, room_for, scaling_plan
 from tablert_dist.config import Config, current_keys, with_overrides
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError, RunError
@@ -18,7 +18,7 @@ from tablert_dist.storage.mirror import JOURNAL
 from tablert_dist.tracking import Tracker
 from tablert_dist.train.fit import absolute_data, check
 from tablert_dist.train.tracked import provenance
-from tablert_dist.tune.experiment import Growth, Means, Points, run_stage
+from tablert_dist.tune.experiment import Points, PointSource, StageContext, run_stage
 from tablert_dist.tune.space import Space
 from tablert_dist.tune.trials import METRIC, Point, Stage, Trial, ranked
 
@@ -47,7 +47,7 @@ def search(
     say: Say,
     callback: Callable[[int, int], Any] | None = None,
     validate: bool = True,
-) -> tuple[SearchResult, Corpus, Shape]:
+) -> tuple[SearchResult, Corpus, ScalingPlan]:
     """Try points of `space`, as many at once as fit, and find the one with the best dev RE+ of any epoch.
 
     `callback(trials, ended)` makes a Tune callback that shows progress; `validate` looks for mistakes in the data first.
@@ -62,8 +62,8 @@ def search(
     if "dev" not in corpus.splits:
         raise InputError(f"{corpus.name} has no *dev.json: a search has nothing to score its trials on")
     ray = connect(config, show_workers=False)
-    shape = shape_of(config, ray.cluster_resources(), trials=True)
-    room = room_for(shape, capacity(), config.cluster.max_workers)
+    scaling = scaling_plan(config, ray.cluster_resources(), trials=True)
+    room = room_for(scaling, capacity(), config.cluster.max_workers)
     run = RunStore.open(config, name, resume, "tune")
     if resume and _current(run.record.get("tree", {})) != space.tree():
         raise InputError(f"--resume {name}: the space differs from the one that it was started with")
@@ -71,9 +71,9 @@ def search(
     total = len(points) if how != "optuna" else config.tune.trials
     at_once = min(room, config.tune.max_concurrent or room, total)
     stages = ", then the best of them again" if config.tune.stages == 2 else ""
-    say(f"run {name} in {run.folder}: {total} trials{stages}, {at_once} at once, each {shape}")
+    say(f"run {name} in {run.folder}: {total} trials{stages}, {at_once} at once, each {scaling}")
     parent = _parent(run, space, corpus, total)
-    trials, earlier = _run(config, space, run, parent.uid, Means(shape, room, corpus, callback))
+    trials, earlier = _run(config, space, run, parent.uid, StageContext(scaling, room, corpus, callback))
     scored = ranked(trials)
     if not scored:
         raise RunError(f"no trial came to the end of an epoch; see the logs under {run.path}")
@@ -82,7 +82,7 @@ def search(
     parent.params({f"best.{key}": value for key, value in best.point.items()})
     parent.metrics({f"best/{m.split('/')[1]}": best.best(m) for m in (METRIC, "dev/re_f1", "dev/ner_f1")}, 0)
     parent.close(None, timeout=5.0)
-    return SearchResult(run, trials, best, with_overrides(config, best.point), parent.uid, earlier), corpus, shape
+    return SearchResult(run, trials, best, with_overrides(config, best.point), parent.uid, earlier), corpus, scaling
 
 
 def _current(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,23 +122,23 @@ def plan(config: Config, space: Space) -> tuple[str, list[Point]]:
 
 
 def _run(
-    config: Config, space: Space, run: RunStore, parent: str | None, means: Means
+    config: Config, space: Space, run: RunStore, parent: str | None, context: StageContext
 ) -> tuple[list[Trial], list[Trial]]:
     """The trials of the last stage, and of two stages those of the first."""
 
     def keep(points: Sequence[Point]) -> None:
         run.update(points=list(points))
 
-    growth = Growth(space, config.tune.trials, keep) if run.record["search"] == "optuna" else None
+    source = PointSource(space, config.tune.trials, keep) if run.record["search"] == "optuna" else None
     if config.tune.stages == 1:
-        return _stage(Stage(config, run.folder, parent=parent), run.record, growth, means), []
+        return _stage(Stage(config, run.folder, parent=parent), run.record, source, context), []
     scheduler = config.tune.scheduler if config.tune.scheduler != "none" else "asha"
     frozen = with_overrides(config, {"model.frozen": True, "tune.scheduler": scheduler})
     heads = Stage(frozen, run.folder, 1, parent=parent)
     if "finalists" in run.record:
         first = [heads.read(index, point) for index, point in enumerate(run.record["points"])]
     else:
-        first = _stage(heads, run.record, growth, means)
+        first = _stage(heads, run.record, source, context)
         chosen = ranked(first)[: config.tune.finalists]
         if not chosen:
             raise RunError(f"no trial of the first stage came to the end of an epoch; see the logs under {run.path}")
@@ -146,11 +146,15 @@ def _run(
     heads.folder.drop_features()
     # Each finalist is trained to its end: they are too few to tell early.
     whole = Stage(with_overrides(config, {"tune.scheduler": "none"}), run.folder, 2, parent=parent)
-    return _stage(whole, run.record, None, means, run.record["finalists"]), first
+    return _stage(whole, run.record, None, context, run.record["finalists"]), first
 
 
 def _stage(
-    stage: Stage, record: Mapping[str, Any], growth: Growth | None, means: Means, only: Sequence[int] | None = None
+    stage: Stage,
+    record: Mapping[str, Any],
+    source: PointSource | None,
+    context: StageContext,
+    only: Sequence[int] | None = None,
 ) -> list[Trial]:
     """Run the stage on the points on record, or on those of these indices, and read its trials.
 
@@ -160,11 +164,11 @@ def _stage(
     def chosen() -> Points:
         return {i: point for i, point in enumerate(record["points"]) if only is None or i in only}
 
-    failed = run_stage(stage, chosen(), growth, means)
+    failed = run_stage(stage, chosen(), source, context)
     trials = [stage.read(index, point) for index, point in chosen().items()]
     for trial in trials:
-        stage.close(trial, means.corpus)
-    ended, total = sum(trial.ended for trial in trials), growth.total if growth else len(trials)
+        stage.close(trial, context.corpus)
+    ended, total = sum(trial.ended for trial in trials), source.total if source else len(trials)
     if ended + failed < total:
         raise RunError(
             f"the search was interrupted with {ended} of {total} trials done; go on with it by tablert tune --resume "

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tablert_dist.cluster import Shape
+from tablert_dist.cluster import ScalingPlan
 from tablert_dist.train.launch import run_under_ray
 from tablert_dist.tune.trials import Stage
 
@@ -27,7 +27,7 @@ def read_item(config: Mapping[str, Any]) -> dict[str, Any]:
 def drive(
     params: dict[str, Any],
     stage: Stage,
-    shape: Shape,
+    scaling: ScalingPlan,
     corpus: Any,
     histories: Mapping[int, Sequence[Mapping[str, float]]],
 ) -> None:
@@ -42,4 +42,4 @@ def drive(
     for row in histories.get(trial["index"], ()):
         tune.report({**row, "repeated": 1.0})
     job = stage.job(trial["index"], trial["point"])
-    run_under_ray(job, shape, [TuneReportCallback()], show=False, corpus=corpus)
+    run_under_ray(job, scaling, [TuneReportCallback()], show=False, corpus=corpus)

@@ -41,7 +41,7 @@ class TableScheme:
         return fit_to_table(sentence, tags)
 
     def targets(
-        self, sentences: Sequence[Sentence], tags: TagSet, draws: Sequence[np.random.Generator] = ()
+        self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator] = ()
     ) -> dict[str, NDArray[Any]]:
         """`entity_tags` [B, N], `relation_tags` [B, N, N]."""
         gold = collate_targets(sentences, tags)
@@ -52,7 +52,7 @@ class TableScheme:
         found = engine.run(TABLE, inputs)
         return decode(words, TableLogits(found["entity_logits"], found["relation_logits"]), tags, self.constrained)
 
-    def meaningful(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
+    def valid_mask(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
         """Words, and cells i < j of words."""
         mask = word_mask(inputs)
         return {"entity_logits": mask, "relation_logits": upper_cells(mask)}

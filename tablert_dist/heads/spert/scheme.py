@@ -65,14 +65,14 @@ class SpertScheme:
         return replace(sentence, entities=tuple(e for e in sentence.entities if e in kept), relations=relations), loss
 
     def targets(
-        self, sentences: Sequence[Sentence], tags: TagSet, draws: Sequence[np.random.Generator]
+        self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator]
     ) -> dict[str, NDArray[Any]]:
         """Gold spans and pairs, and some without a label: `spans` [B, Q, 2], `span_types` [B, Q] (0 = none, IGNORE =
         padding), `pairs` [B, M, 4] (head and tail), `pair_labels` [B, M, R] (0, 1; IGNORE = padding).
 
         Pairs without a label are pairs of gold entities. A span's words count from 1, for 0 is the sentence token.
         """
-        parts = [self._examples(s, tags, draw) for s, draw in zip(sentences, draws, strict=True)]
+        parts = [self._examples(s, tags, rng) for s, rng in zip(sentences, rngs, strict=True)]
         kinds = len(tags.schema.relation_types)
         return {
             "spans": _padded([p[0] for p in parts], 0, (2,)),
@@ -81,13 +81,13 @@ class SpertScheme:
             "pair_labels": _padded([p[3] for p in parts], IGNORE, (kinds,)),
         }
 
-    def _examples(self, sentence: Sentence, tags: TagSet, draw: np.random.Generator) -> tuple[Ints, Ints, Ints, Ints]:
+    def _examples(self, sentence: Sentence, tags: TagSet, rng: np.random.Generator) -> tuple[Ints, Ints, Ints, Ints]:
         types = tags.schema.entity_types
         # What is too long to be read is learned all the same; a span's second type is not.
         sentence, _ = SpertScheme(max_span=len(sentence.words)).representable(sentence, tags)
         gold = {(e.start, e.end): 1 + types.index(e.type) for e in sentence.entities}
         without = [span for span in self._all_spans(len(sentence.words)) if span not in gold]
-        chosen = [without[i] for i in _some(len(without), self.negatives, draw)]
+        chosen = [without[i] for i in _some(len(without), self.negatives, rng)]
         spans = np.asarray([*gold, *chosen], np.int64).reshape(-1, 2)
         kinds = np.asarray([*gold.values(), *(0 for _ in chosen)], np.int64)
         labels: dict[tuple[int, ...], Ints] = {}
@@ -100,7 +100,7 @@ class SpertScheme:
                 row[tags.schema.relation_types.index(relation.type)] = 1
         entities = list(dict.fromkeys(sentence.entities))
         unrelated = [p for a in entities for b in entities if a is not b and (p := _pair(a, b)) not in labels]
-        picked = [unrelated[i] for i in _some(len(unrelated), self.negatives, draw)]
+        picked = [unrelated[i] for i in _some(len(unrelated), self.negatives, rng)]
         pairs = np.asarray([*labels, *picked], np.int64).reshape(-1, 4)
         nothing = np.zeros((len(picked), len(tags.schema.relation_types)), np.int64)
         return spans + 1, kinds, pairs + 1, np.concatenate([*(row[None] for row in labels.values()), nothing])
@@ -115,11 +115,14 @@ class SpertScheme:
         logits = engine.run(SPANS, {"word_vectors": vectors, "spans": _padded(spans, 0, (2,), filler=(0, 1))})
         found = []
         for b, w in enumerate(words):
-            chances = softmax(logits["entity_logits"][b, : len(spans[b])])
-            kinds = chances.argmax(-1)
+            probabilities = softmax(logits["entity_logits"][b, : len(spans[b])])
+            kinds = probabilities.argmax(-1)
             entities = [
                 Entity(
-                    int(start) - 1, int(end) - 1, tags.schema.entity_types[kinds[i] - 1], float(chances[i, kinds[i]])
+                    int(start) - 1,
+                    int(end) - 1,
+                    tags.schema.entity_types[kinds[i] - 1],
+                    float(probabilities[i, kinds[i]]),
                 )
                 for i, (start, end) in enumerate(spans[b])
                 if kinds[i]
@@ -141,16 +144,16 @@ class SpertScheme:
                     "word_vectors": vectors[b : b + 1, : 1 + len(sentence.words)],
                     "pairs": np.asarray([_pair(a, c) for a, c in part], np.int64)[None] + 1,
                 }
-                chances = _sigmoid(engine.run(RELATIONS, arrays)["relation_logits"][0])
-                for row, column in zip(*np.nonzero(chances >= self.threshold), strict=True):
+                probabilities = _sigmoid(engine.run(RELATIONS, arrays)["relation_logits"][0])
+                for row, column in zip(*np.nonzero(probabilities >= self.threshold), strict=True):
                     kind, (head, tail) = tags.schema.relation_types[column], part[row]
                     if kind in tags.schema.symmetric:
                         head, tail = min(head, tail), max(head, tail)
                     key = (head, tail, kind)
-                    best[key] = max(best.get(key, 0.0), float(chances[row, column]))
+                    best[key] = max(best.get(key, 0.0), float(probabilities[row, column]))
             yield [Relation(head, tail, kind, chance) for (head, tail, kind), chance in best.items()]
 
-    def meaningful(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
+    def valid_mask(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
         """Words; spans that are not padding; pairs."""
         if stage == WORDS:
             return {"word_vectors": word_mask(inputs)}
@@ -164,9 +167,9 @@ def _pair(head: Entity, tail: Entity) -> tuple[int, int, int, int]:
     return head.start, head.end, tail.start, tail.end
 
 
-def _some(there: int, most: int, draw: np.random.Generator) -> list[int]:
+def _some(there: int, most: int, rng: np.random.Generator) -> list[int]:
     """At most so many indices, drawn without repetition."""
-    return list(range(there)) if there <= most else draw.choice(there, most, replace=False).tolist()
+    return list(range(there)) if there <= most else rng.choice(there, most, replace=False).tolist()
 
 
 def _padded(parts: Sequence[Ints], fill: int, tail: tuple[int, ...], filler: tuple[int, ...] | None = None) -> Ints:

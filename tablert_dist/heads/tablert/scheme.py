@@ -51,7 +51,7 @@ class TablertScheme:
         return fit_to_table(sentence, tags)
 
     def targets(
-        self, sentences: Sequence[Sentence], tags: TagSet, draws: Sequence[np.random.Generator] = ()
+        self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator] = ()
     ) -> dict[str, NDArray[Any]]:
         """`entity_tags` [B, N], `relation_tags` [B, N, N]; `open_from` [B, N]: where the entity that is open before a
         word begins, the word's own place where there is none."""
@@ -101,15 +101,15 @@ class TablertScheme:
             source = np.where(going, best // E, np.arange(W))
             tag = np.where(going, best % E, 0)
             scores = np.where(going, np.take_along_axis(total, best, 1), scores)
-            chances = softmax(logits)[rows, source, tag]
+            probabilities = softmax(logits)[rows, source, tag]
             path, probability = path[rows, source], probability[rows, source]
-            path[:, :, i], probability[:, :, i] = tag, np.where(going, chances, 1.0)
+            path[:, :, i], probability[:, :, i] = tag, np.where(going, probabilities, 1.0)
             opened = _opened(opened[rows, source], previous[rows, source], tag, word)
             previous = tag
         winner = scores.argmax(1)
         return path[np.arange(B), winner], probability[np.arange(B), winner]
 
-    def meaningful(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
+    def valid_mask(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
         """Words; rows; cells i < j."""
         if stage == WORDS:
             return {"word_vectors": word_mask(inputs)}
