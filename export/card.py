@@ -7,14 +7,14 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from export.report import Report
+from export.gates import VerificationReport
 from tablert_dist import __version__
 from tablert_dist.heads import head_spec
 from tablert_dist.model.checkpoint import ModelCard
 from tablert_dist.scoring import LEVELS, TITLES
 
 
-def model_card(card: ModelCard, report: Report, opset: int) -> str:
+def model_card(card: ModelCard, report: VerificationReport, opset: int) -> str:
     """Markdown with a YAML head."""
     protocol: Mapping[str, Any] = card.notes.get("protocol", {})
     head = ModelCardData(
@@ -77,7 +77,7 @@ def _training(card: ModelCard, protocol: Mapping[str, Any]) -> list[str]:
     return [f"- {name}: {value}" for name, value in facts.items()]
 
 
-def _scores(card: ModelCard, report: Report) -> list[str]:
+def _scores(card: ModelCard, report: VerificationReport) -> list[str]:
     """Dev's at the epoch of these weights, and those that the verification found."""
     lines = []
     history = card.notes.get("history") or [{}]

@@ -16,8 +16,8 @@ import torch
 
 from export.bundle_writer import seal
 from export.card import model_card
+from export.gates import VerificationReport
 from export.quantize import PARTS, to_fp16, to_int8
-from export.report import Report
 from export.verify import verify
 from tablert_dist import __version__
 from tablert_dist.config import ExportConfig
@@ -36,7 +36,7 @@ FIXED = {"TWO": 2, "FOUR": 4}
 class VerificationError(RuntimeError):
     """The graph does not compute what the model computes; `report` says where."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: VerificationReport) -> None:
         super().__init__("; ".join(report.failures))
         self.report = report
 
@@ -49,7 +49,7 @@ def export_bundle(
     gold: Sequence[Sentence] | None = None,
     verified_on: str = "",
     allow: str | None = None,
-) -> Report:
+) -> VerificationReport:
     """Write the bundle `out` of a checkpoint, verified against torch on odd shapes and on real sentences.
 
     These are `gold` (annotated: F1 is compared too), else `sentences` (lists of words), else the packaged sample's.
@@ -99,7 +99,7 @@ def _convert(
     config: ExportConfig,
     words: Sequence[Sequence[str]],
     gold: Sequence[Sentence] | None,
-) -> Report:
+) -> VerificationReport:
     """The graphs in their precision, in the folder `out`, and their verification.
 
     int8 leaves out one part more until F1 is kept; where that does not help, nothing is left out.

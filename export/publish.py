@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from export.gates import VerificationReport
 from export.graph import export_bundle
 from export.pyfunc import save_pyfunc
-from export.report import Report
 from tablert_dist.cluster import ScalingPlan
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
@@ -36,7 +36,7 @@ class Finished:
 
     checkpoint: Path
     bundle: Path
-    report: Report
+    report: VerificationReport
     scores: Mapping[str, Scores]
     protocol: Mapping[str, Any]
     version: int | None

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export.report import Report
+from export.gates import VerificationReport
 from tablert_dist.batching import evaluation_batches
 from tablert_dist.heads.base import Arrays, Engine, Scheme, Stage
 from tablert_dist.inference.onnx_engine import OnnxEngine
@@ -39,13 +39,13 @@ def verify(
     sentences: Sequence[Sequence[str]],
     precision: str = "fp32",
     gold: Sequence[Sentence] | None = None,
-) -> Report:
+) -> VerificationReport:
     """Compare torch and onnxruntime on the CPU: names and shapes, outputs, decoded sentences, and F1 where `gold` is given.
 
     Each stage's outputs are compared on what torch gave it, so that a difference is that stage's own.
     `report.failures` says which gates of the precision were missed; none when the export is good.
     """
-    report = Report(tolerance, precision)
+    report = VerificationReport(tolerance, precision)
     for stage, path in graphs.items():
         _check_contract(path, model.scheme.stages[stage], report)
     if report.failures:
@@ -101,7 +101,7 @@ class Compared:
         return ours
 
 
-def _check_contract(graph: Path, stage: Stage, report: Report) -> None:
+def _check_contract(graph: Path, stage: Stage, report: VerificationReport) -> None:
     onnx.checker.check_model(str(graph))
     proto = onnx.load(str(graph)).graph
     found = {}
@@ -122,7 +122,7 @@ def _inputs(scheme: Scheme, batch: Sequence[EncodedSentence], pad_id: int) -> Ar
 
 
 def _compare_decoding(
-    compared: Compared, card: ModelCard, sentences: Sequence[Sequence[str]], report: Report
+    compared: Compared, card: ModelCard, sentences: Sequence[Sequence[str]], report: VerificationReport
 ) -> tuple[list[Sentence], list[Sentence]]:
     """What torch and what onnxruntime find, in the order of `sentences`."""
     tags, scheme = TagSet(card.schema), compared.scheme

@@ -13,7 +13,7 @@ from tablert_dist.config import DataConfig
 from tablert_dist.data import load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.heads.table_decoding import decode, decode_entities, triple_probability
-from tablert_dist.heads.table_encoding import collate_targets, fit_to_table
+from tablert_dist.heads.table_encoding import collate_targets, restrict_to_table
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import IGNORE, TableLogits, TagSet
 from tablert_dist.tokenization import SubwordTokenizer, collate
@@ -49,14 +49,14 @@ def test_real_corpora_survive_the_table(data_root: Path, corpus: str, policy: st
     loaded = load_corpus(DataConfig(path=str(data_root / corpus), overlap=policy))
     tags = TagSet(loaded.schema)
     for sentence in loaded.train[:300]:
-        kept, _ = fit_to_table(sentence, tags)
+        kept, _ = restrict_to_table(sentence, tags)
         found = decode([sentence.words], gold_logits([sentence], tags), tags)[0]
         assert content(found, tags) == content(kept, tags)
 
 
 def test_conll04_loses_one_relation_of_a_two_way_pair(data_root: Path) -> None:
     corpus = load_corpus(DataConfig(path=str(data_root / "conll04")))
-    losses = [fit_to_table(s, TagSet(corpus.schema))[1] for s in corpus.train]
+    losses = [restrict_to_table(s, TagSet(corpus.schema))[1] for s in corpus.train]
     assert sum(loss.two_way for loss in losses) == sum(loss.total for loss in losses) == 1
 
 
@@ -129,11 +129,11 @@ def test_what_a_table_cannot_hold_is_counted() -> None:
         Relation(long, long, "works"),
         Relation(long, other, "works"),  # a duplicate is no loss
     )
-    kept, loss = fit_to_table(Sentence(words, (inner, long, other), relations), TAGS)
+    kept, loss = restrict_to_table(Sentence(words, (inner, long, other), relations), TAGS)
     assert kept.relations == (relations[1],)
     assert (loss.entities, loss.two_way, loss.same_pair, loss.self_relations, loss.of_lost_entities) == (1, 1, 1, 1, 1)
     both_ways = (Relation(long, other, "near"), Relation(other, long, "near"))
-    assert fit_to_table(Sentence(words, (long, other), both_ways), TAGS)[1].total == 0, "symmetric: one relation"
+    assert restrict_to_table(Sentence(words, (long, other), both_ways), TAGS)[1].total == 0, "symmetric: one relation"
 
 
 def tokenizer_of(folder: str, limit: int = 64) -> SubwordTokenizer:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from export.gates import VerificationReport
 from export.pyfunc import texts_of
 from export.quantize import to_int8
-from export.report import Report
 from export.triton import write_repository
 from export.verify import contract
 from tablert_dist.config import PredictConfig
@@ -20,8 +20,8 @@ from tablert_dist.inference.predictor import Predictor
 from tests.serving import make_bundle
 
 
-def report(precision: str, **values: object) -> Report:
-    made = Report(1e-4, precision, sentences=1000, identical=1000, max_difference=1e-5)
+def report(precision: str, **values: object) -> VerificationReport:
+    made = VerificationReport(1e-4, precision, sentences=1000, identical=1000, max_difference=1e-5)
     for name, value in values.items():
         setattr(made, name, value)
     made.close()

@@ -20,7 +20,7 @@ from tablert_dist.runs.location import runs_folder
 from tablert_dist.tune import search as searching
 from tablert_dist.tune.search import plan
 from tablert_dist.tune.space import Space, load_space
-from tablert_dist.tune.trials import Stage, Trial, ranked
+from tablert_dist.tune.trials import SearchStage, Trial, ranked
 from tests.test_ranges import RANGES, written
 
 
@@ -145,7 +145,7 @@ def test_trials_are_ranked_by_their_best_epoch_and_empty_ones_left_out() -> None
 
 def test_a_stage_has_a_folder_of_its_own_and_its_trials_keep_their_names(tmp_path: Path) -> None:
     config = load_config("sample", {"train.storage": str(tmp_path)})
-    one, staged = (Stage(config, RunFolder(tmp_path / "n"), number) for number in (None, 2))
+    one, staged = (SearchStage(config, RunFolder(tmp_path / "n"), number) for number in (None, 2))
     assert (one.name(3), staged.name(3)) == ("trial-03", "stage-2/trial-03")
     assert one.job(3, {}).folder.path == tmp_path / "n" / "trial-03"
     assert staged.job(3, {}).folder.path == tmp_path / "n" / "stage-2" / "trial-03"
@@ -165,7 +165,7 @@ def test_a_trials_journal_is_sent_by_the_search_or_at_a_url_by_its_worker(tmp_pa
 
     for storage, sends in ((str(tmp_path), False), ("s3://bucket/runs", True)):
         config = load_config("sample", {"train.storage": storage, "tracking.enabled": False})
-        assert Stage(config, runs_folder(config).child("n")).job(0, {}).tracked.sends is sends
+        assert SearchStage(config, runs_folder(config).child("n")).job(0, {}).tracked.sends is sends
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     worker = begin_run(tmp_path / "t", uri=uri, experiment="e", name="t", sends=False)
     worker.metrics({"loss": 1.0}, 1)
@@ -181,7 +181,7 @@ def test_a_trials_journal_is_sent_by_the_search_or_at_a_url_by_its_worker(tmp_pa
 
 def test_a_search_at_a_url_copies_its_trials_there(tmp_path: Path) -> None:
     config = load_config("sample", {"train.storage": "s3://bucket/runs", "tracking.enabled": False})
-    remote = Stage(config, runs_folder(config).child("n"), 1).job(2, {}).folder.remote
+    remote = SearchStage(config, runs_folder(config).child("n"), 1).job(2, {}).folder.remote
     assert remote is not None and remote.url == "s3://bucket/runs/n/stage-1/trial-02"
 
 

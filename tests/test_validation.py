@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tablert_dist.cli.data_check import command
 from tablert_dist.config import DataConfig
 from tablert_dist.data.sample import generate
-from tablert_dist.data.validation import Case, Finding, Part, examine, examine_path, quick_lines
+from tablert_dist.data.validation import Case, Finding, SplitPart, examine, examine_path, quick_lines
 from tablert_dist.data.validation.near import near_pairs
 from tablert_dist.data.validation.offsets import MOVES
 from tablert_dist.data.validation.tokenizer import find_tokenizer
@@ -35,7 +35,7 @@ GOOD = Sentence(WORDS, (ADA, ACME, OSLO), (Relation(ADA, ACME, "works"), Relatio
 
 def case(train: Sequence[Sentence], schema: Schema = SCHEMA, **others: Sequence[Sentence]) -> Case:
     parts = {"train": train, **others}
-    return Case("made", schema, tuple(Part(name, f"x_{name}.json", tuple(s)) for name, s in parts.items()))
+    return Case("made", schema, tuple(SplitPart(name, f"x_{name}.json", tuple(s)) for name, s in parts.items()))
 
 
 def found(examined: Case, check: str) -> list[Finding]:

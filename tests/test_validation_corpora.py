@@ -7,27 +7,27 @@ from pathlib import Path
 import pytest
 
 from tablert_dist.config import DataConfig
-from tablert_dist.data.validation import Report, examine_path
+from tablert_dist.data.validation import DataReport, examine_path
 from tablert_dist.data.validation.offsets import MOVES, findings
 
 
 @pytest.fixture(scope="module")
-def reports(data_root: Path) -> dict[str, Report]:
+def reports(data_root: Path) -> dict[str, DataReport]:
     places = {"conll04": "conll04", "spert": "conll04/spert", "ade": "ade/ade_full.json", "scierc": "scierc/spert"}
     return {name: examine_path(DataConfig(path=str(data_root / place))) for name, place in places.items()}
 
 
-def counts(report: Report) -> dict[str, tuple[int, int, int]]:
+def counts(report: DataReport) -> dict[str, tuple[int, int, int]]:
     splits = report.summary["splits"]
     return {name: (s["sentences"], s["entities"], s["relations"]) for name, s in splits.items()}
 
 
-def found(report: Report, check: str) -> dict[str, int]:
+def found(report: DataReport, check: str) -> dict[str, int]:
     """Count by file, and by the pair of splits for leaks."""
     return {f.file: f.count for f in report.findings if f.check == check}
 
 
-def test_counts(reports: dict[str, Report]) -> None:
+def test_counts(reports: dict[str, DataReport]) -> None:
     conll04 = {"train": (922, 3377, 1283), "dev": (231, 893, 343), "test": (288, 1079, 422)}
     assert counts(reports["conll04"]) == counts(reports["spert"]) == conll04
     assert counts(reports["ade"]) == {"train": (4272, 10839, 6821)}
@@ -38,7 +38,7 @@ def test_counts(reports: dict[str, Report]) -> None:
 
 
 @pytest.mark.parametrize("form", ["conll04", "spert"])
-def test_conll04s_leaks_and_its_one_two_way_pair(reports: dict[str, Report], form: str) -> None:
+def test_conll04s_leaks_and_its_one_two_way_pair(reports: dict[str, DataReport], form: str) -> None:
     report = reports[form]
     shared = {tuple(pair["splits"]): pair["sentences"] for pair in report.summary["shared"]}
     assert shared == {("train", "test"): 18, ("train", "dev"): 12, ("dev", "test"): 3}
@@ -48,7 +48,7 @@ def test_conll04s_leaks_and_its_one_two_way_pair(reports: dict[str, Report], for
     assert table[0].says.startswith("1 of 1283 relations") and "opposite to another on the same pair" in table[0].says
 
 
-def test_ades_nesting_and_order(reports: dict[str, Report]) -> None:
+def test_ades_nesting_and_order(reports: dict[str, DataReport]) -> None:
     split = reports["ade"].summary["splits"]["train"]
     assert (split["overlapping_pairs"], split["sentences_with_overlap"]) == (120, 119)
     (overlap,) = [f for f in reports["ade"].findings if f.check == "overlap"]
@@ -56,14 +56,14 @@ def test_ades_nesting_and_order(reports: dict[str, Report]) -> None:
     assert found(reports["ade"], "unsorted") == {"ade_full.json": 2417}
 
 
-def test_sciercs_nesting_and_repeated_relations(reports: dict[str, Report]) -> None:
+def test_sciercs_nesting_and_repeated_relations(reports: dict[str, DataReport]) -> None:
     names = [f"scierc_{split}.json" for split in ("train", "dev", "test")]
     assert found(reports["scierc"], "overlap") == dict(zip(names, (61, 7, 20), strict=True))
     assert found(reports["scierc"], "repeated-relation") == {"scierc_train.json": 4}
     assert reports["scierc"].summary["types"]["symmetric"] == ["Compare", "Conjunction"]
 
 
-def test_no_offset_is_called_wrong_and_only_overlaps_are_errors(reports: dict[str, Report]) -> None:
+def test_no_offset_is_called_wrong_and_only_overlaps_are_errors(reports: dict[str, DataReport]) -> None:
     for report in reports.values():
         assert found(report, "offsets") == found(report, "unreadable") == {}
         assert {f.check for f in report.findings if f.severity == "error"} <= {"overlap"}

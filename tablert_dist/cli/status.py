@@ -14,7 +14,7 @@ from tablert_dist.storage.remote import is_url
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
-    from tablert_dist.runs.status import Part, RunStatus
+    from tablert_dist.runs.status import PartStatus, RunStatus
 
 
 @click.command(help="Show how far a run is, or list the runs.")
@@ -88,7 +88,7 @@ def _lines(run: RunStatus, where: str) -> list[str]:
     return lines
 
 
-def _part_line(part: Part, epochs: int, width: int) -> str:
+def _part_line(part: PartStatus, epochs: int, width: int) -> str:
     state = f"{part.state} ({part.reason})" if part.reason else part.state
     point = ", ".join(f"{key.split('.')[-1]} {value}" for key, value in (part.point or {}).items())
     scores = (

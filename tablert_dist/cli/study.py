@@ -15,7 +15,7 @@ from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
-    from tablert_dist.study.run import Done, Part
+    from tablert_dist.study.run import Done, StudyPart
     from tablert_dist.tracking import Tracker
 
     Ran = tuple[Path, list[Done], Tracker]
@@ -51,7 +51,7 @@ class Asked:
         words += ["--epochs", str(self.epochs)] if self.epochs else []
         return words + (["--variants", self.variants] if self.variants else [])
 
-    def run(self, config: Config, parts: Sequence[Part], words: Sequence[str]) -> Ran:
+    def run(self, config: Config, parts: Sequence[StudyPart], words: Sequence[str]) -> Ran:
         """As `run_study`."""
         from tablert_dist.runs.store import new_name
         from tablert_dist.study.run import run_study
@@ -106,7 +106,7 @@ def layers(config: Config, layers: str, ways: str, asked: Asked) -> None:
     from tablert_dist.study.cells import grid
     from tablert_dist.study.figures import draw_figures
     from tablert_dist.study.layers import layers_page
-    from tablert_dist.study.run import Part
+    from tablert_dist.study.run import StudyPart
     from tablert_dist.train.fit import absolute_data, check
 
     wanted = _numbers("--layers", layers)
@@ -121,7 +121,7 @@ def layers(config: Config, layers: str, ways: str, asked: Asked) -> None:
     if "dev" not in corpus.splits:
         raise InputError(f"{corpus.name} has no development split, which this study scores")
     words = asked.words("layers", {"--layers": layers, "--ways": ways})
-    part = Part(corpus.name, config, cells, corpus)
+    part = StudyPart(corpus.name, config, cells, corpus)
     folder, done, parent = asked.run(config, [part], words)
     page = layers_page(done, part, _command())
     target = asked.out or folder / "study"

@@ -40,7 +40,7 @@ class TableLoss:
         return ", ".join(f"{getattr(self, f)} {what}" for f, what in names.items() if getattr(self, f)) or "nothing"
 
 
-def fit_to_table(sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
+def restrict_to_table(sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
     """The part of the sentence that a table holds: no overlap (longest kept), one relation a pair (first listed)."""
     kept = longest(sentence.entities)
     fits = restrict(sentence, kept)
@@ -63,13 +63,13 @@ def fit_to_table(sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]
 
 
 def collate_targets(sentences: Sequence[Sentence], tags: TagSet) -> TableTargets:
-    """Gold tags of one batch, of what fits (`fit_to_table`)."""
+    """Gold tags of one batch, of what fits (`restrict_to_table`)."""
     width = max(len(s.words) for s in sentences)
     entity_tags = np.full((len(sentences), width), IGNORE, np.int64)
     relation_tags = np.full((len(sentences), width, width), IGNORE, np.int64)
     for b, whole in enumerate(sentences):
         n = len(whole.words)
-        sentence, _ = fit_to_table(whole, tags)
+        sentence, _ = restrict_to_table(whole, tags)
         entity_tags[b, :n] = 0
         relation_tags[b, :n, :n][np.triu_indices(n, 1)] = 0
         for entity in sentence.entities:

@@ -23,7 +23,7 @@ State = Literal["waiting", "running", "stopped", "finished"]
 
 
 @dataclass(frozen=True)
-class Part:
+class PartStatus:
     """One seed of a training or one trial of a search. F1 on dev in 0–1; epochs count from 1."""
 
     name: str
@@ -59,14 +59,14 @@ class RunStatus:
     """Since its newest fact."""
     epochs: int
     """What a part goes up to."""
-    parts: Sequence[Part]
+    parts: Sequence[PartStatus]
     record: Mapping[str, Any]
     """`run.json`."""
     result: Mapping[str, Any] | None
     """A search's `result.json`."""
 
     @property
-    def best(self) -> Part | None:
+    def best(self) -> PartStatus | None:
         """The part with the best dev RE+."""
         scored = [part for part in self.parts if part.best]
         # Of two stages the second decides, as soon as it has a score.
@@ -129,7 +129,7 @@ def _expected(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any] | 
     return [(f"stage-{i}/{name}", point) for i, stage in ((1, points), (2, second)) for name, point in stage]
 
 
-def _read_part(folder: Path, where: str, name: str, point: Mapping[str, Any] | None) -> Part:
+def _read_part(folder: Path, where: str, name: str, point: Mapping[str, Any] | None) -> PartStatus:
     result = read_json(folder / RESULT)
     saved = saved_in(folder)
     events = events_in(folder)
@@ -148,7 +148,7 @@ def _read_part(folder: Path, where: str, name: str, point: Mapping[str, Any] | N
         reason = "by the scheduler" if by_scheduler or "stopped_by" in tags else str(status).lower()
     best = best_epoch(history)
     chosen = Path(result["checkpoint"]) if result else saved[0] if saved else None
-    return Part(
+    return PartStatus(
         name=name,
         point=point,
         state=state,
@@ -171,12 +171,12 @@ def _read_part(folder: Path, where: str, name: str, point: Mapping[str, Any] | N
     )
 
 
-def _gave_up(parts: Sequence[Part], search: bool) -> bool:
+def _gave_up(parts: Sequence[PartStatus], search: bool) -> bool:
     """Whether a training said itself that it ended, by an error or Ctrl-C. A search goes on when a trial is stopped."""
     return not search and any(part.state == "stopped" for part in parts)
 
 
-def _cut_off(part: Part) -> Part:
+def _cut_off(part: PartStatus) -> PartStatus:
     """Of a run that has stopped, no part is running."""
     return replace(part, state="stopped") if part.state == "running" else part
 

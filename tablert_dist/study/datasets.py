@@ -16,7 +16,7 @@ from tablert_dist.errors import InputError
 from tablert_dist.schema import Sentence
 from tablert_dist.storage.paths import locate
 from tablert_dist.study.cells import Cell
-from tablert_dist.study.run import Part
+from tablert_dist.study.run import StudyPart
 from tablert_dist.train.fit import absolute_data, check
 
 FULL, IDS = "ade_full.json", "ade_folds.json"
@@ -24,7 +24,7 @@ FULL, IDS = "ade_full.json", "ade_folds.json"
 
 def parts_of(
     config: Config, names: Sequence[str], folds: Sequence[int], cells: Sequence[Cell], say: Callable[[str], None]
-) -> list[Part]:
+) -> list[StudyPart]:
     """A part for each data set, or for each of its `folds` where it comes in folds.
 
     Raises InputError for a data set that is not there or cannot be read, and for a fold that it does not have.
@@ -32,7 +32,7 @@ def parts_of(
     if config.data.path is None:
         raise InputError("no data: say with --data DIR which folder the data sets' folders are in")
     root = locate(config.data.path, "data folder")
-    parts: list[Part] = []
+    parts: list[StudyPart] = []
     for name in names:
         if not (root / name).is_dir():
             there = ", ".join(sorted(p.name for p in root.iterdir() if p.is_dir())) or "none"
@@ -41,7 +41,7 @@ def parts_of(
         split = _folds(root / name)
         if split is None:
             of_set = absolute_data(with_overrides(of_set, {"data.path": str(_inner(root / name))}))
-            parts.append(Part(name, of_set, cells, check(of_set, say)))
+            parts.append(StudyPart(name, of_set, cells, check(of_set, say)))
             continue
         missing = set(folds) - {fold.number for fold in split}
         if missing:
@@ -56,7 +56,7 @@ def parts_of(
             f"{name}: {len(chosen)} of {len(split)} folds; {of_set.data.overlap} keeps {kept} of {there_were} test entities"
         )
         of_set = absolute_data(of_set)
-        parts += [Part(f"{name}/fold-{f.number}", of_set, cells, c) for f, c in zip(chosen, corpora, strict=True)]
+        parts += [StudyPart(f"{name}/fold-{f.number}", of_set, cells, c) for f, c in zip(chosen, corpora, strict=True)]
     return parts
 
 

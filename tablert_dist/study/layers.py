@@ -11,14 +11,14 @@ from tablert_dist.scoring import TITLES
 from tablert_dist.study.cells import systems, title
 from tablert_dist.study.ledger import Ours, differences, ledger, published_layers
 from tablert_dist.study.pairs import HEADER, mean, pair_row, pooled
-from tablert_dist.study.run import Done, Part
+from tablert_dist.study.run import Done, StudyPart
 
 LEVELS = {level: TITLES[level] for level in ("ner", "re", "re_plus")}
 """Those that the paper has."""
 PAPER = {"ner": "Table 3", "re": "Table 4"}
 
 
-def layers_page(done: Sequence[Done], part: Part, command: str) -> str:
+def layers_page(done: Sequence[Done], part: StudyPart, command: str) -> str:
     """The tables as Markdown: ours, and the paper's beside each cell where the protocol is the same."""
     config, dataset = part.config, part.name
     cells = [one.cell for one in done]
@@ -122,7 +122,7 @@ def _order(done: Sequence[Done]) -> list[str]:
     return lines
 
 
-def _against_the_first(done: Sequence[Done], part: Part) -> list[str]:
+def _against_the_first(done: Sequence[Done], part: StudyPart) -> list[str]:
     """In each column every other system against the first, on the development split."""
     first = rows_of(done)[0][0]
     lines = [f"## RE+ against {title(first)}", ""]

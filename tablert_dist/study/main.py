@@ -11,13 +11,13 @@ from tablert_dist.scoring import TITLES
 from tablert_dist.study.cells import systems, title
 from tablert_dist.study.ledger import Ours, differences, published
 from tablert_dist.study.pairs import HEADER, mean, pair_row, pooled
-from tablert_dist.study.run import Done, Part
+from tablert_dist.study.run import Done, StudyPart
 
 LEVELS = {level: TITLES[level] for level in ("ner", "re", "re_plus")}
 """Those that the paper has."""
 
 
-def main_page(done: Sequence[Done], parts: Sequence[Part], command: str) -> str:
+def main_page(done: Sequence[Done], parts: Sequence[StudyPart], command: str) -> str:
     """Every data set's table as Markdown: our rows, the published ones, the difference in protocol, significance."""
     lines = ["# Systems on whole data sets, test split", "", "```", command, "```"]
     for dataset in dict.fromkeys(part.name.partition("/")[0] for part in parts):
@@ -27,7 +27,7 @@ def main_page(done: Sequence[Done], parts: Sequence[Part], command: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _dataset(dataset: str, parts: Sequence[Part], done: Sequence[Done]) -> list[str]:
+def _dataset(dataset: str, parts: Sequence[StudyPart], done: Sequence[Done]) -> list[str]:
     config = parts[0].config
     names = list(dict.fromkeys(one.cell.system for one in done))
     average = averaging(parts)
@@ -61,7 +61,7 @@ def _dataset(dataset: str, parts: Sequence[Part], done: Sequence[Done]) -> list[
     return [*lines, "", *_significance(parts, done, names)]
 
 
-def averaging(parts: Sequence[Part]) -> str:
+def averaging(parts: Sequence[StudyPart]) -> str:
     """`macro over ten folds` for a data set in folds, else `micro`."""
     if "/" not in parts[0].name:
         return "micro"
@@ -78,7 +78,7 @@ def by_seed(done: Sequence[Done], level: str, average: str) -> list[float]:
     ]
 
 
-def _ours(dataset: str, parts: Sequence[Part], done: Sequence[Done], average: str) -> Ours:
+def _ours(dataset: str, parts: Sequence[StudyPart], done: Sequence[Done], average: str) -> Ours:
     config = parts[0].config
     protocol = done[0].result["scores"]["test"]["protocol"]
     full = int(systems()[done[0].cell.system].get("train.epochs", 30))
@@ -94,7 +94,7 @@ def _ours(dataset: str, parts: Sequence[Part], done: Sequence[Done], average: st
     )
 
 
-def _significance(parts: Sequence[Part], done: Sequence[Done], names: Sequence[str]) -> list[str]:
+def _significance(parts: Sequence[StudyPart], done: Sequence[Done], names: Sequence[str]) -> list[str]:
     """Every pair of systems on RE+, all folds' sentences pooled."""
     if len(names) < 2:
         return []

@@ -9,7 +9,7 @@ import numpy as np
 from tablert_dist.analysis.significance import compare
 from tablert_dist.study.cells import title
 from tablert_dist.study.predictions import counts_by_sentence, read_predictions
-from tablert_dist.study.run import Done, Part
+from tablert_dist.study.run import Done, StudyPart
 from tablert_dist.tags import Ints
 
 HEADER = [
@@ -25,7 +25,7 @@ def mean(values: Sequence[float]) -> str:
     return f"{np.mean(values):.1f}" + (f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else "")
 
 
-def pooled(parts: Sequence[Part], done: Sequence[Done], split: str) -> dict[int, Ints]:
+def pooled(parts: Sequence[StudyPart], done: Sequence[Done], split: str) -> dict[int, Ints]:
     """Counts [S, 3] on RE+ by seed of one system's predictions on a split, the parts' sentences one after another."""
     found: dict[int, list[Ints]] = {}
     for part in parts:

@@ -23,13 +23,13 @@ from tablert_dist.train.fit import train_here
 from tablert_dist.train.tracked import provenance
 from tablert_dist.tune.experiment import StageContext, run_stage
 from tablert_dist.tune.progress import progress_callback
-from tablert_dist.tune.trials import Point, Stage
+from tablert_dist.tune.trials import Point, SearchStage
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Part:
+class StudyPart:
     """Cells on one data set, or on one fold of it: a folder in the study's own."""
 
     name: str
@@ -62,7 +62,7 @@ class Done:
 
 def run_study(
     config: Config,
-    parts: Sequence[Part],
+    parts: Sequence[StudyPart],
     name: str,
     resume: bool,
     epochs: int | None,
@@ -109,8 +109,8 @@ def _stored(config: Config, study: Config) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update={"storage": study.train.storage})})
 
 
-def _run_part(part: Part, folder: RunFolder, plan: Sequence[Point], parent: str | None, say: Say) -> list[Done]:
-    stage = Stage(part.config, folder.child(part.name), score_test=True, parent=parent)
+def _run_part(part: StudyPart, folder: RunFolder, plan: Sequence[Point], parent: str | None, say: Say) -> list[Done]:
+    stage = SearchStage(part.config, folder.child(part.name), score_test=True, parent=parent)
     jobs = [stage.job(index, point) for index, point in enumerate(plan)]
     missing = {index: point for index, point in enumerate(plan) if read_result(jobs[index].folder.path) is None}
     if missing:
@@ -134,7 +134,7 @@ def _run_part(part: Part, folder: RunFolder, plan: Sequence[Point], parent: str 
     return done
 
 
-def _under_ray(stage: Stage, missing: Mapping[int, Point], corpus: Corpus) -> None:
+def _under_ray(stage: SearchStage, missing: Mapping[int, Point], corpus: Corpus) -> None:
     ray = connect(stage.config, show_workers=False)
     scaling = scaling_plan(stage.config, ray.cluster_resources(), trials=True)
     room = room_for(scaling, capacity(), stage.config.cluster.max_workers)

@@ -32,7 +32,7 @@ from tablert_dist.train.preflight import drop_overflow
 from tablert_dist.train.session import Session
 
 log = logging.getLogger(__name__)
-Report = Callable[[dict[str, float]], None]
+ReportEpoch = Callable[[dict[str, float]], None]
 
 
 def choose_context(config: Config, rank: int = 0, world_size: int = 1) -> TrainContext:
@@ -61,7 +61,7 @@ def run_worker(
     job: Job,
     context: TrainContext,
     tracker: Tracker | None = None,
-    report: Report | None = None,
+    report: ReportEpoch | None = None,
     progress: Progress | None = None,
     corpus: Corpus | None = None,
 ) -> dict[str, Any]:

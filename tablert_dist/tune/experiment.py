@@ -14,7 +14,7 @@ from tablert_dist.tune.ray_cleanup import swept
 from tablert_dist.tune.schedulers import make_scheduler
 from tablert_dist.tune.space import Space
 from tablert_dist.tune.trainable import drive, item
-from tablert_dist.tune.trials import Point, Stage, Trial
+from tablert_dist.tune.trials import Point, SearchStage, Trial
 
 Points = Mapping[int, Point]
 
@@ -40,7 +40,7 @@ class PointSource:
     """Puts all points on record, in the order of their trials."""
 
 
-def run_stage(stage: Stage, points: Points, source: PointSource | None, context: StageContext) -> int:
+def run_stage(stage: SearchStage, points: Points, source: PointSource | None, context: StageContext) -> int:
     """Run what has not ended yet: of `points` and, where there is `source`, of the points that Optuna adds.
 
     Returns the number of trials that failed. Raises RunError where every trial fails.
@@ -101,7 +101,7 @@ def run_stage(stage: Stage, points: Points, source: PointSource | None, context:
     return len(errors)
 
 
-def _optuna(stage: Stage, points: Points, source: PointSource, ended: Sequence[Trial]) -> Any:
+def _optuna(stage: SearchStage, points: Points, source: PointSource, ended: Sequence[Trial]) -> Any:
     from tablert_dist.tune.optuna_search import RecordedOptuna
     from tablert_dist.tune.trials import METRIC
 

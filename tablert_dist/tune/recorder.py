@@ -10,7 +10,7 @@ from ray.tune import Callback
 from tablert_dist.data import Corpus
 from tablert_dist.tracking import Tracker
 from tablert_dist.tune.trainable import read_item
-from tablert_dist.tune.trials import Stage
+from tablert_dist.tune.trials import SearchStage
 
 LAST_SENT_S = 30.0
 """How long a trial's last facts are tried to be sent; what is left goes when the stage has ended."""
@@ -19,7 +19,7 @@ LAST_SENT_S = 30.0
 class Recorder(Callback):  # type: ignore[misc]
     """Of the trials of one stage."""
 
-    def __init__(self, stage: Stage, corpus: Corpus) -> None:
+    def __init__(self, stage: SearchStage, corpus: Corpus) -> None:
         self._stage, self._corpus = stage, corpus
         self._open: dict[int, Tracker] = {}
         # The other trials do not wait for MLflow.

@@ -20,7 +20,7 @@ from tablert_dist.train.fit import absolute_data, check
 from tablert_dist.train.tracked import provenance
 from tablert_dist.tune.experiment import Points, PointSource, StageContext, run_stage
 from tablert_dist.tune.space import Space
-from tablert_dist.tune.trials import METRIC, Point, Stage, Trial, ranked
+from tablert_dist.tune.trials import METRIC, Point, SearchStage, Trial, ranked
 
 Say = Callable[[str], None]
 
@@ -131,10 +131,10 @@ def _run(
 
     source = PointSource(space, config.tune.trials, keep) if run.record["search"] == "optuna" else None
     if config.tune.stages == 1:
-        return _stage(Stage(config, run.folder, parent=parent), run.record, source, context), []
+        return _stage(SearchStage(config, run.folder, parent=parent), run.record, source, context), []
     scheduler = config.tune.scheduler if config.tune.scheduler != "none" else "asha"
     frozen = with_overrides(config, {"model.frozen": True, "tune.scheduler": scheduler})
-    heads = Stage(frozen, run.folder, 1, parent=parent)
+    heads = SearchStage(frozen, run.folder, 1, parent=parent)
     if "finalists" in run.record:
         first = [heads.read(index, point) for index, point in enumerate(run.record["points"])]
     else:
@@ -145,12 +145,12 @@ def _run(
         run.update(finalists=sorted(trial.index for trial in chosen))
     heads.folder.drop_features()
     # Each finalist is trained to its end: they are too few to tell early.
-    whole = Stage(with_overrides(config, {"tune.scheduler": "none"}), run.folder, 2, parent=parent)
+    whole = SearchStage(with_overrides(config, {"tune.scheduler": "none"}), run.folder, 2, parent=parent)
     return _stage(whole, run.record, None, context, run.record["finalists"]), first
 
 
 def _stage(
-    stage: Stage,
+    stage: SearchStage,
     record: Mapping[str, Any],
     source: PointSource | None,
     context: StageContext,

@@ -11,7 +11,7 @@ from typing import Any
 
 from tablert_dist.cluster import ScalingPlan
 from tablert_dist.train.launch import run_under_ray
-from tablert_dist.tune.trials import Stage
+from tablert_dist.tune.trials import SearchStage
 
 
 def item(name: str, index: int, point: Mapping[str, Any]) -> dict[str, str]:
@@ -26,7 +26,7 @@ def read_item(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def drive(
     params: dict[str, Any],
-    stage: Stage,
+    stage: SearchStage,
     scaling: ScalingPlan,
     corpus: Any,
     histories: Mapping[int, Sequence[Mapping[str, float]]],

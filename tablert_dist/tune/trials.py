@@ -71,7 +71,7 @@ def trial_name(index: int) -> str:
 
 
 @dataclass(frozen=True)
-class Stage:
+class SearchStage:
     """One Tune experiment of a search: the folder of its trials, and what they train with before their point's changes."""
 
     config: Config

@@ -23,7 +23,7 @@ NONE = "N"
 
 
 @dataclass(frozen=True)
-class Row:
+class TokenRow:
     """A word with its tag; in the multi-head layout also `links`: relation types and where each tail ends."""
 
     line: int
@@ -37,7 +37,7 @@ class Row:
 class _Block:
     """The rows of a sentence and what the comments before it say."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TokenRow] = field(default_factory=list)
     id: str | None = None
     document: str | None = None
 
@@ -98,20 +98,20 @@ def comment(line: str) -> tuple[str | None, str]:
     return None, ""
 
 
-def row(number: int, line: str) -> Row:
+def row(number: int, line: str) -> TokenRow:
     """A line of either layout. Raises InputError where it is neither."""
     if "\0" in line:
         raise InputError("a NUL: not a text file")
     if found := _multi_head(line):
         index, word, tag, types, heads = found
-        return Row(number, word, tag, int(index), _links(types, heads))
+        return TokenRow(number, word, tag, int(index), _links(types, heads))
     columns = line.split("\t") if "\t" in line else line.split()
     if len(columns) < 2 or not tags.is_tag(columns[-1].strip()):
         raise InputError(
             f"expected a word, other columns and a tag (O, B-TYPE, …), or 'index word tag [types] [heads]', "
             f"found {line[:60]!r}"
         )
-    return Row(number, columns[0], columns[-1].strip())
+    return TokenRow(number, columns[0], columns[-1].strip())
 
 
 def _multi_head(line: str) -> Sequence[str] | None:
@@ -160,7 +160,7 @@ def _sentence(block: _Block, prefixes: dict[str, str], notes: Notes, where: str)
     return Sentence(words, tuple(entities), tuple(relations), block.id, block.document)
 
 
-def _at(owner: dict[int, Entity], n: int, role: str, r: Row) -> Entity:
+def _at(owner: dict[int, Entity], n: int, role: str, r: TokenRow) -> Entity:
     if n not in owner:
         raise InputError(f"line {r.line}: a relation's {role} is word {n}, which is in no entity")
     return owner[n]

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
 
-from tablert_dist.data.validation.finding import Case, Finding, Part, plural, records, short
+from tablert_dist.data.validation.finding import Case, Finding, SplitPart, plural, records, short
 from tablert_dist.data.validation.near import near_pairs
 from tablert_dist.schema import Sentence
 
-Place = tuple[Part, int, Sentence]
+Place = tuple[SplitPart, int, Sentence]
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -64,13 +64,13 @@ def _across(case: Case, repeated: list[list[Place]]) -> Iterator[Finding]:
             )
 
 
-def _first(places: list[Place], part: Part) -> Place | None:
+def _first(places: list[Place], part: SplitPart) -> Place | None:
     return next((p for p in places if p[0] is part), None)
 
 
 def _contradictions(repeated: list[list[Place]]) -> Iterator[Finding]:
     by_part: dict[int, list[tuple[Place, Place]]] = defaultdict(list)
-    parts: dict[int, Part] = {}
+    parts: dict[int, SplitPart] = {}
     for places in repeated:
         first = places[0]
         for place in places[1:]:

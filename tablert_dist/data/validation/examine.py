@@ -11,7 +11,7 @@ from tablert_dist.config import DataConfig, ModelConfig
 from tablert_dist.data import Corpus, formats, load_corpus
 from tablert_dist.data.formats import types_file
 from tablert_dist.data.validation import duplicates, lengths, noise, offsets, raw, structure, text, types
-from tablert_dist.data.validation.finding import Case, Finding, Part, Report, in_order
+from tablert_dist.data.validation.finding import Case, DataReport, Finding, SplitPart, in_order
 from tablert_dist.data.validation.summary import summarise
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Schema
@@ -38,14 +38,14 @@ def findings(case: Case, checks: Sequence[Callable[[Case], Iterator[Finding]]] =
     return in_order(finding for check in checks for finding in check(case))
 
 
-def examine(case: Case) -> Report:
+def examine(case: Case) -> DataReport:
     """Findings and numbers of a corpus."""
-    return Report(case.name, findings(case), summarise(case))
+    return DataReport(case.name, findings(case), summarise(case))
 
 
 def examine_path(
     config: DataConfig, model: ModelConfig | None = None, tokenizer: SubwordTokenizer | None = None
-) -> Report:
+) -> DataReport:
     """The report on the folder, or the single file, that `config.path` names, for the head of `model` (unset: a table).
 
     Data that cannot be read are a report with an error finding, and with what their offsets look like. Raises
@@ -70,7 +70,7 @@ def corpus_case(
 ) -> Case:
     """A corpus that is loaded already."""
     order = [name for name in ("train", "dev", "test") if name in corpus.splits]
-    parts = tuple(Part(split, corpus.files.get(split, split), corpus.splits[split]) for split in order)
+    parts = tuple(SplitPart(split, corpus.files.get(split, split), corpus.splits[split]) for split in order)
     return Case(
         corpus.name,
         corpus.schema,
@@ -95,20 +95,20 @@ def _file_case(path: Path, config: DataConfig) -> Case:
     return Case(
         path.stem,
         schema,
-        (Part("train", path.name, sentences),),
+        (SplitPart("train", path.name, sentences),),
         config.overlap,
         config.on_overflow,
         types_file=bool(beside),
     )
 
 
-def _unreadable(path: Path, reason: str) -> Report:
+def _unreadable(path: Path, reason: str) -> DataReport:
     files = [path] if path.is_file() else sorted(p for p in path.glob("*.json") if "types" not in p.stem)
     refused = Finding(
         "unreadable", "error", path.name, 1, reason, "correct the file; what else is wrong is seen when it can be read"
     )
     # What the offsets look like is the more useful sentence: it comes first.
-    return Report(path.resolve().stem, in_order([*raw.find(files), refused]), {})
+    return DataReport(path.resolve().stem, in_order([*raw.find(files), refused]), {})
 
 
 def quick_lines(case: Case, most: int = 8, clock: Callable[[], float] = time.monotonic) -> list[str]:

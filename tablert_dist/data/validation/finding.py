@@ -45,7 +45,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitPart:
     """One split: its name (`train`, `dev`, `test`), its file's name, and its sentences in the order of the file."""
 
     split: str
@@ -59,7 +59,7 @@ class Case:
 
     name: str
     schema: Schema
-    parts: tuple[Part, ...]
+    parts: tuple[SplitPart, ...]
     overlap: str = "error"
     on_overflow: str = "error"
     tokenizer: SubwordTokenizer | None = None
@@ -84,13 +84,13 @@ class Case:
         return make_scheme(self.model)
 
     @property
-    def train(self) -> Part | None:
+    def train(self) -> SplitPart | None:
         """The split that is trained on."""
         return next((part for part in self.parts if part.split == "train"), None)
 
 
 @dataclass(frozen=True)
-class Report:
+class DataReport:
     """The findings, errors first, and the numbers behind them (`summary.summarise`)."""
 
     name: str
@@ -117,7 +117,7 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
-def records(case: Case) -> Iterator[tuple[Part, int, Sentence]]:
+def records(case: Case) -> Iterator[tuple[SplitPart, int, Sentence]]:
     """Every sentence with its part and its index there."""
     for part in case.parts:
         for index, sentence in enumerate(part.sentences):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tablert_dist.data.validation.finding import Case, Finding, Part, plural, records, short
+from tablert_dist.data.validation.finding import Case, Finding, SplitPart, plural, records, short
 from tablert_dist.schema import Sentence
 
 LEAST = 5
@@ -13,7 +13,7 @@ LEAST = 5
 HABIT = 0.8
 """Share of them that are alike."""
 Name = tuple[str, ...]
-Place = tuple[Part, int, str]
+Place = tuple[SplitPart, int, str]
 
 
 def find(case: Case) -> Iterator[Finding]:

@@ -6,12 +6,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tablert_dist.data.validation.finding import Report, plural
+from tablert_dist.data.validation.finding import DataReport, plural
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: DataReport, console: Console) -> None:
     """Print it. Examples are escaped: nothing in the data is markup, and control characters are not sent on."""
     splits = report.summary.get("splits", {})
     if splits:
@@ -22,7 +22,7 @@ def show(report: Report, console: Console) -> None:
     console.print(f"{_safe(report.name)}: {tally}")
 
 
-def _counts(report: Report, splits: dict[str, dict[str, object]]) -> Table:
+def _counts(report: DataReport, splits: dict[str, dict[str, object]]) -> Table:
     table = Table(title=f"{_safe(report.name)}", title_justify="left", header_style="dim")
     columns = ("sentences", "words", "entities", "relations", "overlapping_pairs")
     table.add_column("split")
@@ -39,7 +39,7 @@ def _lengths(spread: object) -> str:
     return f"{spread['mean']:.1f} (most {spread['most']})" if isinstance(spread, dict) else "–"
 
 
-def _findings(report: Report) -> Table:
+def _findings(report: DataReport) -> Table:
     table = Table(show_lines=True, header_style="dim", expand=True)
     table.add_column("", no_wrap=True)
     table.add_column("count", justify="right", no_wrap=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tablert_dist.data.validation.finding import Case, Finding, Part, plural, short
+from tablert_dist.data.validation.finding import Case, Finding, SplitPart, plural, short
 from tablert_dist.data.validation.types import arguments
 from tablert_dist.heads.base import lost_to_overlap
 from tablert_dist.heads.table_encoding import TableLoss
@@ -24,7 +24,7 @@ def find(case: Case) -> Iterator[Finding]:
         yield from _table(case, part)
 
 
-def table_loss(case: Case, part: Part) -> dict[str, Any]:
+def table_loss(case: Case, part: SplitPart) -> dict[str, Any]:
     """`loss` (TableLoss) and by level the F1 (0–1) of a model that says all that its head can hold."""
     scheme, tags = case.scheme, case.tags
     fitted = [scheme.representable(s, tags) for s in part.sentences]
@@ -36,7 +36,7 @@ def table_loss(case: Case, part: Part) -> dict[str, Any]:
     }
 
 
-def _overlaps(case: Case, part: Part) -> Iterator[Finding]:
+def _overlaps(case: Case, part: SplitPart) -> Iterator[Finding]:
     scheme, tags = case.scheme, case.tags
     found = [
         (i, s, pairs)
@@ -72,7 +72,7 @@ def _nests(a: Entity, b: Entity) -> bool:
     return (a.start <= b.start and b.end <= a.end) or (b.start <= a.start and a.end <= b.end)
 
 
-def _order(part: Part) -> Iterator[Finding]:
+def _order(part: SplitPart) -> Iterator[Finding]:
     unsorted = [i for i, s in enumerate(part.sentences) if list(s.entities) != sorted(s.entities, key=_position)]
     if unsorted:
         first = part.sentences[unsorted[0]]
@@ -92,7 +92,7 @@ def _position(entity: Entity) -> tuple[int, int]:
     return entity.start, entity.end
 
 
-def _repeated(part: Part) -> Iterator[Finding]:
+def _repeated(part: SplitPart) -> Iterator[Finding]:
     kinds: tuple[tuple[str, Callable[[Sentence], Any], Callable[[Sentence, Any], str]], ...] = (
         ("entity", lambda s: s.entities, lambda s, e: f"{e.type} {short([s.text_of(e)])}"),
         ("relation", lambda s: s.relations, arguments),
@@ -117,7 +117,7 @@ def _repeated(part: Part) -> Iterator[Finding]:
             )
 
 
-def _table(case: Case, part: Part) -> Iterator[Finding]:
+def _table(case: Case, part: SplitPart) -> Iterator[Finding]:
     report = table_loss(case, part)
     loss: TableLoss = report["loss"]
     lost = loss.total - loss.entities
@@ -138,7 +138,7 @@ def _table(case: Case, part: Part) -> Iterator[Finding]:
     )
 
 
-def _first_lost(case: Case, part: Part) -> tuple[int, str]:
+def _first_lost(case: Case, part: SplitPart) -> tuple[int, str]:
     scheme, tags = case.scheme, case.tags
     for index, sentence in enumerate(part.sentences):
         held = set(scheme.representable(sentence, tags)[0].relations)

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import combinations
 from typing import Any
 
-from tablert_dist.data.validation.finding import Case, Part
+from tablert_dist.data.validation.finding import Case, SplitPart
 from tablert_dist.data.validation.lengths import encode
 from tablert_dist.data.validation.structure import table_loss
 from tablert_dist.data.validation.types import type_counts
@@ -41,7 +41,7 @@ def summarise(case: Case) -> dict[str, Any]:
     }
 
 
-def _split(case: Case, part: Part) -> dict[str, Any]:
+def _split(case: Case, part: SplitPart) -> dict[str, Any]:
     counts = type_counts(part)
     table = table_loss(case, part)
     pairs = [overlapping_pairs(s) for s in part.sentences]

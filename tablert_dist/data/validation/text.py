@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator
 
-from tablert_dist.data.validation.finding import Case, Finding, Part, plural, short
+from tablert_dist.data.validation.finding import Case, Finding, SplitPart, plural, short
 from tablert_dist.schema import Sentence
 
 EDGES = 0.02
@@ -26,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
         )
 
 
-def _edges(part: Part) -> Iterator[Finding]:
+def _edges(part: SplitPart) -> Iterator[Finding]:
     total = sum(len(s.entities) for s in part.sentences)
     found = []
     for index, sentence in enumerate(part.sentences):
@@ -69,7 +69,7 @@ def _invisible(word: str) -> bool:
     return any(unicodedata.category(c) in {"Cc", "Cf", "Co", "Cn"} and not c.isspace() for c in word)
 
 
-def _characters(part: Part, check: str, fault: Callable[[str], bool], says: str, advice: str) -> Iterator[Finding]:
+def _characters(part: SplitPart, check: str, fault: Callable[[str], bool], says: str, advice: str) -> Iterator[Finding]:
     found = [(i, word) for i, s in enumerate(part.sentences) for word in _faulty(s, fault)]
     if found:
         index, word = found[0]

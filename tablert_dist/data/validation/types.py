@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tablert_dist.data.validation.finding import Case, Finding, Part, Severity, plural, records, short
+from tablert_dist.data.validation.finding import Case, Finding, Severity, SplitPart, plural, records, short
 from tablert_dist.schema import Relation, Sentence
 
 RARE = 10
@@ -23,7 +23,7 @@ def find(case: Case) -> Iterator[Finding]:
     yield from _signatures(case)
 
 
-def type_counts(part: Part) -> dict[str, Counter[str]]:
+def type_counts(part: SplitPart) -> dict[str, Counter[str]]:
     """`{"entity": types, "relation": types}` with how often each occurs."""
     return {
         "entity": Counter(e.type for s in part.sentences for e in s.entities),
@@ -86,7 +86,7 @@ def _counts(case: Case) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
-def _example(part: Part, kind: str, name: str) -> tuple[int, str]:
+def _example(part: SplitPart, kind: str, name: str) -> tuple[int, str]:
     for index, sentence in enumerate(part.sentences):
         for item in sentence.entities if kind == "entity" else sentence.relations:
             if item.type == name:

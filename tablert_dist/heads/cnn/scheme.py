@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tablert_dist.heads.base import SUBWORDS, Arrays, Engine, Masks, Stage, word_mask
 from tablert_dist.heads.table_decoding import decode
-from tablert_dist.heads.table_encoding import TableLoss, collate_targets, fit_to_table
+from tablert_dist.heads.table_encoding import TableLoss, collate_targets, restrict_to_table
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import TableLogits, TagSet
 from tablert_dist.tokenization import EncodedSentence
@@ -37,8 +37,8 @@ class TableScheme:
         return encoded
 
     def representable(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
-        """As `fit_to_table`."""
-        return fit_to_table(sentence, tags)
+        """As `restrict_to_table`."""
+        return restrict_to_table(sentence, tags)
 
     def targets(
         self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator] = ()

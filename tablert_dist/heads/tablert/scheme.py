@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tablert_dist.heads.base import ENCODER, WORDS, Arrays, Engine, Masks, Stage, word_mask
 from tablert_dist.heads.cnn.scheme import upper_cells
 from tablert_dist.heads.table_decoding import log_softmax, relations_of, softmax, spans_of
-from tablert_dist.heads.table_encoding import TableLoss, collate_targets, fit_to_table
+from tablert_dist.heads.table_encoding import TableLoss, collate_targets, restrict_to_table
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import PREFIXES, Floats, Ints, TagSet
 from tablert_dist.tokenization import EncodedSentence
@@ -47,8 +47,8 @@ class TablertScheme:
         return encoded
 
     def representable(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
-        """As `fit_to_table`."""
-        return fit_to_table(sentence, tags)
+        """As `restrict_to_table`."""
+        return restrict_to_table(sentence, tags)
 
     def targets(
         self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator] = ()

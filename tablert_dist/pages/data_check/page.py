@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.data.validation.finding import SEVERITIES, Report
+from tablert_dist.data.validation.finding import SEVERITIES, DataReport
 from tablert_dist.pages.data_check.plots import histogram, type_rows
 from tablert_dist.pages.html import environment, styles
 from tablert_dist.storage.atomic import write_text
@@ -13,7 +13,7 @@ from tablert_dist.storage.atomic import write_text
 TEMPLATES = environment(__package__)
 
 
-def to_html(report: Report) -> str:
+def to_html(report: DataReport) -> str:
     """The page as text: the same bytes for the same report."""
     splits = report.summary.get("splits", {})
     return TEMPLATES.get_template("page.html.jinja").render(
@@ -29,7 +29,7 @@ def to_html(report: Report) -> str:
     )  # fmt: skip
 
 
-def write_page(report: Report, out: Path) -> None:
+def write_page(report: DataReport, out: Path) -> None:
     """Write the file whole or not at all. Raises InputError where it cannot be written."""
     write_text(out, to_html(report))
 

@@ -14,7 +14,7 @@ LOST_F1 = 0.005
 
 
 @dataclass
-class Report:
+class VerificationReport:
     """What was compared; `failures` are sentences, none when the export is good.
 
     Differences of logits are relative to max(1, |logit|). `f1` is in 0–1, by engine and level, where annotated
