@@ -11,7 +11,7 @@ from mlflow.models import set_model
 
 with warnings.catch_warnings():
     # MLflow warns, while the class is made, about any `predict` whose input has no type hint; with one it would no
-    # longer take tables.
+    # longer take tables (MLflow 3.17, mlflow#14235).
     warnings.simplefilter("ignore", UserWarning)
 
     class TablertModel(pyfunc.PythonModel):  # type: ignore[misc]

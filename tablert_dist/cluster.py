@@ -18,7 +18,7 @@ from tablert_dist.errors import InputError
 
 log = logging.getLogger(__name__)
 SETTINGS = {
-    # Ray patches print() and so shows every line of a worker twice.
+    # Ray Train patches print() and so shows every line of a worker twice (Ray 2.60; its own switch, no issue known).
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     # The default of 2 s makes every report wait and notices a dead worker late.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",
@@ -167,7 +167,7 @@ def capacity() -> Capacity:
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     try:
-        # No public call tells the autoscaler's limits; Ray Train refuses a training by this one.
+        # No public call tells the autoscaler's limits; Ray Train itself asks this one (Ray 2.60). Delete when there is one.
         from ray._private.state import state
 
         known = state.get_cluster_config()

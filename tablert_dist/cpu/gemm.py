@@ -71,7 +71,8 @@ def _usable(x: Tensor, weight: Tensor) -> bool:
 
 
 def _onednn(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
-    # The operator that torch.compile writes for a linear layer on a CPU; eager torch has no other name for it.
+    # The operator that torch.compile writes for a linear layer on a CPU; eager torch has no public name for it (torch 2.13).
+    # `_works` tries it; where it is gone, `F.linear` computes.
     result: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
     return result
 

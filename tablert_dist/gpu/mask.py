@@ -60,7 +60,8 @@ def enable_waitless_mask(transformer: nn.Module) -> bool:
 
 def padding_mask(*args: Any, **kwargs: Any) -> Tensor | None:
     """transformers' mask for SDPA. It asks whether anything is padded at all, for which the host waits for a GPU: there
-    the mask is always made (transformers 5.23, `masking_utils._ignore_bidirectional_mask_sdpa`)."""
+    the mask is always made (transformers 5.23, `masking_utils._ignore_bidirectional_mask_sdpa`, transformers#41265; delete
+    when it can be told not to look)."""
     from transformers.masking_utils import sdpa_mask
 
     given = kwargs.get("attention_mask")

@@ -77,7 +77,7 @@ def import_onnxruntime() -> Any:
         import onnxruntime
     except ImportError:
         onnxruntime = None
-    # Uninstalling one of the two wheels leaves an empty namespace package of that name.
+    # The two wheels install into one folder, and uninstalling one leaves an empty namespace (onnxruntime#10685).
     if onnxruntime is None or not hasattr(onnxruntime, "InferenceSession"):
         raise InputError(
             "onnxruntime is not installed: pip install 'tablert-dist[cpu]', or '[gpu]' on a machine with one"
@@ -89,7 +89,8 @@ def _session(ort: Any, path: Path, options: Any, provider: str) -> Any:
     choice = "cuda" if provider == "auto" else provider
     wanted = PROVIDERS[choice]
     if choice != "cpu" and wanted in ort.get_available_providers():
-        # Being listed says nothing: a session that cannot have a provider falls back to the CPU without an error.
+        # A listed provider may still be unusable: the session then falls back to the CPU without an error, whatever
+        # disable_fallback() was told (onnxruntime 1.31, onnxruntime#23372, #23647).
         session = ort.InferenceSession(str(path), options, providers=[(wanted, OPTIONS[choice])])
         if session.get_providers()[0] == wanted:
             return session

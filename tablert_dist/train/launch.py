@@ -73,12 +73,13 @@ def _trainer(scaling: ScalingPlan, config: Config) -> tuple[Any, dict[str, Any]]
     """TorchTrainer, which makes a process group, and its options. One worker needs none, and its waiter and its controller
     are spared the import of torch: seconds of a trial's start."""
     if scaling.workers == 1 and not scaling.most:
+        # Not exported by ray.train (Ray 2.60); delete when it is.
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
         return DataParallelTrainer, {}
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    # Ray takes NCCL wherever a worker has a GPU, also where the training was told to stay on the CPU.
+    # Ray takes NCCL wherever a worker has a GPU, also for a training that stays on the CPU (Ray 2.60; cf. ray#49778).
     return TorchTrainer, {"torch_config": TorchConfig(backend="gloo") if config.train.device == "cpu" else None}
 
 

@@ -22,7 +22,8 @@ def work(args: dict[str, Any]) -> None:
     import ray.train
     import torch
 
-    # Ray names this logger after its file, out of LoggingConfig's reach, and it says every report with every metric.
+    # Ray names this logger after its file, so LoggingConfig (ray#61550) does not reach it, and it logs every report with
+    # every metric (Ray 2.60; delete when it is named `ray.train.…`).
     chatty = Path(ray.train.__file__).parent / "v2" / "_internal" / "execution" / "context.py"
     logging.getLogger(str(chatty)).setLevel(logging.WARNING)
     worker = ray.train.get_context()
@@ -51,7 +52,8 @@ def work(args: dict[str, Any]) -> None:
     try:
         run_worker(job, context, tracker, report, show.step if show else None, corpus)
     except (InputError, RunError, ray.exceptions.RayActorError):
-        # The driver says it in a sentence, and the other ranks only miss the one that failed; Ray logs tracebacks.
+        # The driver says it in a sentence, and the other ranks only miss the one that failed; Ray logs a traceback of each
+        # at ERROR, which LoggingConfig cannot switch off (Ray 2.60).
         logging.getLogger("ray.train.v2._internal.util").setLevel(logging.CRITICAL)
         raise
     if tracker:

@@ -64,7 +64,7 @@ def run_stage(stage: SearchStage, points: Points, source: PointSource | None, co
         histories={trial.index: trial.history for trial in known if trial.history and not trial.ended},
     )
     # The driver only waits for its workers: with a CPU of its own, as many drivers as CPUs would starve them all.
-    # Ray refuses a bundle of nothing, hence the byte of memory.
+    # Ray refuses an empty bundle, hence the memory (Ray 2.60; ray#15338 allows 0 CPUs only beside something else).
     trainable = tune.with_resources(run, {"CPU": 0, "memory": 1e6})
     search: dict[str, Any] = {}
     space: dict[str, Any] = {}

@@ -1,8 +1,8 @@
-"""Placement groups that nobody works in any more are removed: Ray Train sometimes leaves a stopped trial's behind.
+"""Remove placement groups leaked by stopped trials (Ray 2.60, ray#54305; delete when fixed upstream).
 
-Seen in one of three runs of a test that stops trials by ASHA. The probable cause, from reading its source: an abort in
-order first tells Ray Train's own cleaner to stop, and then the controller may be killed before it has freed the room of its
-workers. The trials that wait for that room would wait for ever.
+Seen in one of three runs of a test that stops trials by ASHA. The probable cause, from reading its source: an orderly
+abort first tells Ray Train's own cleaner to stop, and then the controller may be killed before it has freed its workers'
+room. The trials that wait for that room would wait for ever.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ def _empty() -> set[str]:
 
 
 def _remove(name: str) -> None:
+    # No public call makes one of a name (Ray 2.60).
     from ray._raylet import PlacementGroupID
     from ray.util.placement_group import PlacementGroup, remove_placement_group
 

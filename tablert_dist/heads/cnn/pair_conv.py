@@ -73,7 +73,7 @@ def spread(row_BNKC: Tensor, column_BNKC: Tensor, mask_BN: Tensor, bias_C: Tenso
 
 def shifts(x_BND: Tensor, kernel_size: int) -> Tensor:
     """[B, N, K, D]: at n the rows n − K//2 … n + K//2, zeros beyond the ends."""
-    # Slices and not .unfold(): the exporter fixes N at an unfold.
+    # Use slices: torch.onnx exports `.unfold()` with a static N (torch 2.13; cf. pytorch#57086).
     N = x_BND.shape[1]
     padded = F.pad(x_BND, (0, 0, kernel_size // 2, kernel_size // 2))
     return torch.stack([padded[:, h : h + N] for h in range(kernel_size)], 2)
