@@ -1,4 +1,4 @@
-# The image for Docker and KubeRay (deploy/*.yaml). It has been checked (tests/test_deploy.py), but not built.
+# The image for Docker and KubeRay (deploy/*.yaml). It has been checked (tests/unit/test_deploy.py), but not built.
 #   docker build --target cpu -t tablert-dist:cpu .
 #   docker build --target gpu -t tablert-dist:gpu .
 #   docker run --rm --shm-size=4g tablert-dist:cpu tablert tune --config sample --space smoke

@@ -38,7 +38,7 @@ test-slow: install
 
 # On a machine with a card; elsewhere every one of them is skipped.
 test-gpu: install
-	$(BIN)/python -m pytest -m gpu tests/test_gpu.py
+	$(BIN)/python -m pytest -m gpu tests/unit/gpu/test_gpu.py
 
 # Wheel and sdist in dist/.
 dist: install

