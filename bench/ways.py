@@ -16,8 +16,7 @@ from bench.options import TINY, UnavailableError, data_option, encoder_option, s
 from bench.parts import bench_config, model_and_examples
 from bench.timing import report
 from tablert_dist.batching import training_batches
-from tablert_dist.cpu import gemm, keep_pages, packing
-from tablert_dist.heads.cnn import pair_conv
+from tablert_dist.cpu import gemm, keep_pages, packing, table
 from tablert_dist.model import TableModel
 from tablert_dist.train.context import TrainContext
 from tablert_dist.train.step import backward
@@ -45,7 +44,7 @@ class Way:
             mock.patch.object(model.encoder, "packs", self.packed),
             mock.patch.object(gemm, "onednn_is_faster", lambda: self.onednn),
             mock.patch.object(packing, "spare_rows", spare),
-            mock.patch.object(pair_conv, "spare_rows", spare),
+            mock.patch.object(table, "spare_rows", spare),
         ):
             yield
 

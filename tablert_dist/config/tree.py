@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from tablert_dist.config.heads import Head, HeadOptions
 from tablert_dist.config.inference import ExportConfig, PredictConfig, ServeConfig
-from tablert_dist.config.refusals import never_pausing
+from tablert_dist.config.schedulers import known_scheduler
 from tablert_dist.config.section import PositiveFloat, PositiveInt, Probability, Section
 
 
@@ -115,7 +115,7 @@ class TuneConfig(Section):
     the end with the encoder."""
     finalists: PositiveInt = 3
     """Points of the first stage that go into the second."""
-    scheduler: Annotated[Literal["none", "asha", "median"], BeforeValidator(never_pausing)] = "none"
+    scheduler: Annotated[str, AfterValidator(known_scheduler)] = "none"
     """Stop the worse trials early: by successive halving, or where a trial's best is below the median of the others'
     running means."""
     grace_epochs: PositiveInt = 2

@@ -12,7 +12,7 @@ import pytest
 
 from tablert_dist import scoring
 from tablert_dist.analysis.errors import examine
-from tablert_dist.config import Config, DataConfig, ModelConfig, SpertConfig, TuneConfig, load_config
+from tablert_dist.config import Config, DataConfig, ModelConfig, SpertConfig, flatten, load_config
 from tablert_dist.config.heads import HeadOptions
 from tablert_dist.data import load_corpus
 from tablert_dist.data.validation import examine_path
@@ -63,8 +63,23 @@ def test_a_head_that_nobody_has_declared_is_refused() -> None:
             ask()
 
 
+def test_every_option_is_read_somewhere() -> None:
+    """An option that only the configuration knows would be accepted and do nothing."""
+    code = "\n".join(
+        path.read_text("utf-8")
+        for package in ("tablert_dist", "export")
+        for path in (ROOT / package).rglob("*.py")
+        if path.parent.name != "config" or path.name == "schedulers.py"
+    )
+    for key in flatten(Config()):
+        assert re.search(rf"\.{key.split('.')[-1]}\b", code), f"nothing reads {key}"
+
+
 def test_every_scheduler_of_the_configuration_is_declared_and_an_unknown_one_fails() -> None:
-    assert set(get_args(TuneConfig.model_fields["scheduler"].annotation)) == {"none", *SCHEDULERS}
+    for name in SCHEDULERS:
+        assert load_config("sample", {"tune.scheduler": name}).tune.scheduler == name
+    with pytest.raises(InputError, match=r"tune\.scheduler = 'new': no such scheduler; use none, asha or median"):
+        load_config("sample", {"tune.scheduler": "new"})
     config = load_config("sample", {"tune.scheduler": "asha", "train.epochs": 9})
     unknown = config.model_copy(update={"tune": config.tune.model_copy(update={"scheduler": "new"})})
     with pytest.raises(KeyError, match="new"):

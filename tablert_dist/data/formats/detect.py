@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tablert_dist.data.formats import conll, tags
 from tablert_dist.data.formats.brat import UNREAD
-from tablert_dist.data.formats.registry import FORMATS
+from tablert_dist.data.formats.registry import ENDINGS, FORMATS
 from tablert_dist.data.formats.source import Record, lines, objects
 from tablert_dist.errors import InputError
 
@@ -68,6 +68,9 @@ def _record(first: Record, path: Path) -> str:
 def _columns(path: Path) -> str:
     if _looks_like_columns(path):
         return "conll"
+    ending = ENDINGS.get(path.suffix, "conll")
+    if ending != "conll" and FORMATS[ending].field is None and not FORMATS[ending].magic:
+        return ending  # a format that is known by its ending alone
     seen = next((line for _, line in lines(path) if line.strip()), "")
     if seen[:1] in {"T", "R", *UNREAD} and "\t" in seen:
         raise InputError(f"{path}: BRAT annotations without their .txt beside them, it seems: {seen[:60]!r}")

@@ -20,8 +20,10 @@ class Format:
 
     iterate: Callable[[Path, Notes], Iterator[Sentence]]
     write: Callable[[Iterable[Sentence], Path, Written, Schema | None], None]
+    """Counts what it writes by `Written.add`, and what it cannot hold by `Written.lose`."""
     endings: tuple[str, ...] = ()
-    """Of files that are written in it where nothing else is said; files of a corpus with one of them are read."""
+    """Of files that are written in it where nothing else is said; files of a corpus with one of them are read. Where it has
+    neither `magic` nor `sign`, its files are known by their ending."""
     magic: tuple[bytes, ...] = ()
     """What its files begin with."""
     sign: Callable[[Record], bool] = lambda record: False
