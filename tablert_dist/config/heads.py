@@ -61,7 +61,7 @@ MOVED: Mapping[str, tuple[str, ...]] = {
     "tablert": ("label_width", "relation_width"),
     "spert": ("max_span", "width_embedding", "negatives", "relation_threshold"),
 }
-"""Options that lay in `model` before version 0.2."""
+"""Options that lay in `model` itself before the heads had sections."""
 RENAMED = {f"model.{key}": f"model.{head}.{key}" for head, keys in MOVED.items() for key in keys}
 
 
