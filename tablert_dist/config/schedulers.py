@@ -5,10 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from tablert_dist.config.tree import Config
+
+class Limits(Protocol):
+    """The options that the settings are made of, from `tune` (`config/tree.py`)."""
+
+    @property
+    def grace_epochs(self) -> int:
+        """Epochs that every trial runs."""
+        ...
+
+    @property
+    def reduction_factor(self) -> int:
+        """ASHA lets one in so many trials go on."""
+        ...
+
+    @property
+    def min_samples(self) -> int:
+        """Other trials that the median rule compares with."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -17,17 +33,17 @@ class SchedulerSpec:
 
     rule: str
     """The name of Tune's class, in `ray.tune.schedulers`."""
-    settings: Callable[[Config], dict[str, Any]]
-    """Its arguments beside the metric. Epochs are our own: `grace_epochs` of `train.epochs`."""
+    settings: Callable[[int, Limits], dict[str, Any]]
+    """Its arguments beside the metric, from `train.epochs` and `tune`. Epochs are our own."""
 
 
 SCHEDULERS: Mapping[str, SchedulerSpec] = {
     "asha": SchedulerSpec(
         "ASHAScheduler",
-        lambda config: {
-            "max_t": config.train.epochs - 1,
-            "grace_period": config.tune.grace_epochs,
-            "reduction_factor": config.tune.reduction_factor,
+        lambda epochs, tune: {
+            "max_t": epochs - 1,
+            "grace_period": tune.grace_epochs,
+            "reduction_factor": tune.reduction_factor,
             "stop_last_trials": False,
         },
     ),
@@ -35,9 +51,9 @@ SCHEDULERS: Mapping[str, SchedulerSpec] = {
     # again costs more than it gives, and an endless time slice never ends.
     "median": SchedulerSpec(
         "MedianStoppingRule",
-        lambda config: {
-            "grace_period": config.tune.grace_epochs,
-            "min_samples_required": config.tune.min_samples,
+        lambda epochs, tune: {
+            "grace_period": tune.grace_epochs,
+            "min_samples_required": tune.min_samples,
             "min_time_slice": math.inf,
             "hard_stop": True,
         },

@@ -38,7 +38,7 @@ def make_scheduler(config: Config, ended: Sequence[Trial]) -> Any:
                 return schedulers.TrialScheduler.CONTINUE
             return super().on_trial_result(tune_controller, trial, result)
 
-    scheduler = Sparing(time_attr="epoch", metric=METRIC, mode="max", **spec.settings(config))
+    scheduler = Sparing(time_attr="epoch", metric=METRIC, mode="max", **spec.settings(epochs, tune))
     for trial in ended:
         for row in trial.history:
             # A completed trial is noted without a decision on it, by both rules.

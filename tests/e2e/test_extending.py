@@ -77,7 +77,7 @@ LEVEL = """    Level(
     ),
 )
 LEVELS ="""
-SCHEDULER = """    "fifo": SchedulerSpec("FIFOScheduler", lambda config: {}),
+SCHEDULER = """    "fifo": SchedulerSpec("FIFOScheduler", lambda epochs, tune: {}),
 }
 STAYS ="""
 
