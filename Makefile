@@ -29,8 +29,9 @@ quickstart: install
 test: install
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
+# Two files at a time: a cluster waits more than it computes.
 test-ray: install
-	$(BIN)/python -m pytest -m ray
+	$(BIN)/python -m pytest -m ray --numprocesses 2 --dist loadfile
 
 # Every command of docs/own-data.md.
 test-slow: install

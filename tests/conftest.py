@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +24,11 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     # Before torch is imported: processes side by side share the cores, or they wait for each other's threads.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Ray notes the machine's cluster in its temporary folder, and whoever names no address connects to that one: processes
+    # side by side need a folder each. A short one: a socket's path has room for 107 characters.
+    os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="r", dir="/tmp")
+    atexit.register(shutil.rmtree, os.environ["RAY_TMPDIR"], ignore_errors=True)
 warnings.filterwarnings("ignore", message=".*TypedStorage.*")
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("ci")
