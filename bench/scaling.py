@@ -1,6 +1,6 @@
 """Scaling on paper: what the links allow 1 to 256 workers, from the real model's gradients and a measured step.
 
-Nothing here has run on so many workers. Inputs: bytes of the real model, real sentence lengths and vocabulary, a
+Nothing here has run on that many workers. Inputs: bytes of the real model, real sentence lengths and vocabulary, a
 measured step; links at line rate. What comes out is an upper bound and says where scaling breaks.
 """
 

@@ -103,7 +103,7 @@ def server(bundle: Path, *options: str) -> Iterator[tuple[int, int]]:
 async def load(
     port: int, work: Iterator[tuple[bytes, dict[str, Any]]], connections: int, until: float | None = None
 ) -> Seen:
-    """Send everything in `work` over so many connections, each with one request at a time; stop at `until`."""
+    """Send everything in `work` over the given number of connections, one request at a time each; stop at `until`."""
     seen = Seen()
 
     async def one() -> None:

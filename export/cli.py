@@ -12,7 +12,7 @@ from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
 
 
 @click.command()
-@click.option("--onnx", is_flag=True, help="The only format there is; say it.")
+@click.option("--onnx", is_flag=True, help="Export to ONNX (required; the only format).")
 @click.option("--run", "run_name", default=None, metavar="NAME", help="A finished training or search.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), default=None, help="A checkpoint folder.")
 @click.option("--model", default=None, metavar="models:/NAME@ALIAS", help="A model in the registry.")
@@ -22,9 +22,11 @@ from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
     "--verify-data",
     type=click.Path(path_type=Path),
     default=None,
-    help="Annotated sentences (JSON) on which F1 is compared as well; int8 needs them.",
+    help="Annotated sentences (JSON) to compare F1 on; required for int8.",
 )
-@click.option("--allow", default=None, metavar="REASON", help="Let missed gates pass; the reason goes on record.")
+@click.option(
+    "--allow", default=None, metavar="REASON", help="Accept missed gates; the reason is recorded in the bundle."
+)
 @click.option("--triton", type=click.Path(path_type=Path), default=None, help="Also write a Triton model repository.")
 @click.option("--zip", "zipped", is_flag=True, help="Also write OUT.zip.")
 @plain_errors

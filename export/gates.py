@@ -1,4 +1,4 @@
-"""What an export was compared on, what came of it, and which of its gates it missed."""
+"""What an export was compared on, the differences, and the gates that it missed."""
 
 from __future__ import annotations
 

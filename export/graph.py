@@ -180,7 +180,7 @@ def example_inputs(spec: Stage, width: int) -> dict[str, torch.Tensor]:
 
 
 def sample_sentences(card: ModelCard) -> list[list[str]]:
-    """The packaged sample's dev and test as words: real sentences for a model whose data is not at hand.
+    """The packaged sample's dev and test as words: real sentences for a model whose data is not available.
 
     Those over the encoder's limit are left out; the report counts what was compared.
     """

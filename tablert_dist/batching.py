@@ -16,7 +16,7 @@ T = TypeVar("T")
 WASTE = 1.4
 """Padded cells over real ones that a part of a batch may have; each part costs a pass over the weights' gradients."""
 NOISE = 0.15
-"""Relative noise on the length that training batches are sorted by: enough to mix them anew every epoch."""
+"""Relative noise on the length that training batches are sorted by: enough to mix them differently every epoch."""
 
 CELLS = 20_000
 """Table cells in a batch of evaluation or prediction on a CPU, where more of them are not faster."""

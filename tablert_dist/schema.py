@@ -136,7 +136,7 @@ def overlapping_pairs(sentence: Sentence) -> list[tuple[Entity, Entity]]:
 
 
 def longest(entities: Iterable[Entity]) -> set[Entity]:
-    """A largest set without overlap, taken longest first; of equals the first listed."""
+    """A largest set without overlap, taken longest first. Ties are broken by the order in which they are listed."""
     kept: set[Entity] = set()
     for entity in sorted(dict.fromkeys(entities), key=lambda e: e.start - e.end):
         if all(entity.end <= other.start or other.end <= entity.start for other in kept):

@@ -15,7 +15,7 @@ _set_option = click.option(
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Such as model.cnn.kernel_size=5 or predict.provider=cuda.",
+    help="Override one option, such as model.cnn.kernel_size=5 or predict.provider=cuda.",
 )
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -15,7 +15,7 @@ from tablert_dist.cli.common import plain_errors, set_up_logging
 @click.argument("source", metavar="DIR")
 @click.option("--config", "config_name", default="sample", show_default=True, help="A preset or a TOML file.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as data.overlap=keep-gold.")
-@click.option("--encoder", default=None, help="Whose subwords are counted.  [default: model.encoder]")
+@click.option("--encoder", default=None, help="Tokenizer used to count subwords.  [default: model.encoder]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option("--html", default=None, type=click.Path(path_type=Path), help="Also write a page with plots.")
 @plain_errors

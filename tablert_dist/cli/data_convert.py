@@ -12,8 +12,8 @@ from tablert_dist.cli.common import plain_errors
 @click.command(help="Write the annotated sentences of IN, a file or a folder, to OUT in another format.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--format", "given", default="auto", show_default=True, metavar="NAME", help="Of IN.")
-@click.option("--to", "wanted", default=None, metavar="NAME", help="Of OUT; unset: from its ending, where it is clear.")
+@click.option("--format", "given", default="auto", show_default=True, metavar="NAME", help="Format of the input file.")
+@click.option("--to", "wanted", default=None, metavar="NAME", help="Format of the output; unset: told by its ending.")
 @plain_errors
 def command(source: Path, out: Path, given: str, wanted: str | None) -> None:
     """Print what was written, what the reader left out or changed, and what the format cannot hold."""

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from tablert_dist.data.download.fetch import Progress
 
 
-@click.command(help="Fetch conll04, ade or scierc; a broken transfer goes on where it stopped.")
+@click.command(help="Fetch conll04, ade or scierc; a broken transfer continues where it stopped.")
 @click.argument("name")
 @click.option("--out", default=None, type=click.Path(path_type=Path), help="Folder.  [default: data/NAME]")
-@click.option("--source", default=None, metavar="URL", help="Another address with the same files, or of the archive.")
+@click.option(
+    "--source", default=None, metavar="URL", help="Download from this address instead (same files, or the archive)."
+)
 @click.option(
     "--timeout", default=60.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="Seconds."
 )

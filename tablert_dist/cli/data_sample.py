@@ -14,10 +14,10 @@ from tablert_dist.cli.common import plain_errors, set_up_logging
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="FILE.json; with several shares FILE-0.1.json …"
 )
-@click.option("--n", "count", default=None, type=int, help="So many sentences.")
-@click.option("--share", "shares", default=None, metavar="0.1,0.2,…", help="Shares of all sentences.")
+@click.option("--n", "count", default=None, type=int, help="Number of sentences to draw.")
+@click.option("--share", "shares", default=None, metavar="0.1,0.2,…", help="Shares of all sentences to draw.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same samples.")
-@click.option("--format", "form", default="auto", show_default=True, help="Of IN.")
+@click.option("--format", "form", default="auto", show_default=True, help="Format of the input file.")
 @plain_errors
 def command(source: Path, out: Path, count: int | None, shares: str | None, seed: int, form: str) -> None:
     """Write each sample as SpERT's JSON, its sentences in the order of IN."""

@@ -25,7 +25,7 @@ PARTS = "train=0.8,dev=0.1,test=0.1"
 @click.option("--parts", default=None, metavar="NAME=SHARE,…", help=f"Names and shares.  [default: {PARTS}]")
 @click.option("--folds", default=None, metavar="K|ade", help="K folds instead, or the ten official ones of ADE.")
 @click.option(
-    "--ids", default=None, type=click.Path(path_type=Path), help="With --folds ade: the folds' orig_id lists."
+    "--ids", default=None, type=click.Path(path_type=Path), help="Lists of orig_id for each fold (with --folds ade)."
 )
 @click.option("--seed", default=1, show_default=True, help="Same seed, same parts.")
 @click.option(
@@ -33,9 +33,9 @@ PARTS = "train=0.8,dev=0.1,test=0.1"
     type=click.Choice(["document", "sentence"]),
     default="document",
     show_default=True,
-    help="What stays together; equal sentences always do.",
+    help="Sentences that stay in one part; equal sentences always do.",
 )
-@click.option("--format", "form", default="auto", show_default=True, help="Of IN.")
+@click.option("--format", "form", default="auto", show_default=True, help="Format of the input file.")
 @plain_errors
 def command(
     source: Path, out: Path, parts: str | None, folds: str | None, ids: Path | None, seed: int, by: By, form: str

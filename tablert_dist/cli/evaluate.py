@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     default=0.9,
     show_default=True,
     type=click.FloatRange(0, 1),
-    help="That the page's thresholds aim at.",
+    help="Precision that the thresholds on the page aim at.",
 )
 @click.option("--out", default=None, type=click.Path(path_type=Path), help="Also write the scores as JSON.")
 @plain_errors

@@ -32,7 +32,7 @@ class Output:
             self.lines = self._left(state)
         elif self._part.exists() and self._part.stat().st_size:
             raise InputError(
-                f"{out}: an earlier run was interrupted; go on with it by --resume, or delete {self._part} to start anew"
+                f"{out}: an earlier run was interrupted; resume it with --resume, or delete {self._part} to start again"
             )
         with writing(self._path):
             self._state.write_text(json.dumps(state), encoding="utf-8")

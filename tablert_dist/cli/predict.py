@@ -28,8 +28,10 @@ CHUNK_LINES, CHUNK_CHARACTERS = 256, 200_000
 @click.option("--in", "source", default="-", show_default=True, help="Text or JSON lines; - is standard input.")
 @click.option("--out", default="-", show_default=True, help="JSON lines; - is standard output.")
 @click.option("--strict", is_flag=True, help="Stop at the first line that cannot be read; nothing is written.")
-@click.option("--resume", is_flag=True, help="Go on with an --out that was interrupted.")
-@click.option("--ray", "on_ray", is_flag=True, help="With Ray Data, on a cluster: a reader for each free CPU or GPU.")
+@click.option("--resume", is_flag=True, help="Resume an interrupted --out.")
+@click.option(
+    "--ray", "on_ray", is_flag=True, help="Predict on a Ray cluster with Ray Data, one reader for each free CPU or GPU."
+)
 @plain_errors
 @set_option
 def command(config: Config, model: Path, source: str, out: str, strict: bool, resume: bool, on_ray: bool) -> None:
@@ -47,7 +49,7 @@ def command(config: Config, model: Path, source: str, out: str, strict: bool, re
     if on_ray and (resume or "-" in (source, out)):
         raise InputError("--ray reads a file into a file: give --in FILE and --out FILE, without --resume")
     if resume and "-" in (source, out):
-        raise InputError("--resume goes on with a file: give --in FILE and --out FILE")
+        raise InputError("--resume needs files: give --in FILE and --out FILE")
     state = {"model": str(model.resolve()), "in": source, "predict": config.predict.model_dump(mode="json")}
     with Output(out, state, resume) as sink, tqdm(unit=" lines", disable=None, file=sys.stderr) as bar:
         if on_ray:

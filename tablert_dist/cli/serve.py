@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 @click.command(help="Answer requests over HTTP: POST /v1/extract; the page is at /.")
 @click.option("--bundle", type=click.Path(path_type=Path), default=None, help="A bundle, or a link to one.")
 @click.option(
-    "--model", default=None, metavar="models:/NAME@ALIAS", help="A registered model; a new version is taken over."
+    "--model",
+    default=None,
+    metavar="models:/NAME@ALIAS",
+    help="A registered model; new versions are loaded when they appear.",
 )
-@click.option("--ray", "on_ray", is_flag=True, help="As Ray Serve replicas (needs the [serve] extra).")
-@click.option("--batching/--no-batching", default=True, help="Without: one text at a time, to measure against.")
+@click.option("--ray", "on_ray", is_flag=True, help="Serve with Ray Serve replicas.")
+@click.option(
+    "--batching/--no-batching",
+    default=True,
+    help="Disable to answer one text at a time, as a baseline for measurements.",
+)
 @plain_errors
 @set_option
 def command(config: Config, bundle: Path | None, model: str | None, on_ray: bool, batching: bool) -> None:
-    """Serve until SIGTERM; a changed link, alias, or SIGHUP loads the bundle anew, without dropping a request."""
+    """Serve until SIGTERM; a changed link, alias, or SIGHUP reloads the bundle without dropping a request."""
     set_up_logging()
     # Before anything slow: what is missing is said by `plain_errors`.
     import fastapi  # noqa: F401

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 @click.command(help="Show how far a run is, or list the runs.")
 @click.argument("name", required=False)
-@click.option("--storage", default=None, metavar="DIR", help="Where the runs are; as --set train.storage=DIR.")
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.option(
+    "--storage", default=None, metavar="DIR", help="Folder or URL of the runs; same as --set train.storage=DIR."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plain_errors
 @config_options
 def command(config: Config, name: str | None, storage: str | None, as_json: bool) -> None:

@@ -45,7 +45,7 @@ class Asked:
         return self.names.split(",")
 
     def words(self, kind: str, own: dict[str, str]) -> list[str]:
-        """The study's options as on the command line, `own` being those of its kind, for whoever goes on with it."""
+        """The study's options as on the command line, `own` being those of its kind, so that it can be resumed."""
         given = {**own, "--systems": self.names, "--seeds": self.seeds}
         words = [kind, *(word for option in given.items() for word in option)]
         words += ["--epochs", str(self.epochs)] if self.epochs else []
@@ -63,18 +63,20 @@ class Asked:
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     """What both studies have, given to the function as `asked`."""
 
-    @click.option("--systems", "names", default="cnn,tablert,spert", show_default=True, help="Which heads.")
+    @click.option("--systems", "names", default="cnn,tablert,spert", show_default=True, help="Heads to compare.")
     @click.option("--variants", default=None, metavar="FILE", help="TOML with more systems: plus (shipped) or a path.")
-    @click.option("--seeds", default="1", show_default=True, help="Such as 1,2,3: a training for each.")
-    @click.option("--epochs", type=click.IntRange(1), default=None, help="In the place of every system's own number.")
-    @click.option("--name", default=None, help="Name of the run; unset: made from the time.")
+    @click.option("--seeds", default="1", show_default=True, help="Seeds to train with, such as 1,2,3.")
     @click.option(
-        "--resume", default=None, metavar="NAME", help="Go on with this study; no finished cell is run again."
+        "--epochs", type=click.IntRange(1), default=None, help="Epochs of every system, instead of its own number."
+    )
+    @click.option("--name", default=None, help="Name of the run; unset: made from the date and time.")
+    @click.option(
+        "--resume", default=None, metavar="NAME", help="Resume an interrupted study; finished cells are not run again."
     )
     @click.option(
-        "--out", type=click.Path(path_type=Path), default=None, help="Folder for the tables; unset: the run's."
+        "--out", type=click.Path(path_type=Path), default=None, help="Folder for the tables; unset: the run's folder."
     )
-    @click.option("--keep-weights", is_flag=True, help="Keep every cell's checkpoints and not its predictions alone.")
+    @click.option("--keep-weights", is_flag=True, help="Keep every cell's checkpoints beside its predictions.")
     @wraps(function)
     def wrapper(**arguments: Any) -> None:
         asked = Asked(**{field.name: arguments.pop(field.name) for field in fields(Asked)})
@@ -96,7 +98,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     help="Systems by encoder layers, frozen and updated: the paper's Tables 3, 4 and Figures 2 to 4, on dev."
 )
 @click.option("--layers", default="0,2,4,6", show_default=True, help="Encoder layers; 0 is the embedding output.")
-@click.option("--ways", default="frozen,updated", show_default=True, help="Of the encoder's weights.")
+@click.option("--ways", default="frozen,updated", show_default=True, help="Train the encoder: frozen, updated or both.")
 @plain_errors
 @config_options
 @_options
@@ -131,7 +133,9 @@ def layers(config: Config, layers: str, ways: str, asked: Asked) -> None:
 
 @command.command("main", help="Systems on whole data sets with several seeds: the paper's Table 2, on test.")
 @click.option("--datasets", default="conll04,ade,scierc", show_default=True, help="Folders in --data, by name.")
-@click.option("--folds", default="0-9", show_default=True, help="Of a data set in folds: such as 0,1 or 0-9.")
+@click.option(
+    "--folds", default="0-9", show_default=True, help="Folds to run of a data set in folds, such as 0,1 or 0-9."
+)
 @plain_errors
 @config_options
 @_options
@@ -165,7 +169,7 @@ def _numbers(option: str, text: str) -> list[int]:
 
 
 def _command() -> str:
-    """What was typed, without the folders of this machine; of a study that was gone on with, what makes it anew."""
+    """What was typed, without the folders of this machine; of a resumed study, the command that runs it from the start."""
     words = ["tablert", *("--name" if word == "--resume" else word for word in sys.argv[1:])]
     shown = []
     for word in words:

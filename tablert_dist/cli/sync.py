@@ -11,8 +11,8 @@ from tablert_dist.cli.common import plain_errors, set_up_logging
 
 @click.command(help="Send a run's journal to MLflow.")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--uri", default=None, help="Another MLflow address than the journal's.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds to try for.")
+@click.option("--uri", default=None, help="MLflow address to send to; unset: the journal's.")
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds to keep trying.")
 @plain_errors
 def command(folder: Path, uri: str | None, timeout: float) -> None:
     """Replay the journal; exit code 1 where something is left."""

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 @click.command(help="Train on annotated sentences.")
-@click.option("--name", default=None, help="Name of the run; unset: made from the time.")
-@click.option("--resume", default=None, metavar="NAME", help="Go on with this run.")
-@click.option("--init-from", type=click.Path(path_type=Path), default=None, help="Start from a checkpoint's weights.")
-@click.option("--no-check", is_flag=True, help="Do not look for mistakes in the data first (tablert data check).")
+@click.option("--name", default=None, help="Name of the run; unset: made from the date and time.")
+@click.option("--resume", default=None, metavar="NAME", help="Resume an interrupted run.")
+@click.option(
+    "--init-from", type=click.Path(path_type=Path), default=None, help="Initialise from a checkpoint's weights."
+)
+@click.option("--no-check", is_flag=True, help="Skip the validation of the data (tablert data check).")
 @plain_errors
 @config_options
 def command(config: Config, name: str | None, resume: str | None, init_from: Path | None, no_check: bool) -> None:

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     "how",
     type=click.Choice(["grid", "random", "optuna"]),
     default=None,
-    help="Which points are tried, as tune.search; unset: the grid, or random where the space has ranges.",
+    help="Same as tune.search: how points are chosen. Unset: every grid point, or random ones where the space has ranges.",
 )
 @click.option(
     "--stages",
     type=click.IntRange(1, 2),
     default=None,
-    help="As tune.stages; 2: all points with a frozen encoder, then the best ones with it.",
+    help="Same as tune.stages. 2 = search with the encoder frozen, then fine-tune the best points end to end.",
 )
-@click.option("--name", default=None, help="Name of the run; unset: made from the time.")
-@click.option("--resume", default=None, metavar="NAME", help="Go on with this run.")
-@click.option("--no-check", is_flag=True, help="Do not look for mistakes in the data first (tablert data check).")
+@click.option("--name", default=None, help="Name of the run; unset: made from the date and time.")
+@click.option("--resume", default=None, metavar="NAME", help="Resume an interrupted run.")
+@click.option("--no-check", is_flag=True, help="Skip the validation of the data (tablert data check).")
 @plain_errors
 @config_options
 def command(

@@ -51,7 +51,7 @@ class ServeConfig(Section):
     """The server of `tablert serve`."""
 
     host: str = "127.0.0.1"
-    """Loopback by default: whoever reaches the port may use the model."""
+    """Loopback by default: anyone who reaches the port may use the model."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """0 = a free one, printed."""
     max_wait_ms: Annotated[float, Field(ge=0.0)] = 5.0

@@ -18,7 +18,7 @@ class Limits(Protocol):
 
     @property
     def reduction_factor(self) -> int:
-        """ASHA lets one in so many trials go on."""
+        """ASHA keeps one in this many trials."""
         ...
 
     @property

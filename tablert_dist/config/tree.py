@@ -87,7 +87,7 @@ class TrainConfig(Section):
     select: Literal["best_dev", "last"] = "best_dev"
     """Which epoch's weights are the result: the best dev RE+ (ties: NER), or the last epoch's."""
     early_stop: Annotated[int, Field(ge=0)] = 0
-    """Stop after so many epochs without a better dev RE+; 0 = never."""
+    """Epochs without a better dev RE+ after which training stops; 0 = never."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto`: CUDA where torch finds a usable device, otherwise the CPU. `mps`: Apple's GPU, one worker, in fp32."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -109,7 +109,7 @@ class TuneConfig(Section):
     trials: PositiveInt = 20
     """Of a random or an Optuna search."""
     max_trials: PositiveInt | None = None
-    """Use only the first so many points of a grid; unset: all."""
+    """Points of a grid to use, from the first on; unset: all."""
     stages: Annotated[int, Field(ge=1, le=2)] = 1
     """2: all points with a frozen encoder, under ASHA unless `scheduler` says median; then the best of them trained to
     the end with the encoder."""
@@ -121,7 +121,7 @@ class TuneConfig(Section):
     grace_epochs: PositiveInt = 2
     """Epochs that the scheduler lets every trial run."""
     reduction_factor: Annotated[int, Field(ge=2)] = 3
-    """ASHA lets one in so many trials go on."""
+    """ASHA keeps one in this many trials."""
     min_samples: PositiveInt = 3
     """Other trials that must have come as far before the median rule stops one."""
     max_concurrent: PositiveInt | None = None

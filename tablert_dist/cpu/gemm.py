@@ -19,7 +19,7 @@ from tablert_dist.gpu import on_cpu_path
 
 @cache
 def onednn_is_faster() -> bool:
-    """Told from the CPU, and not by a stopwatch: the same machine must choose the same at every start."""
+    """Decided from the CPU model, not by timing, so that a machine always picks the same kernel and runs stay reproducible."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available():
         return False
     try:
@@ -30,7 +30,7 @@ def onednn_is_faster() -> bool:
 
 
 def spare_rows(rows: int) -> int:
-    """Rows to add to a product of so many, 0 … 15: oneDNN compiles a kernel for every new size and keeps the last 1024.
+    """Rows to add to a product of `rows` rows, 0 … 15: oneDNN compiles a kernel for every new size and keeps the last 1024.
 
     Sizes in steps of 16 come back; all the sizes of random batches do not (a fifth of the head's time).
     """

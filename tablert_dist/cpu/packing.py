@@ -45,7 +45,7 @@ def enable_packing(transformer: nn.Module, positions_from: int) -> bool:
 
 
 def packed_states(transformer: nn.Module, ids_T: Tensor, lengths: Sequence[int], positions_from: int) -> Tensor:
-    """Hidden states [T, H] of sentences laid end to end; positions start anew at `positions_from` for each."""
+    """Hidden states [T, H] of sentences laid end to end; positions restart at `positions_from` for each."""
     spare = spare_rows(len(ids_T))
     # Spare subwords are a sentence of their own at the end, which nobody reads.
     runs = [*lengths, spare] if spare else list(lengths)

@@ -23,11 +23,11 @@ OPTIONS: dict[str, dict[str, str]] = {
     "cuda": {"cudnn_conv_algo_search": "HEURISTIC", "cudnn_conv_use_max_workspace": "1"},
     "tensorrt": {"trt_fp16_enable": "1", "trt_engine_cache_enable": "0"},
 }
-"""What a session is made with. No GPU was at hand to measure them on."""
+"""Options of each provider."""
 
 
 class OnnxEngine:
-    """Runs the graphs of a bundle. Raises InputError where onnxruntime or the demanded provider is not to be had."""
+    """Runs the graphs of a bundle. Raises InputError where onnxruntime or the demanded provider is missing."""
 
     def __init__(
         self, graphs: Mapping[str, Path], provider: str = "cpu", threads: int = 0, spinning: bool = False

@@ -42,7 +42,7 @@ class Reader:
 def predict_file(model: Path, source: Path, config: Config) -> Iterator[list[dict[str, Any]]]:
     """Results of a file's lines, in their order, a batch at a time. Every node must see `model` and `source`.
 
-    Raises InputError where the file or a cluster is not to be had.
+    Raises InputError where the file or a cluster is missing.
     """
     if not source.is_file():
         raise InputError(f"{source}: no such file")
@@ -75,7 +75,7 @@ def predict_file(model: Path, source: Path, config: Config) -> Iterator[list[dic
 
 
 def _parts(source: Path) -> Iterator[dict[str, int]]:
-    """Where every so many lines begin: what travels to the readers, instead of the lines."""
+    """Where each batch of lines begins: sent to the readers instead of the lines."""
     with source.open("rb") as file:
         offset, first, count = 0, 1, 0
         at = 0

@@ -1,4 +1,4 @@
-"""The command that goes on with a run, made from its record: the nearest preset and what differs from it."""
+"""The command that resumes a run, made from its record: the nearest preset and what differs from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def resume_command(record: Mapping[str, Any]) -> str:
     words = ["tablert", record["kind"], *record.get("options", ()), "--config", preset]
     if record["kind"] == "tune":
         words += ["--space", _space(str(record.get("space", "paper")))]
-    # A login in the address is not shown: whoever goes on has it.
+    # A login in the address is not shown: the user knows it.
     wanted["tracking.uri"] = redact(wanted["tracking.uri"]) if wanted["tracking.uri"] else None
     for key, value in wanted.items():
         if known[preset].get(key) != value:

@@ -104,7 +104,7 @@ class Batcher:
         """The results of all items, in their order.
 
         Raises QueueFullError where they do not all fit, ClosingError at the end, and RefusedError for the first one that
-        `run` refuses. Whoever is cancelled takes its texts out of the queue and disturbs no other.
+        `run` refuses. Cancelling a call removes its texts from the queue; other calls are unaffected.
         """
         if self._closing:
             raise ClosingError

@@ -30,7 +30,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(bundle: Path, config: Config, echo: Callable[[str], None], batching: bool = True) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP loads the bundle anew. Raises InputError where it cannot start."""
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads the bundle. Raises InputError where it cannot start."""
     listener = bind(config.serve)
     with listener:
         asyncio.run(_serve(bundle, config, echo, batching, listener))

@@ -33,15 +33,13 @@ class Metrics:
         )  # fmt: skip
         self.batch = Histogram("tablert_batch_texts", "Texts in one batch", buckets=SIZES, registry=self.registry)
         self.texts = Counter("tablert_texts", "Texts read by the model", registry=self.registry)
-        self.reloads = Counter(
-            "tablert_reloads", "Bundles loaded anew, by outcome", ["outcome"], registry=self.registry
-        )
+        self.reloads = Counter("tablert_reloads", "Bundle reloads, by outcome", ["outcome"], registry=self.registry)
         queue = Gauge("tablert_queue_texts", "Texts waiting for the model", registry=self.registry)
         queue.set_function(waiting)
         ProcessCollector(registry=self.registry)
 
     def on_batch(self, size: int) -> None:
-        """A batch of so many texts was run."""
+        """Record a batch of this many texts."""
         self.batch.observe(size)
         self.texts.inc(size)
 

@@ -25,7 +25,7 @@ class Followed:
         self._thread = threading.Thread(target=self._follow, name="registry", daemon=True)
 
     def start(self) -> Path:
-        """Fetch the version there is, then follow. Raises InputError where MLflow or the model is not to be had."""
+        """Fetch the current version, then follow the alias. Raises InputError where MLflow or the model cannot be reached."""
         self.fetch()
         self._thread.start()
         return self.link

@@ -1,4 +1,4 @@
-"""The model behind the service: loaded once, loaded anew when its bundle changes, swapped between two batches."""
+"""The model behind the service: loaded once, reloaded when its bundle changes, swapped between two batches."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Service:
             await self.batcher.close()
 
     def reload_soon(self) -> None:
-        """Load the bundle anew in the background."""
+        """Reload the bundle in the background."""
         task = asyncio.get_running_loop().create_task(self.reload())
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)

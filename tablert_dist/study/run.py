@@ -72,7 +72,7 @@ def run_study(
 ) -> tuple[Path, list[Done], Tracker]:
     """Train every cell of every part that has no result yet: its folder, all results, and the study's run in MLflow.
 
-    `options` are the study's own on the command line, for the command that goes on with it. Each cell keeps its
+    `options` are the study's own on the command line, for the command that resumes it. Each cell keeps its
     predictions; its weights only with `keep_weights`. Raises InputError, before anything is written, where the
     configuration, the data or the cluster do not allow it, and where `resume` names another study than this.
     """

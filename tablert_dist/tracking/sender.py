@@ -57,7 +57,7 @@ class Sender:
     """A daemon thread that sends what is in `folder`'s journal to `uri`, and what is appended later.
 
     `publish` copies the journal to where a successor on another machine finds it. It comes before the sending: what is
-    sent but not in that copy, the successor would write anew, with another time, and MLflow would have it twice.
+    sent but not in that copy, the successor would write again, with another time, and MLflow would have it twice.
     """
 
     def __init__(self, folder: Path, uri: str, publish: Callable[[], None] | None = None) -> None:

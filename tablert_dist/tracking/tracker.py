@@ -131,7 +131,7 @@ class JournalTracker(_Closing):
             self._sender = Sender(self._journal.folder, self._uri, self._publish)
         sent = self._sender.finish(timeout)
         if not sent and status is not None:
-            # Without a status another process goes on with the journal, and sends this too.
+            # Without a status another process continues the journal, and sends this too.
             text = "Not everything of this run is in MLflow at %s yet; send the rest later with: tablert sync %s"
             logger.warning(text, store.redact(self._uri), self._journal.folder)
         return sent

@@ -1,4 +1,7 @@
-"""Starting a training under Ray Train and waiting for its end. Imports no torch: each trial of a search has such a waiter."""
+"""Start a training under Ray Train and wait for its end.
+
+Must not import torch: every trial runs this in an actor that only waits, and the import would delay its start by seconds.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def backward(
     DDP averages over workers; times their number, the step is that of one worker with the whole batch.
     """
     losses: list[Tensor] = []
-    # DDP waits for every rank: one without a share passes a sentence whose loss counts nothing.
+    # DDP needs a backward pass on every rank, so a rank with an empty share runs one sentence with its loss multiplied by 0.
     pieces = _pieces(share, examples.features.lengths, parts, grouped) if share else [[0]]
     for i, piece in enumerate(pieces):
         last = i == len(pieces) - 1

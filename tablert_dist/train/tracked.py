@@ -27,7 +27,7 @@ def open_tracker(job: Job, corpus: Corpus) -> Tracker:
 @contextmanager
 def tracked(job: Job, corpus: Corpus) -> Iterator[None]:
     """Begin the training's journal, leave it to the workers, and write how they ended."""
-    # Rank 0 goes on with the journal, on another node perhaps, so nobody else has it open meanwhile.
+    # Rank 0 continues the journal, perhaps on another node, so no other process may have it open meanwhile.
     job.folder.mirror.pull_files()
     open_tracker(job, corpus).close(None, timeout=0.5)
     job.folder.mirror.push_files()

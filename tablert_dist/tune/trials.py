@@ -60,7 +60,7 @@ class Trial:
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """Those with a complete epoch, best dev RE+ first; of equals the better NER, of equals the earlier."""
+    """Trials with a complete epoch, best dev RE+ first. Ties are broken by NER F1, then by the earlier trial."""
     scored = [t for t in trials if t.history]
     return sorted(scored, key=lambda t: (-t.best(METRIC), -t.best("dev/ner_f1"), t.index))
 
@@ -115,7 +115,7 @@ class SearchStage:
         return Trial(self.name(index), index, point, folder, history, result is not None, stopped)
 
     def begin(self, index: int, point: Point, corpus: Corpus) -> Tracker:
-        """Begin the trial's journal; its worker goes on with it."""
+        """Begin the trial's journal; its worker continues it."""
         job = self._sending(index, point, self.root.shared)
         job.folder.mirror.pull_files()
         tracker = open_tracker(job, corpus)

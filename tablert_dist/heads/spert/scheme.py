@@ -168,7 +168,7 @@ def _pair(head: Entity, tail: Entity) -> tuple[int, int, int, int]:
 
 
 def _some(there: int, most: int, rng: np.random.Generator) -> list[int]:
-    """At most so many indices, drawn without repetition."""
+    """At most `most` of `there` indices, drawn without repetition."""
     return list(range(there)) if there <= most else rng.choice(there, most, replace=False).tolist()
 
 
