@@ -72,7 +72,7 @@ def _clock(starts: dict[str, float], steps: dict[str, float], sentences: int) ->
     return Clock()
 
 
-def _searched(config: Config) -> tuple[float, float, float]:
+def _searched(config: Config, space: Space) -> tuple[float, float, float]:
     """Seconds of the search, of Ray's start in it, and from a trial's start to its first step (mean)."""
     import ray
 
@@ -83,18 +83,19 @@ def _searched(config: Config) -> tuple[float, float, float]:
     try:
         connect(config, show_workers=False)
         ray_s = time.perf_counter() - started
-        search(config, SPACE, "overhead", False, lambda line: None, lambda trials, ended: _clock(starts, steps, dev))
+        search(config, space, "overhead", False, lambda line: None, lambda trials, ended: _clock(starts, steps, dev))
         return time.perf_counter() - started, ray_s, statistics.mean(steps[t] - starts[t] for t in starts)
     finally:
         ray.shutdown()
 
 
 @click.command()
-@smoke_option(encoder=TINY_SHAPE, seconds=0)
+@smoke_option(encoder=TINY_SHAPE, seconds=0, trials=AT_ONCE)
 @encoder_option
 @click.option("--seconds", default=120, show_default=True, help="About how long one trial's loop lasts.")
-def main(encoder: str, seconds: int) -> None:
-    """Four trials on the packaged sample, encoder and all, two at once with a CPU each.
+@click.option("--trials", default=4, show_default=True, type=click.IntRange(AT_ONCE, 4))
+def main(encoder: str, seconds: int, trials: int) -> None:
+    """`trials` trials on the packaged sample, encoder and all, two at once with a CPU each.
 
     The bare loops are `run_worker` in two processes of one thread each, at the same time: the same work under the same
     contention, without Ray and MLflow; half of them before the search and half after it, for the machine may not be
@@ -109,13 +110,15 @@ def main(encoder: str, seconds: int) -> None:
         }
         keys |= {"cluster.cpus_per_worker": 1.0, "tune.max_concurrent": AT_ONCE, "train.device": "cpu"}
         config = load_config("sample", keys)
-        points = SPACE.points()
+        space = Space(SPACE.name, {key: values[:trials] for key, values in SPACE.grid.items()})
+        points = space.points()
         tried = _bare(with_overrides(config, {"train.epochs": 2}), points[:AT_ONCE], folder / "tried")
         epoch = statistics.mean(steps for _, steps in tried)
         config = with_overrides(config, {"train.epochs": max(2, round(seconds / epoch))})
         before = _bare(config, points[:AT_ONCE], folder / "before")
-        searched, ray_s, start_s = _searched(config)
-        loops = [whole for whole, _ in (*before, *_bare(config, points[AT_ONCE:], folder / "after"))]
+        searched, ray_s, start_s = _searched(config, space)
+        after = _bare(config, points[AT_ONCE:], folder / "after") if trials > AT_ONCE else []
+        loops = [whole for whole, _ in (*before, *after)]
         bare = sum(loops) / AT_ONCE
         report(
             "overhead",

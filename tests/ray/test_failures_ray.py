@@ -73,6 +73,23 @@ def resumed_at(text: str) -> int:
     return max(int(n) for n in re.findall(r"resuming from \S*epoch_(\d+)", text))
 
 
+def test_a_worker_dies(cluster: Nodes, setting: dict[str, str], calm: Path, tmp_path: Path) -> None:
+    options = words(setting, cluster__address=cluster.address, train__storage=tmp_path)
+    with Command(tmp_path / "out", "tablert_dist.train", "--name", "r", *options) as run:
+        seed = tmp_path / "r" / "seed-1"
+        wait_for(lambda: epochs_in(seed) >= 3, running=run)
+        victims = [worker for node in cluster.workers for worker in train_workers(node)]
+        assert len(victims) == 2
+        victims[1].kill()
+        before, at = epochs_in(seed), time.monotonic()
+        wait_for(lambda: epochs_in(seed) > before, running=run)
+        seconds = time.monotonic() - at
+        text = run.end()
+    assert before < EPOCHS, "it was killed in the middle"
+    assert_same_end(calm, tmp_path / "r")
+    record("a worker", "one of two: SIGKILL", seconds, before - resumed_at(text), "same bits")
+
+
 def test_a_node_dies(cluster: Nodes, setting: dict[str, str], calm: Path, tmp_path: Path) -> None:
     options = words(setting, cluster__address=cluster.address, train__storage=tmp_path)
     with Command(tmp_path / "out", "tablert_dist.train", "--name", "r", *options) as run:

@@ -1,24 +1,20 @@
-"""Real Ray: a killed worker, a search submitted as a job, a search resumed, and one that cannot fit."""
+"""Real Ray: a search submitted as a job, a search resumed, and one that cannot fit."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from safetensors.numpy import load_file
 
 from tests.support import ROOT
-from tests.support.nodes import end, train_workers_of, wait_for
+from tests.support.nodes import end, wait_for
+from tests.support.ray_head import started_head
 from tests.support.reliability import record
 from tests.support.tiny import tiny_records, write_corpus
 
@@ -58,42 +54,6 @@ def finish(process: subprocess.Popen[str], cwd: Path, timeout: float = 400) -> s
     text = (cwd / "log").read_text()
     assert code == 0, text[-4000:]
     return text
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The Ray Train workers that descend from a command."""
-    return train_workers_of(process.pid)
-
-
-def test_a_run_whose_worker_is_killed_ends_with_the_same_weights(options: list[str], tmp_path: Path) -> None:
-    words = [*options, "--name", "r", "--set", "cluster.num_workers=2", "--set", "cluster.cpus_per_worker=1"]
-    words += ["--set", "train.epochs=25", "--set", "train.select=last"]
-    calm = start("tablert_dist.train", tmp_path / "calm", *words)
-    finish(calm, tmp_path / "calm")
-    struck = start("tablert_dist.train", tmp_path / "struck", *words)
-    try:
-        seed = tmp_path / "struck" / "runs" / "r" / "seed-1"
-        wait_for(lambda: list(seed.glob("epoch_*/checkpoint.json")), 240)
-        victims = workers_of(struck)
-        assert len(victims) == 2
-        victims[1].send_signal(signal.SIGKILL)
-        at_kill, killed = max(p.name for p in seed.glob("epoch_*")), time.monotonic()
-        wait_for(lambda: max(p.name for p in seed.glob("epoch_*")) > at_kill, 240)
-        seconds = time.monotonic() - killed
-        text = finish(struck, tmp_path / "struck")
-    except BaseException:
-        end(struck)
-        raise
-    assert at_kill < "epoch_025", "it was killed in the middle"
-    assert "resuming from" in text
-    results = [json.loads((tmp_path / n / "runs/r/seed-1/result.json").read_text()) for n in ("calm", "struck")]
-    assert [len(r["history"]) for r in results] == [25, 25]
-    calm_weights, struck_weights = (load_file(Path(r["checkpoint"]) / "model.safetensors") for r in results)
-    for name, value in calm_weights.items():
-        assert (value == struck_weights[name]).all(), name
-    assert results[0]["scores"]["test"]["scores"] == results[1]["scores"]["test"]["scores"]
-    resumed = max(int(n) for n in re.findall(r"resuming from \S*epoch_(\d+)", text))
-    record("a worker", "one of two: SIGKILL", seconds, int(at_kill[-3:]) - resumed, "same bits")
 
 
 def test_a_search_that_cannot_fit_is_refused_at_once(options: list[str], tmp_path: Path) -> None:
@@ -182,42 +142,8 @@ def test_the_cluster_file_is_one() -> None:
 @pytest.fixture
 def head(tmp_path: Path) -> Iterator[str]:
     """A real Ray head in a session of its own; the address for jobs."""
-    ports = []
-    sockets = [socket.socket() for _ in range(3)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-        ports.append(one.getsockname()[1])
-    for one in sockets:
-        one.close()
-    folder = Path(sys.executable).parent
-    words = [
-        str(folder / "ray"),
-        "start",
-        "--head",
-        "--block",
-        "--num-cpus=2",
-        f"--port={ports[0]}",
-        f"--dashboard-port={ports[1]}",
-        f"--dashboard-agent-listen-port={ports[2]}",
-    ]
-    words += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--disable-usage-stats"]
-    log = (tmp_path / "head.log").open("w")
-    process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True)
-    try:
-        wait_for(lambda: _answers(ports[1]), 120)
-        yield f"http://127.0.0.1:{ports[1]}"
-    finally:
-        end(process)
-
-
-def _answers(port: int) -> bool:
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/jobs/", timeout=2):
-            return True
-    except OSError:
-        return False
+    with started_head(tmp_path / "head.log", os.environ) as made:
+        yield made.address
 
 
 def test_a_search_submitted_as_a_job_ends_well(head: str, minilm: str, tmp_path: Path) -> None:

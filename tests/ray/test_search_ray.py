@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tablert_dist.tracking.journal import read_events
 from tests.ray.test_ray import finish
 from tests.support import TESTS
 from tests.support.nodes import end, wait_for
+from tests.support.ray_head import Head, started_head
 from tests.support.tiny import tiny_records, write_corpus
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -22,7 +24,14 @@ SCRIPT = TESTS / "support" / "run_search.py"
 
 
 @pytest.fixture(scope="module")
-def settings(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """One cluster for all of them: a killed search leaves it, as on a cluster that others use too."""
+    with started_head(tmp_path_factory.mktemp("head") / "log", os.environ) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def settings(head: Head, tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A training of seconds that learns its corpus."""
     records = tiny_records(40)
     folder = write_corpus(tmp_path_factory.mktemp("corpus") / "tiny", {"train": records, "dev": records[:6]})
@@ -34,6 +43,7 @@ def settings(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dic
         "optim.encoder_lr": "5e-3",
         "optim.lr": "1e-2",
         "optim.warmup": "0.0",
+        "cluster.address": head.gcs,
     }
 
 

@@ -23,9 +23,10 @@ RAY = str(Path(sys.executable).parent / "ray")
 
 @dataclass(frozen=True)
 class Head:
-    """The address for jobs, and the environment that its clients need."""
+    """The address for jobs, that for drivers, and the environment that its clients need."""
 
     address: str
+    gcs: str
     environment: Mapping[str, str]
 
     def submit(
@@ -63,7 +64,7 @@ def started_head(log: Path, environment: Mapping[str, str], cpus: int = 2) -> It
         process = subprocess.Popen(
             words, env=dict(environment), stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
-    head = Head(f"http://127.0.0.1:{ports[1]}", environment)
+    head = Head(f"http://127.0.0.1:{ports[1]}", f"127.0.0.1:{ports[0]}", environment)
     try:
         until = time.monotonic() + 120
         while True:
