@@ -31,7 +31,8 @@ test: install
 
 # Two files at a time: a cluster waits more than it computes.
 test-ray: install
-	$(BIN)/python -m pytest -m ray --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "ray and not alone" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "ray and alone"
 
 # Every command of docs/own-data.md.
 test-slow: install

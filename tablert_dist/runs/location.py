@@ -35,11 +35,14 @@ def cache_root() -> Path:
     return Path(os.environ.get("TABLERT_CACHE") or "~/.cache/tablert_dist").expanduser().resolve()
 
 
-def runs_folder(config: Config) -> RunFolder:
-    """Return the folder of all runs. Raises InputError where MLflow's default store cannot lie there."""
+def runs_folder(config: Config, tracked: bool = True) -> RunFolder:
+    """Return the folder of all runs; those that are only read need not be `tracked`.
+
+    Raises InputError where they are and MLflow's default store cannot lie there.
+    """
     storage = config.train.storage
     remote = Remote(storage) if storage and is_url(storage) else None
-    return RunFolder(storage_root(config), remote, _tracking(config, remote))
+    return RunFolder(storage_root(config), remote, _tracking(config, remote) if tracked else None)
 
 
 def with_storage(config: Config) -> Config:

@@ -77,7 +77,7 @@ class RunStore:
     @classmethod
     def find(cls, config: Config, name: str) -> RunStore:
         """Return a run by its name, to be read. Raises InputError with the names there are."""
-        runs = runs_folder(config)
+        runs = runs_folder(config, tracked=False)
         folder = runs.child(name)
         if not _has_record(runs, folder):
             names = runs.mirror.folders_with(RECORD)

@@ -177,7 +177,13 @@ def test_the_disk_of_the_checkpoints_is_full(setting: dict[str, str], calm: Path
     one = calm / "seed-1" / "epoch_025"
     # With the optimiser's state a checkpoint is thrice its weights and more: room for two, where three come together.
     size = 2 * sum(f.stat().st_size for f in one.rglob("*")) + 5 * (one / "model.safetensors").stat().st_size
-    options = words(setting, train__storage=small, cluster__address="local", tracking__uri=f"sqlite:///{tmp_path}/m.db")
+    options = words(
+        setting,
+        train__storage=small,
+        cluster__address="local",
+        cluster__max_failures=0,
+        tracking__uri=f"sqlite:///{tmp_path}/m.db",
+    )
     train = " ".join([sys.executable, "-m", "tablert_dist.train", "--name", "r", *(f"'{w}'" for w in options)])
     script = f"mount -t tmpfs -o size={size} none {small} && {train}; code=$?; cp -r {small} {left}; exit $code"
     with Command(tmp_path / "out", "--mount", "sh", "-c", script, executable=("unshare",)) as run:
