@@ -12,6 +12,7 @@ from tablert_dist.data.formats.records import check_characters, checked_type
 from tablert_dist.data.formats.registry import ENDINGS, NAMES, Format, format_of
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
+from tablert_dist.storage.atomic import writing
 
 __all__ = ["ENDINGS", "NAMES", "Notes", "Written", "detect", "iterate", "read", "write"]
 
@@ -52,13 +53,12 @@ def write(sentences: Iterable[Sentence], path: Path, name: str, schema: Schema |
     written = Written(path)
     _remove(part)
     try:
-        form.write(_counted(sentences, form, written), part, written, schema)
-        if not written.sentences:
-            why = "; ".join(written.lines()[1:])
-            raise InputError(f"{path}: there is no sentence to write{': ' if why else ''}{why}")
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+        with writing(path):
+            form.write(_counted(sentences, form, written), part, written, schema)
+            if not written.sentences:
+                why = "; ".join(written.lines()[1:])
+                raise InputError(f"{path}: there is no sentence to write{': ' if why else ''}{why}")
+            part.replace(path)
     finally:
         _remove(part)
     return written

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist.data.sample import names, templates
+from tablert_dist.storage.atomic import write_bytes
 
 DEFAULT_SEED = 7
 SPLIT_SIZES = {"train": 320, "dev": 80, "test": 80}
@@ -222,9 +223,9 @@ def write_corpus(out: Path, seed: int = DEFAULT_SEED) -> None:
     for split, records in make_corpus(seed).items():
         lines = [json.dumps(record, ensure_ascii=False) for record in records]
         text = "[\n" + ",\n".join(lines) + "\n]\n"
-        (out / f"sample_{split}.json").write_bytes(text.encode("utf-8"))
+        write_bytes(out / f"sample_{split}.json", text.encode("utf-8"))
     types = json.dumps(make_types(), ensure_ascii=False, indent=2) + "\n"
-    (out / "sample_types.json").write_bytes(types.encode("utf-8"))
+    write_bytes(out / "sample_types.json", types.encode("utf-8"))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
