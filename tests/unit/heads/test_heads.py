@@ -109,11 +109,11 @@ def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def test_shares_of_a_batch_add_up_to_its_gradient(head: str, tiny_encoder: str, tmp_path: Path) -> None:
     model, train, _ = make(tiny_encoder, tmp_path, **{"model.head": head, "model.dropout": 0.0})
     prepare(model, train)
-    backward(model, train, [0, 1, 2, 3, 4], TAGS, 1, TrainContext(), draw=(1, 0))
+    backward(model, train, [0, 1, 2, 3, 4], TAGS, 1, TrainContext(), rng_key=(1, 0))
     whole = gradients(model)
     model.zero_grad()
     for share in ([0, 3], [1, 2, 4]):
-        backward(model, train, share, TAGS, 1, TrainContext(), draw=(1, 0))
+        backward(model, train, share, TAGS, 1, TrainContext(), rng_key=(1, 0))
     for name, gradient in gradients(model).items():
         torch.testing.assert_close(gradient, whole[name], atol=1e-4, rtol=1e-4, msg=name)
 
