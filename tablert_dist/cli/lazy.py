@@ -28,6 +28,16 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As `click.Group.resolve_command`; an unknown verb is refused with the nearest."""
+        if args and args[0] not in self.verbs and not args[0].startswith("-"):
+            from tablert_dist.errors import nearest
+
+            ctx.fail(f"there is no verb '{args[0]}'{nearest(args[0], self.verbs)}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Without importing a verb for its first line."""
         with formatter.section("Verbs"):

@@ -48,7 +48,8 @@ def command(config: Config, name: str | None, storage: str | None, as_json: bool
     if as_json:
         click.echo(json.dumps([_as_json(run) for run in known], indent=1))
         return
-    click.echo(f"{len(known)} runs in {where}, newest first" if known else f"no run in {where}")
+    several = "s" if len(known) > 1 else ""
+    click.echo(f"{len(known)} run{several} in {where}, newest first" if known else f"no run in {where}")
     for run in known:
         click.echo(f"{run.name:<28} {_kind(run):<9} {run.state:<9} {_ago(run.silent_s):>12}  {_headline(run)}".rstrip())
     for line in unreadable:

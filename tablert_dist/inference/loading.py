@@ -38,6 +38,8 @@ def load_model(path: Path, config: PredictConfig) -> LoadedModel:
         return _of_checkpoint(path, config)
     if path.suffix == ".zip" and path.is_file():
         return _of_archive(path, config)
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give the folder or .zip of a bundle, or the folder of a checkpoint")
     raise InputError(
         f"{path} is neither a bundle (manifest.json, from tablert-export --onnx) nor a checkpoint (checkpoint.json)"
     )

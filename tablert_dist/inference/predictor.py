@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import overload
 
 from tablert_dist.batching import evaluation_batches, halving
 from tablert_dist.config import ModelConfig, PredictConfig
@@ -68,12 +69,21 @@ class Predictor:
 
         return Predictor.load(download(str(name), revision), config)
 
-    def predict(self, texts: Iterable[str]) -> list[Extraction]:
-        """Extract from raw texts of any length, in their order; each is read sentence by sentence.
+    @overload
+    def predict(self, texts: str) -> Extraction: ...  # type: ignore[overload-overlap]  # a text is an Iterable of texts too
+
+    @overload
+    def predict(self, texts: Iterable[str]) -> list[Extraction]: ...
+
+    def predict(self, texts: str | Iterable[str]) -> Extraction | list[Extraction]:
+        """Extract from raw texts of any length, in their order, or from one text; each is read sentence by sentence.
 
         An empty or white text gives an empty result. Raises InputError for what is no text, and for a sentence over
         the encoder's limit where `predict.on_overflow` is `error`.
         """
+        if isinstance(texts, str):
+            (one,) = self.predict([texts])
+            return one
         given = list(texts)
         spans: list[list[list[Span]]] = [self._sentences(text) for text in given]
         words = [

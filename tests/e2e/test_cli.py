@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from tablert_dist.cli import main
 from tests.support.tiny import tiny_records, write_corpus
 
 
@@ -254,3 +256,9 @@ def test_profile_names_the_stages(options: list[str], tmp_path: Path) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["stages_ms"].keys() >= {"encode", "encoder forward", "head forward", "head backward", "optimiser"}
     assert found["training_sentences_per_s"] > 0 and not list(tmp_path.iterdir()), "nothing is written"
+
+
+@pytest.mark.parametrize(("words", "told"), [(["pedict"], "did you mean 'predict'"), (["data", "convrt"], "'convert'")])
+def test_a_mistyped_verb_is_refused_with_the_nearest(words: list[str], told: str) -> None:
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2 and told in done.output

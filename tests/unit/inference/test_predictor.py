@@ -247,3 +247,17 @@ def test_a_saved_model_is_the_same_model(checkpoint: Path, tmp_path: Path) -> No
         assert torch.equal(a, b), name
     assert (again.schema, again.pad_id, again.tokenizer.limit) == (card.schema, card.pad_id, card.tokenizer.limit)
     assert np.array_equal(again.tokenizer.encode([["Ada"]])[0].ids, card.tokenizer.encode([["Ada"]])[0].ids)
+
+
+def test_one_text_gives_one_result(bundle: Path) -> None:
+    predictor = Predictor.load(bundle)
+    (expected,) = predictor.predict(["Ada works at Acme ."])
+    assert predictor.predict("Ada works at Acme .").to_json() == expected.to_json()
+    assert predictor.predict("").to_json()["entities"] == []
+
+
+def test_a_path_that_does_not_exist_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere does not exist: give the folder"):
+        Predictor.load(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="is neither a bundle"):
+        Predictor.load(tmp_path)
