@@ -20,7 +20,7 @@ from tablert_dist.model.checkpoint import read_card
 from tablert_dist.runs.folder import Tracked
 from tablert_dist.runs.result import FitResult
 from tablert_dist.scoring import Scores, count
-from tablert_dist.storage.mirror import JOURNAL
+from tablert_dist.storage.mirror import JOURNAL, RESULT
 from tablert_dist.tracking import register
 from tablert_dist.train.fit import train_seeds
 from tablert_dist.tune.search import SearchResult
@@ -78,7 +78,7 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say)
     }
     # The result last: it says that the rest is there.
     run.folder.publish(p for p in bundle.rglob("*") if p.is_file())
-    run.folder.write("result.json", found)
+    run.folder.write(RESULT, found)
     run.folder.mirror.push_files(JOURNAL)
     for folder in (run.folder, run.folder.child("best")):
         folder.drop_features()

@@ -25,8 +25,8 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     # Before torch is imported: processes side by side share the cores, or they wait for each other's threads.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Ray notes the machine's cluster in its temporary folder, and whoever names no address connects to that one: processes
-    # side by side need a folder each. A short one: a socket's path has room for 107 characters.
+    # Ray notes the machine's cluster in its temporary folder, and a driver that names no address connects to that one:
+    # processes side by side need a folder each. A short one: a socket's path has room for 107 characters.
     os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="r", dir="/tmp")
     atexit.register(shutil.rmtree, os.environ["RAY_TMPDIR"], ignore_errors=True)
 warnings.filterwarnings("ignore", message=".*TypedStorage.*")

@@ -39,7 +39,7 @@ def load_config(name: str | Path | None = None, overrides: Mapping[str, Any] | N
         return with_overrides(Config(), overrides or {})
     source = str(name)
     flat = current_keys(dict(_leaves(read_toml(source, PRESETS, "configuration"))), source)
-    return with_overrides(with_overrides(Config(), flat), overrides or {})
+    return with_overrides(Config(), flat | current_keys(overrides or {}, "--set"))
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:

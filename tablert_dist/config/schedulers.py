@@ -63,8 +63,8 @@ STAYS = "but here checkpoints stay with their trial and Tune is passed its metri
 REFUSED = {
     "pbt": f"Population Based Training lets a trial go on from a better one's checkpoint, {STAYS}",
     "pb2": f"Population Based Bandits let a trial go on from a better one's checkpoint, {STAYS}",
-    "hyperband": f"HyperBand pauses trials and goes on with them from Tune's checkpoint, {STAYS}",
-    "bohb": f"BOHB pauses trials and goes on with them from Tune's checkpoint, {STAYS}",
+    "hyperband": f"HyperBand pauses trials and resumes them from Tune's checkpoint, {STAYS}",
+    "bohb": f"BOHB pauses trials and resumes them from Tune's checkpoint, {STAYS}",
 }
 """Schedulers that are known elsewhere and cannot work here, with the reason."""
 

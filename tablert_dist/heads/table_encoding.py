@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tablert_dist.schema import Entity, Relation, Sentence, longest, restrict
 from tablert_dist.tags import IGNORE, TableTargets, TagSet
+from tablert_dist.tokenization import EncodedSentence
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,22 @@ def _bilou(entity: Entity, tags: TagSet) -> list[int]:
     length = entity.end - entity.start
     prefixes = "U" if length == 1 else "B" + "I" * (length - 2) + "L"
     return [tags.entity_id(prefix, entity.type) for prefix in prefixes]
+
+
+class TableLabels:
+    """What the schemes have in common whose labels lie in a table."""
+
+    def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
+        """As it is."""
+        return encoded
+
+    def representable(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
+        """As `restrict_to_table`."""
+        return restrict_to_table(sentence, tags)
+
+    def targets(
+        self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator] = ()
+    ) -> dict[str, NDArray[Any]]:
+        """`entity_tags` [B, N], `relation_tags` [B, N, N]."""
+        gold = collate_targets(sentences, tags)
+        return {"entity_tags": gold.entity_tags, "relation_tags": gold.relation_tags}

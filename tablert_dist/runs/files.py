@@ -13,10 +13,11 @@ from typing import Any
 
 from tablert_dist.errors import InputError
 from tablert_dist.storage.checkpoint_folder import META
+from tablert_dist.storage.mirror import RESULT
 from tablert_dist.storage.remote import Remote, is_url
 from tablert_dist.tracking.journal import FILE, Event, read_events
 
-RECORD, RESULT, STOPPED = "run.json", "result.json", "stopped.json"
+RECORD, STOPPED = "run.json", "stopped.json"
 """The last is in the folder of a trial that the scheduler stopped: it is not gone on with."""
 SMALL = (RECORD, RESULT, META, STOPPED, FILE)
 """What is read of a run."""

@@ -63,6 +63,11 @@ class RunFolder:
         """What keeps the copy at the URL like the folder."""
         return NoMirror(self.path) if self.remote is None else Mirror(self.path, self.remote)
 
+    @property
+    def journal_mirror(self) -> Mirror | NoMirror:
+        """`mirror` for what is copied because of the journal: nothing where tracking is off."""
+        return NoMirror(self.path) if self.tracking is None else self.mirror
+
     def __str__(self) -> str:
         """What a person is told: the URL, where there is one."""
         return str(self.remote or self.path)

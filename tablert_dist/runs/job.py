@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tablert_dist.config import Config
 from tablert_dist.runs.folder import RunFolder, Tracked
+from tablert_dist.storage.mirror import RESULT
+
+UNNAMED = Tracked("training")
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,12 @@ class Job:
     seed: int
     init_from: Path | None = None
     score_test: bool = True
-    tracked: Tracked = field(default_factory=lambda: Tracked("training"))
+    tracked: Tracked = UNNAMED
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
     """The result of a finished training, its checkpoint where the folder is now, or None."""
-    path = folder / "result.json"
+    path = folder / RESULT
     if not path.is_file():
         return None
     result = dict(json.loads(path.read_text(encoding="utf-8")))

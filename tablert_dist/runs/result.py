@@ -14,6 +14,7 @@ from tablert_dist.config import Config
 from tablert_dist.errors import InputError
 from tablert_dist.runs.store import RunStore
 from tablert_dist.scoring import LEVELS, TITLES
+from tablert_dist.storage.mirror import RESULT
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def checkpoint_of(config: Config, name: str) -> Path:
     """
     run = RunStore.find(config, name)
     if run.kind == "tune":
-        if not run.folder.mirror.fetch("result.json"):
+        if not run.folder.mirror.fetch(RESULT):
             raise InputError(f"the search '{name}' is not finished; go on with it by tablert tune --resume {name}")
-        found = json.loads((run.path / "result.json").read_text(encoding="utf-8"))["checkpoint"]
+        found = json.loads((run.path / RESULT).read_text(encoding="utf-8"))["checkpoint"]
     else:
         if run.record["status"] != "finished":
             raise InputError(f"the training '{name}' is not finished; go on with it by tablert train --resume {name}")

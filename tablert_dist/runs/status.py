@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tablert_dist.errors import InputError, nearest
-from tablert_dist.runs.files import RECORD, RESULT, STOPPED, events_in, modified, read_json, saved_in
+from tablert_dist.runs.files import RECORD, STOPPED, events_in, modified, read_json, saved_in
 from tablert_dist.scoring import LEVELS, best_epoch
 from tablert_dist.storage.checkpoint_folder import META
+from tablert_dist.storage.mirror import RESULT
 from tablert_dist.tracking.journal import ENDED, Event
 
 SILENCE_S = 600.0

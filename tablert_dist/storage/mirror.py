@@ -13,7 +13,8 @@ from tablert_dist.storage.remote import Remote
 
 log = logging.getLogger(__name__)
 JOURNAL = ("journal.jsonl", "journal.state.json")
-SMALL = ("result.json", *JOURNAL)
+RESULT = "result.json"
+SMALL = (RESULT, *JOURNAL)
 """What is copied of a job beside its checkpoints."""
 
 

@@ -30,8 +30,8 @@ class Features(Protocol):
         """The module's positional inputs for one batch of them."""
         ...
 
-    def arrays(self, indices: Sequence[int]) -> Arrays:
-        """The inputs of the scheme's first stage for one batch of them, as prediction has them."""
+    def batch(self, indices: Sequence[int], device: torch.device) -> tuple[Arrays, tuple[Tensor, ...]]:
+        """One batch as the scheme's first stage has it in prediction, and as `inputs`."""
         ...
 
     def subword_ids(self, indices: Sequence[int]) -> NDArray[np.int64]:
@@ -48,10 +48,15 @@ class SubwordFeatures:
 
     def inputs(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, ...]:
         """[B, S], [B, S], [B, N, P]."""
-        return tuple(to_device(torch.from_numpy(array), device) for array in self.arrays(indices).values())
+        return self.batch(indices, device)[1]
+
+    def batch(self, indices: Sequence[int], device: torch.device) -> tuple[Arrays, tuple[Tensor, ...]]:
+        """As `Features.batch`."""
+        arrays = self.arrays(indices)
+        return arrays, tuple(to_device(torch.from_numpy(array), device) for array in arrays.values())
 
     def arrays(self, indices: Sequence[int]) -> Arrays:
-        """As `Features.arrays`."""
+        """input_ids, attention_mask and word_subwords of one batch."""
         return collate([self._encoded[i] for i in indices], self._pad_id).arrays()
 
     def update(self, digest: Any) -> None:
@@ -97,7 +102,7 @@ class WordFeatures:
         device: torch.device,
         kept: KeptFeatures | None = None,
     ) -> None:
-        self.lengths, self.arrays = source.lengths, source.arrays
+        self.lengths, self._source = source.lengths, source
         path = kept.path(source) if kept else None
         if path is None or not path.is_file():
             vectors = torch.cat(_encode(encoder, source, max_cells, device))
@@ -116,6 +121,10 @@ class WordFeatures:
         lengths = torch.tensor([len(v) for v in vectors])
         mask = torch.arange(words.shape[1])[None] < lengths[:, None]
         return to_device(words, device), to_device(mask, device)
+
+    def batch(self, indices: Sequence[int], device: torch.device) -> tuple[Arrays, tuple[Tensor, ...]]:
+        """As `Features.batch`."""
+        return self._source.arrays(indices), self.inputs(indices, device)
 
     def subword_ids(self, indices: Sequence[int]) -> NDArray[np.int64]:
         """None: the encoder is not called any more."""

@@ -42,7 +42,7 @@ def fit(
     configuration, the data, the encoder or the cluster do not allow it.
     """
     config = with_storage(absolute_data(config))
-    runs_folder(config)
+    runs_folder(config)  # refuses what RunStore.open would refuse only after the data were read
     corpus = check(config, say, validate)
     if init_from is not None:
         check_init(init_from, corpus)

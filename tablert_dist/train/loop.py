@@ -137,8 +137,8 @@ def annotate(
 
     def decode(batch: list[int]) -> list[Sentence]:
         with in_memory(context.device):
-            inputs = examples.features.arrays(batch)
-            engine = FeatureEngine(model, examples.features.inputs(batch, context.device))
+            inputs, tensors = examples.features.batch(batch, context.device)
+            engine = FeatureEngine(model, tensors)
             return model.scheme.decode(engine, inputs, [examples.sentences[i].words for i in batch], tags)
 
     model.trainable.eval()

@@ -19,6 +19,7 @@ from tablert_dist.runs.job import Job
 from tablert_dist.scoring import Protocol, best_epoch
 from tablert_dist.storage.atomic import write_json
 from tablert_dist.storage.checkpoint_folder import checkpoint_name, checkpoints
+from tablert_dist.storage.mirror import RESULT
 from tablert_dist.tags import TagSet
 from tablert_dist.tracking import Tracker
 from tablert_dist.train.context import Examples, TrainContext
@@ -125,14 +126,14 @@ class Session:
             },
         }
         if not self.context.rank:
-            write_json(self.folder / "result.json", result)
+            write_json(self.folder / RESULT, result)
             # Finished: nothing goes on from the optimiser's state, which is two thirds of a checkpoint.
             last = checkpoint_name(int(history[-1]["epoch"]))
             for kept in checkpoints(self.folder):
                 ckpt.drop_trainer(kept)
                 if kept.name not in {last, folder.name}:
                     _remove(kept)
-            self.tracker.artifact(self.folder / "result.json", "scores")
+            self.tracker.artifact(self.folder / RESULT, "scores")
             if self.job.score_test:
                 self.tracker.artifact(folder, "checkpoint")
             self.mirror.push()

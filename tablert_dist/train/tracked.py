@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,9 +29,9 @@ def open_tracker(job: Job, corpus: Corpus) -> Tracker:
 def tracked(job: Job, corpus: Corpus) -> Iterator[None]:
     """Begin the training's journal, leave it to the workers, and write how they ended."""
     # Rank 0 continues the journal, perhaps on another node, so no other process may have it open meanwhile.
-    job.folder.mirror.pull_files()
+    job.folder.journal_mirror.pull_files()
     open_tracker(job, corpus).close(None, timeout=0.5)
-    job.folder.mirror.push_files()
+    job.folder.journal_mirror.push_files()
     status: Literal["FINISHED", "FAILED", "KILLED"] = "KILLED"
     try:
         yield
@@ -39,9 +40,9 @@ def tracked(job: Job, corpus: Corpus) -> Iterator[None]:
         status = "FAILED"
         raise
     finally:
-        job.folder.mirror.pull_files()
+        job.folder.journal_mirror.pull_files()
         open_tracker(job, corpus).close(status)
-        job.folder.mirror.push_files()
+        job.folder.journal_mirror.push_files()
 
 
 def flat_public(config: Config) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def flat_public(config: Config) -> dict[str, Any]:
     } | own
 
 
+@cache
 def provenance() -> dict[str, str]:
     """Versions of what computes, and the git revision where the source is a checkout."""
     found = {"version.tablert_dist": __version__}

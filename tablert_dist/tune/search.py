@@ -56,7 +56,7 @@ def search(
     """
     config = with_storage(absolute_data(config))
     how, points = plan(config, space)
-    runs_folder(config)
+    runs_folder(config)  # refuses what RunStore.open would refuse only after the data were read
     refuse_early(config, trials=True)
     corpus = check(config, say, validate)
     if "dev" not in corpus.splits:
@@ -179,9 +179,9 @@ def _stage(
 
 def _parent(run: RunStore, space: Space, corpus: Corpus, total: int) -> Tracker:
     """The search's own run in MLflow, whose children are the trials."""
-    run.folder.mirror.pull_files(JOURNAL)
+    run.folder.journal_mirror.pull_files(JOURNAL)
     params = {"space": space.name, "trials": total}
     tags = {"data.name": corpus.name, "data.hash": corpus.hash, **provenance()}
     tracker = run.folder.tracker(Tracked(run.name), params, tags)
-    run.folder.mirror.push_files(JOURNAL)
+    run.folder.journal_mirror.push_files(JOURNAL)
     return tracker

@@ -117,11 +117,11 @@ class SearchStage:
     def begin(self, index: int, point: Point, corpus: Corpus) -> Tracker:
         """Begin the trial's journal; its worker continues it."""
         job = self._sending(index, point, self.root.shared)
-        job.folder.mirror.pull_files()
+        job.folder.journal_mirror.pull_files()
         tracker = open_tracker(job, corpus)
         if self.number:
             tracker.tags({"stage": self.number})
-        job.folder.mirror.push_files()
+        job.folder.journal_mirror.push_files()
         return tracker
 
     def stop(self, index: int, point: Point, epoch: int) -> None:
@@ -135,7 +135,7 @@ class SearchStage:
         tags = {"stage": self.number} if self.number else {}
         tracker.tags(tags | ({"stopped_by": "scheduler"} if trial.stopped else {}))
         tracker.close("FINISHED" if trial.finished else "KILLED", timeout=10.0)
-        trial.folder.mirror.push_files()
+        trial.folder.journal_mirror.push_files()
 
     def _sending(self, index: int, point: Point, sends: bool) -> Job:
         """The trial with `sends` as this process has it: it may send what the worker does not, and the reverse."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tablert_dist.heads.base import SUBWORDS, Arrays, Engine, Masks, Stage, word_mask
 from tablert_dist.heads.table_decoding import decode
-from tablert_dist.heads.table_encoding import TableLoss, collate_targets, restrict_to_table
+from tablert_dist.heads.table_encoding import TableLabels
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import TableLogits, TagSet
-from tablert_dist.tokenization import EncodedSentence
 
 TABLE = "table"
 
@@ -25,27 +23,12 @@ STAGES: Mapping[str, Stage] = {
 }
 
 
-class TableScheme:
+class TableScheme(TableLabels):
     """Entity tags on the diagonal, relation tags above it. `constrained`: entity tags by Viterbi, not word by word."""
 
     def __init__(self, constrained: bool = False) -> None:
         self.stages = STAGES
         self.constrained = constrained
-
-    def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
-        """As it is."""
-        return encoded
-
-    def representable(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
-        """As `restrict_to_table`."""
-        return restrict_to_table(sentence, tags)
-
-    def targets(
-        self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator] = ()
-    ) -> dict[str, NDArray[Any]]:
-        """`entity_tags` [B, N], `relation_tags` [B, N, N]."""
-        gold = collate_targets(sentences, tags)
-        return {"entity_tags": gold.entity_tags, "relation_tags": gold.relation_tags}
 
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
         """As `Scheme.decode`."""

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from tablert_dist.heads.base import ENCODER, WORDS, Arrays, Engine, Masks, Stage, word_mask
 from tablert_dist.heads.cnn.scheme import upper_cells
 from tablert_dist.heads.table_decoding import log_softmax, relations_of, softmax, spans_of
-from tablert_dist.heads.table_encoding import TableLoss, collate_targets, restrict_to_table
+from tablert_dist.heads.table_encoding import TableLabels
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import PREFIXES, Floats, Ints, TagSet
-from tablert_dist.tokenization import EncodedSentence
 
 TAG_STEP, RELATIONS = "tag_step", "relations"
 CONTINUES = ("B", "I")
@@ -35,32 +34,20 @@ STAGES: Mapping[str, Stage] = {
 }
 
 
-class TablertScheme:
+class TablertScheme(TableLabels):
     """`beam`: sequences of tags that are kept at each word; 1 = greedy."""
 
     def __init__(self, beam: int = 1) -> None:
         self.stages = STAGES
         self.beam = beam
 
-    def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
-        """As it is."""
-        return encoded
-
-    def representable(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
-        """As `restrict_to_table`."""
-        return restrict_to_table(sentence, tags)
-
     def targets(
         self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator] = ()
     ) -> dict[str, NDArray[Any]]:
         """`entity_tags` [B, N], `relation_tags` [B, N, N]; `open_from` [B, N]: where the entity that is open before a
         word begins, the word's own place where there is none."""
-        gold = collate_targets(sentences, tags)
-        return {
-            "entity_tags": gold.entity_tags,
-            "relation_tags": gold.relation_tags,
-            "open_from": open_from(gold.entity_tags),
-        }
+        gold = super().targets(sentences, tags, rngs)
+        return {**gold, "open_from": open_from(gold["entity_tags"])}
 
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
         """As `Scheme.decode`."""
