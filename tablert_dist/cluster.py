@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -68,9 +69,14 @@ def connect(config: Config, show_workers: bool) -> Any:
 
     if not ray.is_initialized():
         address = config.cluster.address or ("local" if _no_cluster_here() else None)
+        port = _free_port() if address == "local" else None
         # What the job's own environment sets, its workers get from there; Ray refuses to be told twice.
         told = _variables_of_job()
-        variables = {name: os.environ[name] for name in WORKER_SETTINGS if name in os.environ and name not in told}
+        wanted = {name: os.environ[name] for name in WORKER_SETTINGS if name in os.environ}
+        if known := _known_address(address, port):
+            wanted["RAY_ADDRESS"] = known
+        if port is not None:
+            os.environ["RAY_GCS_SERVER_PORT"] = str(port)
         try:
             # Never without the dashboard: an ASHA-stopped trial's placement group is freed through its State API.
             ray.init(
@@ -78,14 +84,55 @@ def connect(config: Config, show_workers: bool) -> Any:
                 log_to_driver=show_workers,
                 logging_level=logging.ERROR,
                 configure_logging=True,
-                runtime_env={"env_vars": variables},
+                runtime_env={"env_vars": {name: value for name, value in wanted.items() if name not in told}},
                 **({"include_dashboard": True} if address == "local" else {}),
             )
         except ConnectionError as error:
             raise InputError(
                 f"cluster.address = {config.cluster.address}: no Ray cluster answers there ({error})"
             ) from None
+        except Exception as error:
+            if type(error) is not Exception:  # What Ray raises where its own processes do not come up.
+                raise
+            raise InputError(
+                f"Ray did not start on this machine: {error} Run the command again; if it fails again, look into the "
+                "newest folder under /tmp/ray (logs/raylet.err, logs/gcs_server.err)"
+            ) from None
+        finally:
+            if port is not None:
+                del os.environ["RAY_GCS_SERVER_PORT"]
     return ray
+
+
+def _free_port() -> int:
+    """A TCP port that nobody listens on; the one in RAY_GCS_SERVER_PORT where a user set it."""
+    if chosen := os.environ.get("RAY_GCS_SERVER_PORT"):
+        return int(chosen)
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return int(listener.getsockname()[1])
+
+
+def _known_address(address: str | None, port: int | None) -> str | None:
+    """host:port of the cluster that a driver connects to, or None where only Ray knows it.
+
+    Ray Train's PlacementGroupCleaner (Ray 2.60) looks for a cluster anew, without the address of its own: beside a
+    second cluster on the machine it fails, or asks the wrong one and takes a running training for dead. A worker that
+    finds RAY_ADDRESS in its environment asks that one.
+    """
+    if port is not None:
+        import ray
+
+        return f"{ray.util.get_node_ip_address()}:{port}"
+    named = os.environ.get("RAY_ADDRESS") or address
+    if named is None and _current_cluster().is_file():
+        named = _current_cluster().read_text(encoding="utf-8").strip()
+    return named if named and re.fullmatch(r"[^/\s]+:\d+", named) else None
+
+
+def _current_cluster() -> Path:
+    """Where Ray notes the cluster that `ray start` started last on this machine."""
+    return Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray" / "ray_current_cluster"
 
 
 def _variables_of_job() -> Mapping[str, str]:
@@ -101,9 +148,8 @@ def _no_cluster_here() -> bool:
     """
     if "RAY_ADDRESS" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         return False
-    left = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())) / "ray" / "ray_current_cluster"
     try:
-        host, _, port = left.read_text(encoding="utf-8").strip().rpartition(":")
+        host, _, port = _current_cluster().read_text(encoding="utf-8").strip().rpartition(":")
         with socket.create_connection((host.strip("[]"), int(port)), timeout=2.0):
             return False
     except (OSError, ValueError):

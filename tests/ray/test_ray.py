@@ -56,6 +56,20 @@ def finish(process: subprocess.Popen[str], cwd: Path, timeout: float = 400) -> s
     return text
 
 
+def test_workers_know_their_cluster_beside_another_one(tmp_path: Path) -> None:
+    """Ray Train's cleaner asks the cluster that RAY_ADDRESS names; without it a second cluster here confuses it."""
+    (tmp_path / "ask.py").write_text(
+        "import os, ray\n"
+        "from tablert_dist.cluster import connect\n"
+        "from tablert_dist.config import Config\n"
+        "connect(Config(), show_workers=False)\n"
+        "address = ray.get(ray.remote(lambda: os.environ.get('RAY_ADDRESS')).remote())\n"
+        "assert address == ray.get_runtime_context().gcs_address, address\n"
+    )
+    asked = [subprocess.Popen([sys.executable, "ask.py"], cwd=tmp_path) for _ in range(2)]
+    assert [one.wait(200) for one in asked] == [0, 0]
+
+
 def test_a_search_that_cannot_fit_is_refused_at_once(options: list[str], tmp_path: Path) -> None:
     process = start("tablert_dist.tune", tmp_path, *options, "--space", "smoke", "--set", "cluster.cpus_per_worker=512")
     assert process.wait(120) == 2

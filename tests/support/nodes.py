@@ -142,7 +142,7 @@ class Command:
         self.kill()
 
 
-def wait_for(condition: Callable[[], T], seconds: float = 120, running: Command | None = None) -> T:
+def wait_for(condition: Callable[[], T], seconds: float = 300, running: Command | None = None) -> T:
     """The condition's value once it is true; fails at once where the command has ended with an error."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
