@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from tablert_dist.cluster import ScalingPlan, capacity, connect, refuse_early, room_for, scaling_plan
+from tablert_dist.cluster import ScalingPlan, capacity, connect, refuse_early, room_for, scaling_plan, shared_out
 from tablert_dist.config import Config, current_keys, with_overrides
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError, RunError
@@ -146,7 +146,11 @@ def _run(
     heads.folder.drop_features()
     # Each finalist is trained to its end: they are too few to tell early.
     whole = SearchStage(with_overrides(config, {"tune.scheduler": "none"}), run.folder, 2, parent=parent)
-    return _stage(whole, run.record, None, context, run.record["finalists"]), first
+    finalists = run.record["finalists"]
+    if config.cluster.cpus_per_worker is None:
+        scaling = shared_out(context.scaling, min(len(finalists), context.room), capacity())
+        context = replace(context, scaling=scaling, room=min(len(finalists), context.room))
+    return _stage(whole, run.record, None, context, finalists), first
 
 
 def _stage(

@@ -29,7 +29,7 @@ LAYERS = [
 ]
 # The libraries that are slow to import or not always installed, and the modules that may name them, as patterns.
 HEAVY = {
-    "ray": ["cluster", "train.*", "tune.*", "inference.ray_data", "serve.ray_app"],
+    "ray": ["cluster.*", "train.*", "tune.*", "inference.ray_data", "serve.ray_app"],
     "mlflow": ["tracking.*", "export.pyfunc", "export.pyfunc_model"],
     "transformers": ["model.encoder", "cpu.packing", "gpu.mask"],
     "onnxruntime": ["inference.onnx_engine", "export.quantize"],

@@ -32,7 +32,8 @@ RELATION_FORMS = {
 }
 HELD_OUT_SHARE = 0.3  # of the names of each type, kept out of the training split
 UNSEEN_RATE = 0.35  # chance that a dev/test slot is filled with a held-out name
-PERSON_POOL = 150
+PERSON_POOL = 220
+COMPOSED = 120  # names of each type but Person that are put together
 
 _SLOT = re.compile(r"^\{([plod])(\d?)\}$")
 _FILLER = re.compile(r"^\{(\w+)\}$")
@@ -79,7 +80,8 @@ def make_people(rng: random.Random) -> list[str]:
     """Combine given names and surnames into people of one to three words."""
     people = dict.fromkeys(names.MONONYMS)
     while len(people) < PERSON_POOL:
-        given, surname = rng.choice(names.GIVEN), rng.choice(names.SURNAMES)
+        given = rng.choice(names.GIVEN + names.MORE_GIVEN)
+        surname = rng.choice(names.SURNAMES + names.MORE_SURNAMES)
         middle = ""
         if " " not in surname and rng.random() < 0.25:
             middle = rng.choice("ABDEHJKLMRT") + ". "
@@ -87,13 +89,27 @@ def make_people(rng: random.Random) -> list[str]:
     return list(people)
 
 
+def compose(rng: random.Random, count: int) -> dict[str, list[str]]:
+    """`count` names of each type but Person, made of two parts: no reader can know them beforehand."""
+    made: dict[str, dict[str, None]] = {kind: {} for kind in ("Organization", "Place", "Product")}
+    while min(len(found) for found in made.values()) < count:
+        town = rng.choice(names.PLACE_STEMS) + rng.choice(names.PLACE_ENDINGS)
+        first = f"{rng.choice(names.PLACE_FIRSTS)} " if rng.random() < 0.2 else ""
+        made["Place"][first + town] = None
+        stem = rng.choice([town, rng.choice(names.SURNAMES), rng.choice(names.PRODUCT_STEMS)])
+        made["Organization"][f"{stem} {rng.choice(names.ORGANIZATION_KINDS)}"] = None
+        made["Product"][f"{rng.choice(names.PRODUCT_STEMS)} {rng.choice(names.PRODUCT_ENDINGS)}"] = None
+    return {kind: list(found)[:count] for kind, found in made.items()}
+
+
 def make_pools(rng: random.Random) -> NamePools:
     """Divide each type's names; a form shared between types is never held out."""
+    made = compose(rng, COMPOSED)
     by_type: dict[str, Sequence[str]] = {
         "Person": make_people(rng),
-        "Organization": names.ORGANIZATIONS,
-        "Place": names.PLACES,
-        "Product": names.PRODUCTS,
+        "Organization": [*names.ORGANIZATIONS, *made["Organization"]],
+        "Place": [*names.PLACES, *made["Place"]],
+        "Product": [*names.PRODUCTS, *made["Product"]],
     }
     uses = Counter(name for pool in by_type.values() for name in pool)
     pools = NamePools()

@@ -74,6 +74,30 @@ Solace; Petrel Jet 6; Heron Cloud; Redshank Studio; Rookwatch; Rookwatch S; Umbr
 Copperhead 88; Osprey V; Halcyon; Halcyon Night Cream; Bramble; Bramble & Thyme; Elmset-C; Vintra
 Loom Desk; Plinthos; Fathom; Fathom 12 Pro; Snowgoose; Carillon; Carillon 61; Threadbare; Yarrow 8
 """)
+# Names made of two parts, so that a model learns the sentence around a name and not a list of names.
+PLACE_STEMS = _lines("""
+Vell; Astr; Holm; Ken; Bran; Tor; Mar; Lin; Sol; Hal; Ost; Wil; Ered; Cor; Dal; Ever; Fal; Gris
+Ivar; Jarn; Kol; Lund; Mell; Nord; Oder; Pad; Quen; Ros; Stav; Tel; Und; Var; Wer; Zell""")
+PLACE_ENDINGS = _lines("""
+mark; vik; ton; burg; ford; haven; grad; mouth; berg; by; dorf; ham; ova; ia; ana; etto; ingen""")
+PLACE_FIRSTS = _lines("Port; New; Old; Saint; Fort; Lake; Mount; East; South; San; Nova")
+ORGANIZATION_KINDS = _lines("""
+Looms; Optics; Paper; Foods; Freight; Energy; Logistics; Robotics; Pharma; College; Bank; Steel
+Shipping; Software; Group; Industries; Holdings; Motors; Airlines; Press; Books; Chemicals; Labs
+Institute; University; Hospital; Museum; Brewery; Textiles; Instruments; Insurance; Media; Toys
+Furniture; Mining; Fisheries; Bakery; Telecom; Partners; & Co .; Ltd .; AG; Inc .; Works; Mills""")
+PRODUCT_STEMS = _lines("""
+Arrow; Falcon; Vista; Comet; Pilot; Nova; Terra; Pulse; Orbit; Ranger; Echo; Lynx; Cirrus; Delta
+Meteor; Breeze; Titan; Lotus; Puma; Quartz; Raven; Stella; Tempo; Vega; Zephyr; Cargo; Scout""")
+PRODUCT_ENDINGS = _lines("""
+1; 2; 5; 7; 9; 20; 60; 100; 300; X; XL; Pro; Max; Mini; One; GT; Plus; 3000; C4; S2; tractor; lamp
+camera; kettle; phone; drill; engine; tablet""")
+MORE_GIVEN = _lines("""
+Maria; John; Elena; Pavel; Aisha; Marta; Lukas; Hugo; Emma; Igor; Fatima; Daniel; Laura; Victor
+Amara; Stefan; Julia; Rafael; Ingrid; Samuel; Leila; Oscar; Klara; Andrei; Priya; Kenji; Helena""")
+MORE_SURNAMES = _lines("""
+Novak; Berger; Costa; Hansen; Moreau; Petrov; Walker; Khan; Schmitt; Rossini; Jansen; Nowicki
+Fuentes; Olsen; Baker; Sato; Mensah; Lopez; Keller; Dubois; Larsen; Popescu; Singh; Marsh; Holub""")
 
 FILLERS: dict[str, tuple[str, ...]] = {
     "role": _lines("""
@@ -96,5 +120,25 @@ bridge; report; harvest; ferry timetable; audit; new roof; festival; tax form; w
 exhibition; census; school play"""),
     "state": _lines("late; over budget; almost finished; badly planned; popular; under review"),
     "money": _lines("$ 4 million; $ 19.5 million; 300,000 crowns; 2 billion crowns; $ 70"),
+    "works": _lines("""
+works for; works at; is employed by; is on the staff of; earns a living at; is under contract to
+has a job at; now works for; still works at; works as a clerk for"""),
+    "based": _lines("""
+is based in; has its seat in; is headquartered in; has its head office in; is at home in
+has been based for years in; has its headquarters in; keeps its head office in"""),
+    "born": _lines("""
+was born in; was born and raised in; is a native of; first saw the light in; was born at home in
+was born during the war in"""),
+    "makes": _lines("""
+makes; builds; produces; develops; assembles; designs and builds; has long made; now makes
+turns out"""),
+    "made": _lines("made by; built by; produced by; a product of; developed by; assembled by"),
+    "partners": _lines("""
+is a partner of; has formed a partnership with; is allied with; has become the partner of
+has joined forces with; has entered into a partnership with"""),
+    "open": _lines("""
+Last year; In spring; Since Monday; This week; In the end; To nobody 's surprise; Years ago
+Two months later; In 2019; At last; Before the war; According to the newspaper; Once more"""),
+    "when": _lines("last year; in spring; on Monday; this week; in 2015; two days ago; in the end"),
     "who": _lines("critics; regulators; reporters; neighbours; dealers; shareholders; officials"),
 }

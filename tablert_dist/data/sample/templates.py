@@ -104,6 +104,103 @@ Since {year} {o} and {l} - based {o2} have run the {thing} as equal partners .
   | makes(o,d) partner_of(o,o2)
 `` Without {o} we would be lost , '' said {p} , {title} of its partner {o2} .
   | partner_of(o,o2) works_for(p,o2)
+{p} is {role} with {o} . | works_for(p,o)
+{p} {works} {o} . | works_for(p,o)
+{p} {works} {o} , and {p2} works for {o2} . | works_for(p,o) works_for(p2,o2)
+{open} , {p} {works} {o} as {role} . | works_for(p,o)
+{open} , {o} hired {p} . | works_for(p,o)
+{o} took on {p} as {role} {when} . | works_for(p,o)
+{p} started as {role} at {o} {when} . | works_for(p,o)
+Our guest tonight is {p} , {title} of {o} . | works_for(p,o)
+{p} , {title} of {o} , met {p2} in {l} {when} . | works_for(p,o)
+{o} pays {p} well , but {p2} better . | works_for(p,o) works_for(p2,o)
+Ask {p} , who runs the {dept} team at {o} . | works_for(p,o)
+{p} has spent {num} years at {o} and {num} in {l} . | works_for(p,o)
+The {title} of {o} is called {p} . | works_for(p,o)
+My sister {p} is {role} in the {dept} department of {o} . | works_for(p,o)
+{open} , {p} , {role} from {l} , began to work for {o} . | works_for(p,o)
+At {o} nobody works longer than {p} . | works_for(p,o)
+{p} teaches , cooks and now {works} {o} too . | works_for(p,o)
+{p} ( {title} , {o} ) opened the {thing} . | works_for(p,o)
+{o} thanked its {title} {p} for the {thing} . | works_for(p,o)
+{p} , on the staff of {o} since {year} , was born in {l} , not in {l2} .
+  | works_for(p,o) born_in(p,l)
+{p} , born in {l} , {works} {o} . | born_in(p,l) works_for(p,o)
+{p} {works} {o} in {l} . | works_for(p,o) based_in(o,l)
+{p} {works} {o} , which {based} {l} . | works_for(p,o) based_in(o,l)
+{p} drives to {l} every {day} because {o} , the employer , has its seat there .
+  | works_for(p,o) based_in(o,l)
+{o} {based} {l} . | based_in(o,l)
+{o} , {biz} , {based} {l} . | based_in(o,l)
+{open} , {o} , which {based} {l} , hired {num} people . | based_in(o,l)
+{o} , {biz} from {l} , will pay for the {thing} . | based_in(o,l)
+{o} of {l} won a prize {when} . | based_in(o,l)
+{o} ( {l} ) lost {money} {when} . | based_in(o,l)
+{o} runs its business from {l} . | based_in(o,l)
+Two firms have their seat in {l} : {o} and {o2} . | based_in(o,l) based_in(o2,l)
+The seat of {o} is {l} ; that of {o2} is {l2} . | based_in(o,l) based_in(o2,l2)
+Among the companies of {l} , {o} is the oldest . | based_in(o,l)
+A {l} company called {o} bought the {thing} . | based_in(o,l)
+The {l} headquarters of {o} burned down {when} . | based_in(o,l)
+{o} left {l2} {when} and is now in {l} . | based_in(o,l)
+Letters to {o} go to its head office , {l} . | based_in(o,l)
+{p} {born} {l} . | born_in(p,l)
+{open} , {p} , who {born} {l} , came back . | born_in(p,l)
+{p} , who {born} {l} , {works} {o} . | born_in(p,l) works_for(p,o)
+{p} {born} {l} , {p2} in {l2} . | born_in(p,l) born_in(p2,l2)
+{p} {born} {l} but now lives in {l2} . | born_in(p,l)
+In {year} a daughter was born in {l} : {p} . | born_in(p,l)
+The singer {p} , born {year} in {l} , is {num} today . | born_in(p,l)
+{l} , where {p} was born , has {num} houses . | born_in(p,l)
+{p} lives in {l2} , a long way from {l} , the town of birth . | born_in(p,l)
+Nobody knew that {p} {born} {l} . | born_in(p,l)
+Like {p2} , {p} {born} {l} . | born_in(p,l) born_in(p2,l)
+{o} {makes} the {d} . | makes(o,d)
+{o} {makes} {d} . | makes(o,d)
+{open} , {o} {makes} the {d} in {l} . | makes(o,d)
+{o} , which {makes} the {d} , {based} {l} . | makes(o,d) based_in(o,l)
+{o} and {o2} compete : one {makes} the {d} , the other the {d2} . | makes(o,d) makes(o2,d2)
+{d} is a product of {o} . | makes(o,d)
+{d} is {made} {o} . | makes(o,d)
+The {d} is {made} {o} in {l} . | makes(o,d)
+The {d} , {made} {o} , broke {when} . | makes(o,d)
+The {d} from {o} is better than the {d2} . | makes(o,d)
+{open} , {o} brought out the {d} . | makes(o,d)
+{o} has a new product , the {d} . | makes(o,d)
+{p} bought the {d} because it is {made} {o} . | makes(o,d)
+{who} like the {d} , {o} 's latest product . | makes(o,d)
+Engineers at {o} have finished the {d} . | makes(o,d)
+{p} , {role} at {o} , designed the {d} . | works_for(p,o) makes(o,d)
+Without the {d} , {o} would have to close its factory . | makes(o,d)
+{o} {partners} {o2} . | partner_of(o,o2)
+{open} , {o} {partners} {o2} . | partner_of(o,o2)
+{o} , which {based} {l} , {partners} {o2} . | based_in(o,l) partner_of(o,o2)
+{o} {partners} {o2} , and {o3} stays alone . | partner_of(o,o2)
+As partners , {o} and {o2} will run the {thing} . | partner_of(o,o2)
+{o} is looking for a partner and has found {o2} . | partner_of(o,o2)
+The partners of {o} are {o2} and {o3} . | partner_of(o,o2) partner_of(o,o3)
+{p} of {o} praised its partner {o2} . | works_for(p,o) partner_of(o,o2)
+{open} , {o} became a partner of {o2} . | partner_of(o,o2)
+{o} and {o2} : two partners , one {thing} . | partner_of(o,o2)
+{open} , {p} met {p2} in {l} . |
+{p} lives in {l} . |
+{p} lives in {l} and likes {l2} . |
+{p} and {p2} spent the winter in {l} . |
+{p} used to work for {o} . |
+{p} once worked at {o} , but left {when} . |
+{p} will not work for {o} any more . |
+{p} bought a {d} . |
+{p} sold the {d} {when} . |
+{p} wrote to {o} about the {thing} . |
+{o} and {o2} went to court {when} . |
+{o} bought {o2} for {money} . |
+{o} has no partner , and {o2} wants none . |
+{o} sold its shop in {l} . |
+{o} uses the {d} in its {dept} department . |
+{open} , it was quiet in {l} . |
+{open} , the {thing} was {state} . |
+The train from {l} to {l2} was late {when} . |
+A {d} was found in {l} {when} . |
 {o} hires {p} | works_for(p,o)
 {p} is with {o} . | works_for(p,o)
 {l} - born {p} retires | born_in(p,l)

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tablert_dist import cluster
-from tablert_dist.cluster import Capacity, ScalingPlan, room_for, scaling_plan
+from tablert_dist.cluster import Capacity, ScalingPlan, connection, room_for, scaling_plan, shared_out
 from tablert_dist.config import Config, load_config
 from tablert_dist.errors import InputError
 from tablert_dist.model import checkpoint as ckpt
@@ -160,6 +159,10 @@ def test_room_is_computed_from_the_cluster_or_its_autoscalers_limit() -> None:
         room_for(ScalingPlan(3, 1.0, 1.0), there, None)
     with pytest.raises(InputError, match=r"cluster\.max_workers = 2 is below it"):
         room_for(ScalingPlan(4, 1.0, 0.0), Capacity([{"CPU": 2.0}]), 2)
+    nodes = Capacity([{"CPU": 4.0}, {"CPU": 2.0}])
+    alone = ScalingPlan(1, 1.0, 0.0)
+    assert [shared_out(alone, trials, nodes).cpus for trials in (1, 2, 3, 4, 6, 9)] == [4.0, 2.0, 2.0, 1.0, 1.0, 1.0]
+    assert shared_out(ScalingPlan(2, 1.0, 0.0), 1, nodes).cpus == 2.0, "each worker on one node"
     config = load_config(None, {"cluster.num_workers": 2})
     assert scaling_plan(config, {"CPU": 8.0}, trials=False) == ScalingPlan(2, 4.0, 0.0)
     assert scaling_plan(config, {"CPU": 8.0}, trials=True) == ScalingPlan(2, 1.0, 0.0)
@@ -170,14 +173,14 @@ def test_a_dead_clusters_address_is_not_waited_for(monkeypatch: pytest.MonkeyPat
     for name in ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    assert cluster._no_cluster_here(), "no cluster was ever started"
+    assert connection._no_cluster_here(), "no cluster was ever started"
     left = tmp_path / "ray" / "ray_current_cluster"
     left.parent.mkdir()
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         left.write_text(f"127.0.0.1:{server.getsockname()[1]}")
-        assert cluster._no_cluster_here(), "nothing listens there"
+        assert connection._no_cluster_here(), "nothing listens there"
         server.listen()
-        assert not cluster._no_cluster_here()
+        assert not connection._no_cluster_here()
     monkeypatch.setenv("RAY_ADDRESS", "somewhere:1")
-    assert not cluster._no_cluster_here()
+    assert not connection._no_cluster_here()
