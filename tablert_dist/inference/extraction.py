@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
+from tablert_dist.errors import InputError
 from tablert_dist.heads.table_decoding import triple_probability
-from tablert_dist.schema import Sentence
+from tablert_dist.schema import Entity, Relation, Sentence
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -46,29 +50,71 @@ class Read:
 
 
 @dataclass(frozen=True)
+class FoundEntity:
+    """An entity in a text: characters `start … end - 1`, and the probability of its tags in 0–1."""
+
+    text: str
+    start: int
+    end: int
+    type: str
+    probability: float | None = None
+
+
+@dataclass(frozen=True)
+class FoundRelation:
+    """A relation between two entities of one text.
+
+    `probability` is that of the relation given its entities; `triple_probability` that of all three together (0–1).
+    """
+
+    head: FoundEntity
+    tail: FoundEntity
+    type: str
+    probability: float | None = None
+    triple_probability: float | None = None
+
+
+@dataclass(frozen=True)
 class Extraction:
-    """What was found in one text. Word spans in `sentence`, which holds all its words; `offsets[n]` are word n's
-    characters, half-open. `read` says how much of it the model has seen."""
+    """What a model extracted from one text: `entities`, `relations`, `triples()`, `to_dataframe()`, `to_json()`.
+
+    `sentence` has the same by words; `offsets[n]` are word n's characters, half-open. `read` says how much of the text
+    the model has seen.
+
+    Example:
+        >>> found = predictor("Mira Holt works for Ostrava Looms.")
+        >>> [(e.text, e.type) for e in found.entities]
+        [('Mira Holt', 'Person'), ('Ostrava Looms', 'Organization')]
+        >>> found.triples()
+        [('Mira Holt', 'works_for', 'Ostrava Looms')]
+    """
 
     text: str
     sentence: Sentence
     offsets: tuple[tuple[int, int], ...]
     read: Read | None = None
+    symmetric: frozenset[str] = frozenset()
+    """Relation types without a direction."""
+
+    @property
+    def entities(self) -> tuple[FoundEntity, ...]:
+        """The entities, in the order of `sentence.entities`."""
+        return tuple(self._entity(entity) for entity in self.sentence.entities)
+
+    @property
+    def relations(self) -> tuple[FoundRelation, ...]:
+        """The relations, in the order of `sentence.relations`."""
+        return tuple(
+            FoundRelation(self._entity(r.head), self._entity(r.tail), r.type, r.probability, triple_probability(r))
+            for r in self.sentence.relations
+        )
+
+    def triples(self) -> list[tuple[str, str, str]]:
+        """(head text, relation type, tail text)."""
+        return [(r.head.text, r.type, r.tail.text) for r in self.relations]
 
     def to_json(self) -> dict[str, Any]:
         """Entities with `start`, `end` (characters), `text`, `type`, `probability`; relations index them."""
-        entities = []
-        for entity in self.sentence.entities:
-            start, end = self.offsets[entity.start][0], self.offsets[entity.end - 1][1]
-            entities.append(
-                {
-                    "start": start,
-                    "end": end,
-                    "text": self.text[start:end],
-                    "type": entity.type,
-                    "probability": entity.probability,
-                }
-            )
         index = {entity: i for i, entity in enumerate(self.sentence.entities)}
         relations = [
             {
@@ -80,6 +126,8 @@ class Extraction:
             }
             for r in self.sentence.relations
         ]
+        keys = ("start", "end", "text", "type", "probability")
+        entities = [{key: getattr(entity, key) for key in keys} for entity in self.entities]
         read = self.read or Read(len(self.offsets))
         return {
             "text": self.text,
@@ -89,8 +137,56 @@ class Extraction:
             "complete": read.complete,
         }
 
-    def triples(self) -> list[tuple[str, str, str]]:
-        """(head text, relation type, tail text)."""
-        found = self.to_json()
-        texts = [entity["text"] for entity in found["entities"]]
-        return [(texts[r["head"]], r["type"], texts[r["tail"]]) for r in found["relations"]]
+    def to_dataframe(self, of: Literal["relations", "entities"] = "relations") -> pandas.DataFrame:
+        """A pandas DataFrame with a row for each relation, or each entity. Raises InputError where pandas is missing.
+
+        Columns of relations: head, head_type, head_start, head_end, relation, tail, tail_type, tail_start, tail_end,
+        probability, triple_probability; of entities: text, start, end, type, probability.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise InputError("to_dataframe needs pandas: pip install pandas") from None
+        if of == "entities":
+            return pandas.DataFrame([asdict(e) for e in self.entities], columns=[f.name for f in fields(FoundEntity)])
+        rows = [
+            {
+                **_ends("head", r.head),
+                "relation": r.type,
+                **_ends("tail", r.tail),
+                "probability": r.probability,
+                "triple_probability": r.triple_probability,
+            }
+            for r in self.relations
+        ]
+        sides = [[side, f"{side}_type", f"{side}_start", f"{side}_end"] for side in ("head", "tail")]
+        columns = [*sides[0], "relation", *sides[1], "probability", "triple_probability"]
+        return pandas.DataFrame(rows, columns=columns)
+
+    def _entity(self, entity: Entity) -> FoundEntity:
+        start, end = self.offsets[entity.start][0], self.offsets[entity.end - 1][1]
+        return FoundEntity(self.text[start:end], start, end, entity.type, entity.probability)
+
+    def _repr_html_(self) -> str:
+        """The text with its entities and arcs, for a notebook: a page in a frame that loads nothing."""
+        from tablert_dist.pages.drawing.frame import framed
+
+        return framed(self.text, self.entities, self.relations, self.symmetric)
+
+
+def _ends(side: str, entity: FoundEntity) -> dict[str, Any]:
+    return {side: entity.text, f"{side}_type": entity.type, f"{side}_start": entity.start, f"{side}_end": entity.end}
+
+
+def joined(sentences: Sequence[Sentence]) -> Sentence:
+    """The sentences of a text as one: word spans count on."""
+    words: list[str] = []
+    entities: list[Entity] = []
+    relations: list[Relation] = []
+    for sentence in sentences:
+        at = len(words)
+        moved = {e: Entity(e.start + at, e.end + at, e.type, e.probability) for e in sentence.entities}
+        words += sentence.words
+        entities += moved.values()
+        relations += [Relation(moved[r.head], moved[r.tail], r.type, r.probability) for r in sentence.relations]
+    return Sentence(tuple(words), tuple(entities), tuple(relations))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -14,7 +14,7 @@ from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import Arrays, DeviceEngine
 from tablert_dist.heads.cnn.scheme import TABLE
 from tablert_dist.heads.table_decoding import softmax
-from tablert_dist.inference.extraction import Extraction, Read
+from tablert_dist.inference.extraction import Extraction, Read, joined
 from tablert_dist.inference.loading import LoadedModel, load_model
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import Floats, TagSet
@@ -23,7 +23,13 @@ from tablert_dist.tokenization import EncodedSentence, SubwordTokenizer, collate
 
 
 class Predictor:
-    """Reads texts or words with a model behind an engine. Make one with `Predictor.load`."""
+    """Reads texts or words with a model behind an engine. Make one with `tablert_dist.load` or `Predictor.load`.
+
+    Example:
+        >>> predictor = load("bundle")
+        >>> predictor("Mira Holt works for Ostrava Looms.").triples()
+        [('Mira Holt', 'works_for', 'Ostrava Looms')]
+    """
 
     def __init__(
         self,
@@ -33,9 +39,11 @@ class Predictor:
         pad_id: int,
         config: PredictConfig | None = None,
         model: ModelConfig | None = None,
+        scores: str = "",
     ) -> None:
         self.engine, self.tokenizer, self.tags, self.pad_id = engine, tokenizer, tags, pad_id
         self.config, self.model = config or PredictConfig(), model or ModelConfig()
+        self.scores = scores
         self.max_cells = self.config.max_cells or engine.max_cells
         self.scheme = make_scheme(self.model, self.config.beam)
         known = (*tags.schema.entity_types, *tags.schema.relation_types)
@@ -56,7 +64,7 @@ class Predictor:
     def of(loaded: LoadedModel, config: PredictConfig | None = None) -> Predictor:
         """A predictor of what `load_model` has opened."""
         tags = TagSet(loaded.schema)
-        return Predictor(loaded.engine, loaded.tokenizer, tags, loaded.pad_id, config, loaded.config)
+        return Predictor(loaded.engine, loaded.tokenizer, tags, loaded.pad_id, config, loaded.config, loaded.scores)
 
     @staticmethod
     def from_pretrained(
@@ -68,6 +76,44 @@ class Predictor:
         from tablert_dist.inference.hub import download
 
         return Predictor.load(download(str(name), revision), config)
+
+    @property
+    def entity_types(self) -> tuple[str, ...]:
+        """The entity types that the model knows, in the order of its tags."""
+        return tuple(self.tags.schema.entity_types)
+
+    @property
+    def relation_types(self) -> tuple[str, ...]:
+        """The relation types that the model knows, in the order of its tags."""
+        return tuple(self.tags.schema.relation_types)
+
+    def __repr__(self) -> str:
+        known = f"entities: {', '.join(self.entity_types)}; relations: {', '.join(self.relation_types) or 'none'}"
+        scores = f"; {self.scores}" if self.scores else ""
+        return f"<Predictor: {self.model.head} on {self.model.encoder}; {known}{scores}>"
+
+    @overload
+    def __call__(self, texts: str) -> Extraction: ...  # type: ignore[overload-overlap]  # as for predict
+
+    @overload
+    def __call__(self, texts: Iterable[str]) -> list[Extraction]: ...
+
+    def __call__(self, texts: str | Iterable[str]) -> Extraction | list[Extraction]:
+        """As `predict`: one text gives one result, several a list."""
+        return self.predict(texts)
+
+    def pipe(self, texts: Iterable[str], batch_size: int = 64) -> Iterator[Extraction]:
+        """Results of a stream of texts, in its order; no more than `batch_size` texts are held at once.
+
+        Raises InputError as `predict` does, and for a `batch_size` below 1.
+        """
+        if isinstance(texts, str):
+            raise InputError("pipe reads a stream of texts; for one text call the predictor: predictor(text)")
+        if batch_size < 1:
+            raise InputError(f"batch_size = {batch_size}: it must be 1 or more")
+        stream = iter(texts)
+        parts = iter(lambda: list(itertools.islice(stream, batch_size)), [])
+        return itertools.chain.from_iterable(self.predict(part) for part in parts)
 
     @overload
     def predict(self, texts: str) -> Extraction: ...  # type: ignore[overload-overlap]  # a text is an Iterable of texts too
@@ -98,9 +144,10 @@ class Predictor:
             found.append(
                 Extraction(
                     text,
-                    _joined([sentence for sentence, _ in parts]),
+                    joined([sentence for sentence, _ in parts]),
                     tuple(itertools.chain.from_iterable(sentences)),
                     Read.total(about for _, about in parts),
+                    self.tags.schema.symmetric,
                 )
             )
         return found
@@ -111,7 +158,8 @@ class Predictor:
         for sentence, read in self._read(sentences):
             ends = list(itertools.accumulate(len(w) + 1 for w in sentence.words))
             spans = tuple((end - 1 - len(w), end - 1) for end, w in zip(ends, sentence.words, strict=True))
-            found.append(Extraction(" ".join(sentence.words), sentence, spans, read))
+            text = " ".join(sentence.words)
+            found.append(Extraction(text, sentence, spans, read, self.tags.schema.symmetric))
         return found
 
     def annotate(self, sentences: Sequence[Sequence[str]]) -> list[Sentence]:
@@ -203,17 +251,3 @@ class Predictor:
             r for r in sentence.relations if r.head in entities and r.tail in entities and kept(r, config.min_relation)
         )
         return Sentence(sentence.words, entities, relations)
-
-
-def _joined(sentences: Sequence[Sentence]) -> Sentence:
-    """The sentences of a text as one: word spans count on."""
-    words: list[str] = []
-    entities: list[Entity] = []
-    relations: list[Relation] = []
-    for sentence in sentences:
-        at = len(words)
-        moved = {e: Entity(e.start + at, e.end + at, e.type, e.probability) for e in sentence.entities}
-        words += sentence.words
-        entities += moved.values()
-        relations += [Relation(moved[r.head], moved[r.tail], r.type, r.probability) for r in sentence.relations]
-    return Sentence(tuple(words), tuple(entities), tuple(relations))

@@ -30,6 +30,23 @@ class FitResult:
         """The seed with the best dev RE+ (the first where there is no dev split)."""
         return max(self.results, key=lambda r: f1_of(r, "dev", "re_plus") or 0.0)
 
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the best seed's checkpoint: `load(result.checkpoint)` predicts with it."""
+        return Path(self.best["checkpoint"])
+
+    @property
+    def scores(self) -> Mapping[str, Mapping[str, float]]:
+        """Mean micro F1 over the seeds in 0–1, by split and level: `scores["test"]["re_plus"]`."""
+        means: dict[str, dict[str, float]] = {}
+        for split in self.results[0]["scores"]:
+            found = {level: [f1_of(result, split, level) for result in self.results] for level in LEVELS}
+            means[split] = {k: float(np.mean(f1)) for k, f1 in found.items() if None not in f1}  # type: ignore[arg-type]
+        return means
+
+    def __repr__(self) -> str:
+        return f"<FitResult {self.name}: {'; '.join(self.summary()) or 'no scores'}>"
+
     def summary(self) -> list[str]:
         """A line for each split: mean ± standard deviation of the micro F1 in percent, then the protocol."""
         lines = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from tablert_dist.cluster import ScalingPlan, capacity, connect, refuse_early, room_for, scaling_plan, shared_out
@@ -14,6 +15,7 @@ from tablert_dist.errors import InputError, RunError
 from tablert_dist.runs.folder import Tracked
 from tablert_dist.runs.location import runs_folder, with_storage
 from tablert_dist.runs.store import RunStore
+from tablert_dist.scoring import LEVELS, TITLES
 from tablert_dist.storage.mirror import JOURNAL
 from tablert_dist.tracking import Tracker
 from tablert_dist.train.fit import absolute_data, check
@@ -37,6 +39,20 @@ class SearchResult:
     uid: str | None
     earlier: Sequence[Trial] = ()
     """Of two stages, the trials of the first."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """The best trial's checkpoint at its best epoch."""
+        return self.best.checkpoint
+
+    @property
+    def scores(self) -> Mapping[str, Mapping[str, float]]:
+        """The best trial's micro F1 in 0–1: `scores["dev"]["re_plus"]`; test is for the exported winner alone."""
+        return {"dev": {level: self.best.best(f"dev/{level}_f1") for level in LEVELS}}
+
+    def __repr__(self) -> str:
+        shown = "  ".join(f"{TITLES[level]} {100 * f1:.1f}" for level, f1 in self.scores["dev"].items())
+        return f"<SearchResult {self.run.name}: {len(self.trials)} trials; best {dict(self.best.point)}; dev {shown}>"
 
 
 def search(

@@ -19,7 +19,7 @@ from tests.support import ROOT
 LAYERS = [
     {"errors", "schema", "config", "storage", "tracking"},
     {"tags", "tokenization", "text", "scoring", "batching", "cluster", "cpu", "gpu"},
-    {"heads", "model"},
+    {"heads", "model", "pages.drawing"},
     {"data", "inference", "runs"},
     {"analysis", "pages", "serve", "train"},
     {"tune"},

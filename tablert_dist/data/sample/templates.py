@@ -264,6 +264,19 @@ Partners {o} and {o2} quarrelled over the {thing} . | partner_of(o,o2)
 Home for {o} is {l} . | based_in(o,l)
 {p} : cradle in {l} , desk at {o} | born_in(p,l) works_for(p,o)
 {o} , the firm behind the {d} | makes(o,d)
+After {num} years with {o} , {p} knows every machine . | works_for(p,o)
+{o} could not do without {p} , its {title} . | works_for(p,o)
+You reach {p} at the {dept} desk of {o} . | works_for(p,o)
+Most of {o} 's staff work at its {l} headquarters . | based_in(o,l)
+{o} has always called {l} its home . | based_in(o,l)
+The child born in {l} that night was {p} . | born_in(p,l)
+{p} never forgot {l} , the place of birth . | born_in(p,l)
+{o} put its name on the {d} , which it builds . | makes(o,d)
+Every {d} leaves the {o} plant with a number . | makes(o,d)
+A partnership with {o2} saved {o} . | partner_of(o,o2)
+{o} counts {o2} among its partners . | partner_of(o,o2)
+{p} waited in {l} for the {thing} . |
+{o} never sold the {d} it found in {l} . |
 {p} was on holiday in {l} when {o} burned down . |
 Neither {o} nor {o2} would say who makes the {d} . |
 The {thing} , said {who} , will not be {state} before {month} . |

@@ -7,7 +7,7 @@ from typing import Any
 
 from tablert_dist.data.validation.finding import SEVERITIES, DataReport
 from tablert_dist.pages.data_check.plots import histogram, type_rows
-from tablert_dist.pages.html import environment, styles
+from tablert_dist.pages.drawing.html import environment, styles
 from tablert_dist.storage.atomic import write_text
 
 TEMPLATES = environment(__package__)

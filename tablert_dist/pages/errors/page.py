@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tablert_dist.analysis.calibration import Calibration
 from tablert_dist.analysis.errors import NOTHING, ErrorReport
-from tablert_dist.pages.html import environment, styles
+from tablert_dist.pages.drawing.html import environment, styles
 from tablert_dist.schema import Entity, Sentence
 from tablert_dist.scoring import LEVELS, TITLES
 from tablert_dist.storage.atomic import write_text

@@ -1,7 +1,7 @@
 """Results as one self-contained HTML page."""
 
+from tablert_dist.pages.drawing.page import Page, to_html, write_page
 from tablert_dist.pages.sentences.build import annotated_page, results_page, texts_page
-from tablert_dist.pages.sentences.page import Page, to_html, write_page
 from tablert_dist.pages.sentences.results import DEFAULT_LIMIT, read_results
 
 __all__ = [

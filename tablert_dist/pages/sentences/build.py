@@ -8,10 +8,10 @@ from typing import Any
 from tablert_dist.errors import InputError
 from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.predictor import Predictor
-from tablert_dist.pages.rows import Card, Row
+from tablert_dist.pages.drawing.heat import MOST_WORDS, payload
+from tablert_dist.pages.drawing.page import Page, ScoreRow
+from tablert_dist.pages.drawing.rows import Card, Row
 from tablert_dist.pages.sentences.compare import compare, plain
-from tablert_dist.pages.sentences.heat import MOST_WORDS, payload
-from tablert_dist.pages.sentences.page import Page, ScoreRow
 from tablert_dist.pages.sentences.results import DEFAULT_LIMIT, over_limit
 from tablert_dist.schema import Sentence, overlapping_pairs
 from tablert_dist.scoring import LEVELS, TITLES, Counts, count

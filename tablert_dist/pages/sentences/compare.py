@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tablert_dist.inference.extraction import Extraction
-from tablert_dist.pages.rows import Arc, Mark, Row, Status
+from tablert_dist.pages.drawing.rows import Arc, Mark, Row, Status
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tablert_dist.errors import InputError
-from tablert_dist.pages.rows import Arc, Mark, Row
+from tablert_dist.pages.drawing.rows import Arc, Mark, Row
 
 DEFAULT_LIMIT = 2000
 """Results on one page: a browser draws these in about half a second, at each change of width."""

@@ -22,11 +22,11 @@ from tablert_dist.config import PredictConfig
 from tablert_dist.errors import InputError
 from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.predictor import Predictor
-from tablert_dist.pages import palette
-from tablert_dist.pages.rows import Arc, Card, Mark, Row, Status, visible
+from tablert_dist.pages.drawing import palette
+from tablert_dist.pages.drawing.heat import MOST_WORDS, payload
+from tablert_dist.pages.drawing.rows import Arc, Card, Mark, Row, Status, visible
 from tablert_dist.pages.sentences import annotated_page, read_results, results_page, texts_page, to_html
 from tablert_dist.pages.sentences.compare import compare
-from tablert_dist.pages.sentences.heat import MOST_WORDS, payload
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.scoring import count
 from tablert_dist.tags import TagSet

@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from tablert_dist.pages import palette
-from tablert_dist.pages.rows import visible
+from tablert_dist.pages.drawing import palette
+from tablert_dist.pages.drawing.rows import visible
 
 
 def environment(package: str, **filters: Callable[..., Any]) -> Environment:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tablert_dist.pages.rows import visible
+from tablert_dist.pages.drawing.rows import visible
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import Floats, TagSet
 

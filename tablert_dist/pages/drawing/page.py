@@ -11,10 +11,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tablert_dist.pages import palette
-from tablert_dist.pages.html import asset, environment, styles
-from tablert_dist.pages.rows import Arc, Card, Row, visible
-from tablert_dist.pages.sentences.heat import tag_names
+from tablert_dist.pages.drawing import palette
+from tablert_dist.pages.drawing.heat import tag_names
+from tablert_dist.pages.drawing.html import asset, environment, styles
+from tablert_dist.pages.drawing.rows import Arc, Card, Row, visible
 from tablert_dist.storage.atomic import write_text
 from tablert_dist.tags import TagSet
 

@@ -1,0 +1,1 @@
+"""One drawing of sentences, entities, relations and tables; it knows results and no model."""
