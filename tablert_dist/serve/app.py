@@ -5,26 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from tablert_dist import __version__
 from tablert_dist.config import Config
+from tablert_dist.errors import InputError
 from tablert_dist.serve.batcher import ClosingError, Item, QueueFullError, RefusedError
 from tablert_dist.serve.body import ExtractRequest, RefusalError, parse, place, read_body
 from tablert_dist.serve.metrics import Watched
+from tablert_dist.serve.page import drawn, text_box
 from tablert_dist.serve.service import Service
 
 log = logging.getLogger(__name__)
-PATHS = frozenset({"/", "/v1/extract", "/v1/schema", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
+PATHS = frozenset(
+    {"/", "/v1/extract", "/v1/page", "/v1/schema", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
+)
 _GONE = 499
 """Nobody reads this status: the client went away."""
 _REQUEST_BODY = {"required": True, "content": {"application/json": {"schema": ExtractRequest.model_json_schema()}}}
@@ -50,7 +54,8 @@ def app_of(service: Service) -> FastAPI:
         yield
         await service.stop()
 
-    app = FastAPI(
+    # As FastAPI, but /docs loads its scripts from this server and not from the network.
+    app: FastAPI = FastAPIOffline(
         title="TablERT-CNN", version=__version__, lifespan=lifespan, redoc_url=None,
         description="Entities and relations of a text. Every error is {\"error\": \"one sentence\"}.",
     )  # fmt: skip
@@ -66,18 +71,20 @@ def _add_extract(app: FastAPI, service: Service) -> None:
     @app.post("/v1/extract", openapi_extra={"requestBody": _REQUEST_BODY}, responses=_ERRORS)
     async def extract(request: Request) -> Response:
         """Entities and relations of `text`, `texts` or `words`: `{"results": [...]}`, one for each text."""
-        held = 0
-        try:
-            body = await read_body(request, service.config.serve.max_body, service.held)
-            held = len(body)
-            name, items = parse(body, service.config.serve)
-            return answer(200, {"results": await _predict(service, request, name, items)})
-        except RefusalError as refusal:
-            return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)
-        except ClientDisconnect:
-            return Response(status_code=_GONE)
-        finally:
-            service.held.bytes -= held
+        return await _answered(service, request, lambda results: answer(200, {"results": results}))
+
+    @app.post("/v1/page", openapi_extra={"requestBody": _REQUEST_BODY}, responses=_ERRORS, response_class=HTMLResponse)
+    async def page(request: Request) -> Response:
+        """The same as a page: entities, arcs and probabilities, in one file that loads nothing."""
+
+        def shown(results: list[Any]) -> Response:
+            assert service.model is not None
+            try:
+                return HTMLResponse(drawn(results, service.model.facts))
+            except InputError as error:
+                raise RefusalError(422, f"the result cannot be drawn: {error}; /v1/extract gives it as JSON") from None
+
+        return await _answered(service, request, shown)
 
     @app.get("/v1/schema")
     async def schema() -> Response:
@@ -87,8 +94,24 @@ def _add_extract(app: FastAPI, service: Service) -> None:
         return answer(200, service.model.facts)
 
 
+async def _answered(service: Service, request: Request, show: Callable[[list[Any]], Response]) -> Response:
+    """Read the request, extract, and answer with what `show` makes of the results, or with a sentence."""
+    held = 0
+    try:
+        body = await read_body(request, service.config.serve.max_body, service.held)
+        held = len(body)
+        name, items = parse(body, service.config.serve)
+        return show(await _predict(service, request, name, items))
+    except RefusalError as refusal:
+        return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)
+    except ClientDisconnect:
+        return Response(status_code=_GONE)
+    finally:
+        service.held.bytes -= held
+
+
 def _add_states(app: FastAPI, service: Service) -> None:
-    page = files("tablert_dist.serve").joinpath("page.html").read_text(encoding="utf-8")
+    page = text_box()
 
     @app.get("/healthz")
     async def healthz() -> Response:

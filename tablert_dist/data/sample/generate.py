@@ -19,7 +19,7 @@ from tablert_dist.data.sample import names, templates
 from tablert_dist.storage.atomic import write_bytes
 
 DEFAULT_SEED = 7
-SPLIT_SIZES = {"train": 480, "dev": 80, "test": 80}
+SPLIT_SIZES = {"train": 560, "dev": 80, "test": 80}
 ENTITY_OF_SLOT = {"p": "Person", "o": "Organization", "l": "Place", "d": "Product"}
 ENTITY_SHORT = {"Person": "Per", "Organization": "Org", "Place": "Loc", "Product": "Prod"}
 # Relation type -> (short name, verbose name, symmetric).

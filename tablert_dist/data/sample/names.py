@@ -90,8 +90,7 @@ PRODUCT_STEMS = _lines("""
 Arrow; Falcon; Vista; Comet; Pilot; Nova; Terra; Pulse; Orbit; Ranger; Echo; Lynx; Cirrus; Delta
 Meteor; Breeze; Titan; Lotus; Puma; Quartz; Raven; Stella; Tempo; Vega; Zephyr; Cargo; Scout""")
 PRODUCT_ENDINGS = _lines("""
-1; 2; 5; 7; 9; 20; 60; 100; 300; X; XL; Pro; Max; Mini; One; GT; Plus; 3000; C4; S2; tractor; lamp
-camera; kettle; phone; drill; engine; tablet""")
+1; 2; 5; 7; 9; 20; 60; 100; 300; X; XL; Pro; Max; Mini; One; GT; Plus; 3000; C4; S2; II""")
 MORE_GIVEN = _lines("""
 Maria; John; Elena; Pavel; Aisha; Marta; Lukas; Hugo; Emma; Igor; Fatima; Daniel; Laura; Victor
 Amara; Stefan; Julia; Rafael; Ingrid; Samuel; Leila; Oscar; Klara; Andrei; Priya; Kenji; Helena""")
@@ -139,6 +138,8 @@ has joined forces with; has entered into a partnership with"""),
     "open": _lines("""
 Last year; In spring; Since Monday; This week; In the end; To nobody 's surprise; Years ago
 Two months later; In 2019; At last; Before the war; According to the newspaper; Once more"""),
+    "adj": _lines("new; old; first; popular; cheap; little; famous; latest; heavy; quiet"),
+    "kind": _lines("lamp; drill; engine; radio; bicycle; pump; soap; chair; printer; boat; phone; watch"),
     "when": _lines("last year; in spring; on Monday; this week; in 2015; two days ago; in the end"),
     "who": _lines("critics; regulators; reporters; neighbours; dealers; shareholders; officials"),
 }

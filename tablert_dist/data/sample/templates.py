@@ -201,6 +201,41 @@ The partners of {o} are {o2} and {o3} . | partner_of(o,o2) partner_of(o,o3)
 {open} , the {thing} was {state} . |
 The train from {l} to {l2} was late {when} . |
 A {d} was found in {l} {when} . |
+{o} gave {p} a job . | works_for(p,o)
+{o} gave a job to {p} and to {p2} . | works_for(p,o) works_for(p2,o)
+{open} , {o} made {p} its {title} . | works_for(p,o)
+{o} has {p} on its payroll . | works_for(p,o)
+{o} has found {role} : {p} . | works_for(p,o)
+The new {title} of {o} , {p} , likes the {thing} . | works_for(p,o)
+{p} found work with {o} {when} . | works_for(p,o)
+{p} signed a contract with {o} as {role} . | works_for(p,o)
+{p} applied to {o} and got the job . | works_for(p,o)
+{p} and {p2} are colleagues at {o} . | works_for(p,o) works_for(p2,o)
+{p} ran into {p2} , who {works} {o} . | works_for(p2,o)
+{p} {works} {o} , and {p2} was born in {l} . | works_for(p,o) born_in(p2,l)
+The {l} firm {o} makes the {d} . | based_in(o,l) makes(o,d)
+The {l} bank {o} lent {o2} {money} . | based_in(o,l)
+{o} , whose offices are in {l} , {makes} the {d} . | based_in(o,l) makes(o,d)
+You find {o} in {l} , where its offices are . | based_in(o,l)
+{p} , a child of {l} , was born there in {year} . | born_in(p,l)
+{p} comes from {l2} but was born in {l} . | born_in(p,l)
+{p} was born near {l2} , in {l} . | born_in(p,l)
+The place where {p} was born is {l} . | born_in(p,l)
+{p} and {p2} were both born in {l} . | born_in(p,l) born_in(p2,l)
+The {adj} {d} is {made} {o} . | makes(o,d)
+The {adj} {d} leaves the factory of {o} in {month} . | makes(o,d)
+{o} {makes} the {adj} {d} . | makes(o,d)
+{o} showed its {adj} {d} {when} . | makes(o,d)
+{who} call the {d} of {o} {adj} . | makes(o,d)
+{o} {makes} the {d} {kind} . | makes(o,d)
+The {d} {kind} is {made} {o} . | makes(o,d)
+{p} bought the {adj} {d} {when} . |
+{p} broke the {adj} {d} in {l} . |
+{o} bought the {adj} {d} {kind} . |
+{p} met the {title} of {o} in {l} . |
+{p} wants a job at {o} . |
+{p} left {o} {when} . |
+{o} has offices in {l} , {l2} and {l3} . |
 {o} hires {p} | works_for(p,o)
 {p} is with {o} . | works_for(p,o)
 {l} - born {p} retires | born_in(p,l)

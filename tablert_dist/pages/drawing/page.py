@@ -18,7 +18,7 @@ from tablert_dist.pages.drawing.rows import Arc, Card, Row, visible
 from tablert_dist.storage.atomic import write_text
 from tablert_dist.tags import TagSet
 
-SCRIPTS = ("arcs.js", "heat.js")
+SCRIPTS = ("arcs.js", "heat.js", "frame.js")
 FORMATS = {"entity": "entities", "relation": "relations"}
 
 

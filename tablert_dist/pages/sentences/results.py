@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from tablert_dist.errors import InputError
@@ -42,11 +42,16 @@ def _row(line: str) -> Row:
         raise InputError("not JSON that can be read: it is nested too deeply") from None
     if not isinstance(item, dict):
         raise InputError("expected an object with 'text', 'entities', 'relations' (what tablert predict writes)")
+    return row_of(item)
+
+
+def row_of(item: Any, symmetric: Collection[str] = ()) -> Row:
+    """The row of one result, `symmetric` its relation types without a direction. Raises InputError naming the field."""
     text = _field(item, "text", str, "the result")
     entities = _field(item, "entities", list, "the result")
     relations = _field(item, "relations", list, "the result")
     marks = tuple(_mark(entity, f"entity {i}") for i, entity in enumerate(entities))
-    arcs = tuple(_arc(relation, f"relation {i}") for i, relation in enumerate(relations))
+    arcs = tuple(_arc(relation, f"relation {i}", symmetric) for i, relation in enumerate(relations))
     return Row(text, marks, arcs, "not read completely" if item.get("complete") is False else "")
 
 
@@ -55,9 +60,9 @@ def _mark(item: Any, where: str) -> Mark:
     return Mark(start, end, kind, _probability(item, where))
 
 
-def _arc(item: Any, where: str) -> Arc:
+def _arc(item: Any, where: str, symmetric: Collection[str]) -> Arc:
     head, tail, kind = (_field(item, k, t, where) for k, t in (("head", int), ("tail", int), ("type", str)))
-    return Arc(head, tail, kind, _probability(item, where))
+    return Arc(head, tail, kind, _probability(item, where), symmetric=kind in symmetric)
 
 
 NAMES = {str: "a string", int: "a whole number", list: "a list"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -102,10 +103,25 @@ def test_what_else_there_is(server: Server) -> None:
     assert schema["model"]["opset"] == 20 and schema["model"]["id"]
     page = get("/")
     assert page.headers["content-type"].startswith("text/html") and "://" not in page.text.replace("http://www.w3", "")
+    docs = get("/docs").text
+    parts = re.findall(r'(?:src|href)="([^"]+)"', docs)
+    assert parts and all(part.startswith("/static-offline-docs/") for part in parts), "nothing from the network"
+    assert all(get(part).status_code == 200 for part in parts)
     body = get("/openapi.json").json()["paths"]["/v1/extract"]["post"]["requestBody"]
     assert set(body["content"]["application/json"]["schema"]["properties"]) == {"text", "texts", "words"}
     for wrong in (get("/nothing"), get("/v1/extract"), server.client.post("/v1/reload")):
         assert wrong.status_code in (404, 405) and list(wrong.json()) == ["error"]
+
+
+def test_the_result_as_a_page(server: Server, bundle: Path) -> None:
+    text = 'Ada near Oslo <script>alert("x")</script>'
+    page = server.client.post("/v1/page", json={"text": text})
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    assert "<script>alert" not in page.text and "Content-Security-Policy" in page.text
+    for entity in Predictor.load(bundle)(text).entities:
+        assert f"{entity.probability:.2f}" in page.text
+    refused = server.client.post("/v1/page", json={"txt": "Ada"})
+    assert refused.status_code == 422 and "unknown field 'txt'" in refused.json()["error"]
 
 
 def test_metrics_count(server: Server) -> None:
