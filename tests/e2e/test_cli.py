@@ -241,7 +241,7 @@ def test_long_training_sentences_are_refused_or_dropped_and_counted(options: lis
     dropped = train(
         tmp_path, *options, "--data", str(folder), "--set", "data.on_overflow=drop", "--set", "train.epochs=1"
     )
-    assert dropped.returncode == 0 and "1 training sentences over 64 subwords are left out" in dropped.stderr
+    assert dropped.returncode == 0 and "1 training sentence over 64 subwords is left out" in dropped.stderr
 
 
 def test_help_lists_the_verbs(tmp_path: Path) -> None:
