@@ -21,8 +21,11 @@ from tablert_dist.storage.atomic import sha256
 from tablert_dist.storage.checkpoint_folder import META
 
 REGISTERED = "models:/"
-KINDS = "a bundle, a .zip, a checkpoint, a run's name or folder, models:/NAME@ALIAS, or a hub id OWNER/NAME"
-"""What names a model, for help texts and refusals."""
+KINDS = {
+    True: "a bundle, a .zip, a checkpoint, a run's name or folder, models:/NAME@ALIAS, or a hub id OWNER/NAME",
+    False: "a checkpoint, a run's name or folder, or models:/NAME@ALIAS",
+}
+"""What names a model, by whether a bundle will do."""
 _HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -91,11 +94,11 @@ def _find(name: str, config: Config, bundle: bool) -> Path:
     where = f"no run of that name in {root}{nearest(path.name, runs)}"
     # `runs/nope` is a mistyped path, not the hub's NOPE of an owner RUNS.
     a_path = path.parent.exists() or path.absolute().parent == root.path or name.startswith(".")
-    if _HUB.fullmatch(name) and not a_path:
+    if bundle and _HUB.fullmatch(name) and not a_path:
         from tablert_dist.inference.hub import download
 
         return download(name, instead=f"and there is {where}")
-    raise InputError(f"there is no model '{name}': no such file or folder, and {where}; give {KINDS}")
+    raise InputError(f"there is no model '{name}': no such file or folder, and {where}; give {KINDS[bundle]}")
 
 
 def _of_run(config: Config, name: str, bundle: bool) -> Path:
