@@ -41,4 +41,4 @@ def command(key: str | None, json_schema: bool) -> None:
             click.echo(("" if section is None else "\n") + f"[{where}]  {about(where)}")
             section = where
         click.echo(f"{one.name} = {one.default}  ({one.kind})")
-        click.echo(textwrap.indent(textwrap.fill(one.meaning, 100), "    "))
+        click.echo(textwrap.indent(textwrap.fill(one.meaning, 100, break_on_hyphens=False), "    "))

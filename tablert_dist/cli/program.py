@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -14,6 +15,12 @@ MODULES = {"tablert": "tablert_dist.cli", "tablert-export": "export.cli"}
 def paste(program: str, *words: str | Path) -> str:
     """Return a command line that works when it is pasted into the shell that this process was started from."""
     return f"{_called(program)} {shlex.join(str(w) for w in words)}"
+
+
+def pasted(line: str) -> str:
+    """Return a command line that begins with `tablert` as `paste` has it."""
+    program, _, words = line.partition(" ")
+    return f"{_called(program)} {words}"
 
 
 def near(path: str | Path) -> str:
@@ -29,6 +36,8 @@ def free_name(name: str, run: str) -> str:
 
 def _called(program: str) -> str:
     """`tablert` where PATH has this environment's, else the script's path, else the module in this Python."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return program  # the job's machine and folder are not those of the shell that reads its log
     # Not resolved: an environment's python is a link to the one that it was made from.
     ours = [Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))]
     ours.append(Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))))

@@ -75,7 +75,7 @@ def _kind(run: RunStatus) -> str:
 
 
 def _lines(run: RunStatus, where: str) -> list[str]:
-    from tablert_dist.cli.program import free_name, paste
+    from tablert_dist.cli.program import free_name, paste, pasted
     from tablert_dist.runs.resume import resume_command
 
     silent = f"no sign of life for {_age(run.silent_s)}" if run.state == "stopped" else None
@@ -91,7 +91,7 @@ def _lines(run: RunStatus, where: str) -> list[str]:
         lines.append(f"bundle: {run.result['bundle']}")
     lines += [f"MLflow: {uri}" for uri in [_tracking(run)] if uri]
     if run.state == "stopped":
-        lines.append(f"if nothing of it runs any more, go on with: {resume_command(run.record)}")
+        lines.append(f"if nothing of it runs any more, go on with: {pasted(resume_command(run.record))}")
     elif run.state == "finished" and not run.result:
         words = ["--onnx", "--model", run.name, "--set", f"train.storage={where}"]
         lines.append(f"next: {paste('tablert-export', *words, '--out', free_name('bundle', run.name))}")

@@ -35,7 +35,7 @@ def command(config: Config, name: str | None, resume: str | None, init_from: str
     """Train every seed, print the scores with their protocol."""
     set_up_logging()
     from tablert_dist.cli.program import free_name, near, paste
-    from tablert_dist.errors import InputError
+    from tablert_dist.errors import InputError, counted
     from tablert_dist.train.fit import fit
 
     if name and resume:
@@ -53,7 +53,7 @@ def command(config: Config, name: str | None, resume: str | None, init_from: str
         facts = next(iter(protocol.values()))["protocol"]
         click.echo(
             f"protocol: {facts['dataset']} {facts['data_hash'][:8]}, trained on {facts['trained_on']}, micro F1 in percent, "
-            f"{facts['encoder']}, {facts['epochs']} epochs, {facts['selection']}, overlap {facts['overlap']}, "
+            f"{facts['encoder']}, {counted(facts['epochs'], 'epoch')}, {facts['selection']}, overlap {facts['overlap']}, "
             f"seeds {', '.join(str(r['seed']) for r in result.results)}"
         )
     checkpoint = near(result.best["checkpoint"])

@@ -121,7 +121,7 @@ def _report(console: object, config: Config, result: object, corpus: object, sca
     facts = done.protocol
     click.echo(
         f"protocol: {facts['dataset']} {facts['data_hash'][:8]}, trained on {facts['trained_on']}, micro F1 in percent, "
-        f"{facts['encoder']}, {facts['epochs']} epochs, {facts['selection']}, chosen from "
+        f"{facts['encoder']}, {counted(facts['epochs'], 'epoch')}, {facts['selection']}, chosen from "
         f"{counted(len(result.earlier) + len(result.trials), 'trial')} on dev"
     )
     for line in done.report.lines():

@@ -23,7 +23,8 @@ class DataConfig(Section):
     train_on: Literal["train", "train+dev"] = "train"
     """`train+dev` leaves no development split: the last epoch's weights are kept."""
     overlap: Literal["error", "keep-gold", "drop-pair", "keep-longest"] = "error"
-    """What to do with overlapping entities (SPEC §7)."""
+    """What to do with overlapping entities, which a table cannot hold: refuse them, train on what fits and score against all
+    (`keep-gold`), leave out both (`drop-pair`), or keep the longest."""
     on_overflow: Literal["error", "drop"] = "error"
     """What to do with a training sentence that is longer than the encoder's limit."""
 
