@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
+from tablert_dist.cli.common import config_options, model_option, plain_errors, set_up_logging, verb
+from tablert_dist.errors import InputError
+
+if TYPE_CHECKING:
+    from export.gates import VerificationReport
 
 
-@click.command()
+@verb(
+    "Export a model as a bundle and verify it against PyTorch; one that differs is not written (exit code 1).",
+    "tablert-export --onnx --model first --out bundle",
+    "tablert-export --onnx --model first --precision int8 --verify-data data --out small --zip",
+)
 @click.option("--onnx", is_flag=True, help="Export to ONNX (required; the only format).")
-@click.option("--run", "run_name", default=None, metavar="NAME", help="A finished training or search.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), default=None, help="A checkpoint folder.")
-@click.option("--model", default=None, metavar="models:/NAME@ALIAS", help="A model in the registry.")
+@click.option("--run", "run_name", default=None, hidden=True)
+@model_option(
+    "--checkpoint", required=False, help="A checkpoint, a finished run's name or folder, or models:/NAME@ALIAS."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; must not exist.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default=None, help="fp16: GPUs; int8: CPUs.")
 @click.option(
     "--verify-data",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     default=None,
-    help="Annotated sentences (JSON) to compare F1 on; required for int8.",
+    help="Annotated sentences to compare F1 on, a file or a folder with a dev split; required for int8.",
 )
 @click.option(
     "--allow", default=None, metavar="REASON", help="Accept missed gates; the reason is recorded in the bundle."
@@ -35,52 +43,28 @@ def main(
     config: Any,
     onnx: bool,
     run_name: str | None,
-    checkpoint: Path | None,
     model: str | None,
     out: Path,
     precision: str | None,
-    verify_data: Path | None,
+    verify_data: str | None,
     allow: str | None,
     triton: Path | None,
     zipped: bool,
 ) -> None:
-    """Export a model and verify it against torch; a failed verification is exit code 1 and leaves nothing."""
+    """A failed verification leaves nothing behind."""
     set_up_logging()
-    from tablert_dist.errors import InputError
-
     if not onnx:
-        raise InputError("say --onnx: tablert-export --onnx --checkpoint DIR --out DIR")
-    if sum(choice is not None for choice in (run_name, checkpoint, model)) != 1:
-        raise InputError("give one of --run NAME, --checkpoint DIR, --model models:/NAME@ALIAS")
+        raise InputError("say --onnx: tablert-export --onnx --model NAME --out DIR")
+    if (run_name is None) == (model is None):
+        raise InputError("say what to export, once: --model with a checkpoint, a run's name, or models:/NAME@ALIAS")
     if allow is not None and not allow.strip():
         raise InputError("--allow wants a reason, for example --allow 'two rare types are not used'")
     packed = out.with_name(f"{out.name}.zip")
     if zipped and packed.exists():
         raise InputError(f"{packed} exists; give another --out")
-    from export.graph import VerificationError, export_bundle
-    from tablert_dist.config import with_overrides
-    from tablert_dist.data.splits import read_file
-    from tablert_dist.inference.hub import pack
-    from tablert_dist.model.checkpoint import read_card
-    from tablert_dist.runs.result import checkpoint_of
+    from tablert_dist.cli.program import paste
 
-    if precision:
-        config = with_overrides(config, {"export.precision": precision})
-    with tempfile.TemporaryDirectory() as scratch:
-        source = checkpoint or (
-            checkpoint_of(config, run_name) if run_name else _of_registry(config, str(model), Path(scratch))
-        )
-        try:
-            card = read_card(source)
-            gold = read_file(verify_data, card.schema, config.data.overlap, model=card.model) if verify_data else None
-            named = verify_data.name if verify_data else ""
-            report = export_bundle(source, out, config.export, gold=gold, verified_on=named, allow=allow)
-        except VerificationError as error:
-            for line in error.report.lines():
-                click.echo(line)
-            raise click.ClickException(
-                "the graph does not compute what the model computes; nothing was written (--allow REASON lets it pass)"
-            ) from None
+    report = _export(config, _source(config, run_name, model), out, precision, verify_data, allow)
     for line in report.lines():
         click.echo(line)
     click.echo(f"bundle: {out}")
@@ -89,16 +73,46 @@ def main(
 
         click.echo(f"triton: {write_repository(out, triton)}")
     if zipped:
+        from tablert_dist.inference.hub import pack
+
         click.echo(f"zip: {pack(out, packed)}")
-    click.echo(f"next: echo 'Some text .' | tablert predict --model {out}")
+    click.echo(f"next: echo 'Some text .' | {paste('tablert', 'predict', '--model', out)}")
 
 
-def _of_registry(config: Any, model: str, scratch: Path) -> Path:
-    from tablert_dist.runs.location import tracking_uri
-    from tablert_dist.tracking import download
+def _source(config: Any, run_name: str | None, model: str | None) -> Path:
+    """The checkpoint to export."""
+    from tablert_dist.inference.named import find_checkpoint
+    from tablert_dist.runs.result import checkpoint_of
 
-    uri = tracking_uri(config)
-    return download(uri, model, scratch / "model") / "checkpoint"
+    if run_name is not None:
+        return checkpoint_of(config, run_name)
+    return find_checkpoint(str(model), config, "it is exported already; give its checkpoint or its run to do it again")
+
+
+def _export(
+    config: Any, source: Path, out: Path, precision: str | None, verify_data: str | None, allow: str | None
+) -> VerificationReport:
+    """Write the bundle, or end with the gates that it missed."""
+    from export.graph import VerificationError, export_bundle
+    from tablert_dist.config import with_overrides
+    from tablert_dist.data.gold import find_gold, read_gold
+    from tablert_dist.model.checkpoint import read_card
+
+    if precision:
+        config = with_overrides(config, {"export.precision": precision})
+    card = read_card(source)
+    gold, named = None, ""
+    if verify_data is not None:
+        gold_in = find_gold(verify_data, preferred="dev")
+        gold, named = read_gold(gold_in, card.schema, config.data, card.model), gold_in.title
+    try:
+        return export_bundle(source, out, config.export, gold=gold, verified_on=named, allow=allow)
+    except VerificationError as error:
+        for line in error.report.lines():
+            click.echo(line)
+        raise click.ClickException(
+            "the graph does not compute what the model computes; nothing was written (--allow REASON lets it pass)"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -58,6 +58,11 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
     return None
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """`1 sentence`, `2 sentences`; `several` is the plural where it is not `one` with an s."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'X'?` for the known word most like `word`, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tablert_dist.errors import counted
 from tablert_dist.schema import Schema, Sentence
 from tablert_dist.tags import Ints
 
@@ -163,7 +164,7 @@ class Protocol:
     def __str__(self) -> str:
         return (
             f"{self.dataset} ({self.data_hash[:8]}), trained on {self.trained_on}, scored on {self.scored_on}, "
-            f"{self.averaging}, {self.encoder}, {self.epochs} epochs, {self.selection}, overlap {self.overlap}, "
+            f"{self.averaging}, {self.encoder}, {counted(self.epochs, 'epoch')}, {self.selection}, overlap {self.overlap}, "
             f"seeds {', '.join(map(str, self.seeds))}"
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tablert_dist.cli.common import HELP, example_lines
 from tablert_dist.cli.lazy import LazyGroup
 
 VERBS = {
@@ -18,10 +19,22 @@ VERBS = {
     "profile": "Measure where the time of a training step goes.",
     "status": "Show how far a run is, or list the runs.",
     "sync": "Send a run's journal to MLflow.",
+    "config": "Explain the configuration's keys.",
+    "presets": "List the shipped configurations, or print one.",
+    "completion": "Print a shell's completion script.",
 }
 
 
-@click.command(cls=LazyGroup, verbs=VERBS, module="tablert_dist.cli.{}")
+EXAMPLES = ("tablert train --help", "tablert tune --config sample --space smoke", "tablert predict --model runs/NAME")
+
+
+@click.command(
+    cls=LazyGroup,
+    verbs=VERBS,
+    module="tablert_dist.cli.{}",
+    context_settings=HELP,
+    epilog=example_lines(EXAMPLES),
+)
 @click.version_option(package_name="tablert-dist")
 def main() -> None:
     """Joint entity and relation extraction by table labelling."""

@@ -4,28 +4,63 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from tablert_dist.cli import complete
+
+HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+_MODEL = "A bundle (folder or .zip), a checkpoint, a run's name or folder, models:/NAME@ALIAS, or a hub id OWNER/NAME."
 _set_option = click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Override one option, such as model.cnn.kernel_size=5 or predict.provider=cuda.",
+    shell_complete=complete.keys,
+    help="Override one option, such as model.cnn.kernel_size=5 or predict.provider=cuda (tablert config lists them).",
+)
+split_option = click.option(
+    "--split",
+    type=click.Choice(["train", "dev", "test"]),
+    default=None,
+    help="Split of a folder to read.  [default: test, else the only one]",
 )
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def verb(help: str, *examples: str, **options: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command with `-h` and `--help`, whose help ends with `examples`: command lines as they are typed."""
+    return click.command(help=help, epilog=example_lines(examples), context_settings=HELP, **options)
+
+
+def example_lines(examples: tuple[str, ...]) -> str:
+    """The examples as click keeps them: unwrapped, below the options."""
+    lines = "\n".join(f"  {line}" for line in examples)
+    return f"\b\n{'Example' if len(examples) == 1 else 'Examples'}:\n{lines}"
+
+
 def config_options(function: Callable[..., R]) -> Callable[..., R]:
     """`--config`, `--data`, `--set`; the verb receives `config`."""
 
-    @click.option("--config", "config_name", default="sample", show_default=True, help="A preset or a TOML file.")
-    @click.option("--data", default=None, help="Folder with *train.json, *dev.json, *test.json, *types.json.")
+    @click.option(
+        "--config",
+        "config_name",
+        default="sample",
+        show_default=True,
+        shell_complete=complete.presets,
+        help="A preset (tablert presets lists them) or a TOML file.",
+    )
+    @click.option(
+        "--data",
+        default=None,
+        type=click.Path(),
+        help="Folder with *train.json, *dev.json, *test.json, *types.json, or other formats' files.",
+    )
     @_set_option
     @wraps(function)
     def wrapper(config_name: str, data: str | None, assignments: tuple[str, ...], **rest: Any) -> R:
@@ -50,6 +85,29 @@ def set_option(function: Callable[..., R]) -> Callable[..., R]:
         return function(config=load_config(None, _parsed(assignments)), **rest)
 
     return wrapper
+
+
+def model_option(
+    *old: str, required: bool = True, help: str = _MODEL
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """`--model`, what `find_model` takes; `old` are names that it had before, which still work but are not shown."""
+
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        @wraps(function)
+        def wrapper(model: str | None, old_model: str | None = None, **rest: Any) -> R:
+            if model is not None and old_model is not None:
+                raise click.UsageError(f"{' and '.join(old)} is the old name of --model: give one of them.")
+            if required and model is None and old_model is None:
+                raise click.UsageError("Missing option '--model'.")
+            return function(model=model if old_model is None else old_model, **rest)
+
+        if old:
+            wrapper = click.option(*old, "old_model", default=None, hidden=True, type=click.Path())(wrapper)
+        return click.option("--model", default=None, metavar="MODEL", shell_complete=complete.models, help=help)(
+            wrapper
+        )
+
+    return decorate
 
 
 def _parsed(assignments: tuple[str, ...]) -> dict[str, Any]:
@@ -97,3 +155,9 @@ def set_up_logging() -> None:
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("tablert_dist").setLevel(logging.INFO)
     logging.getLogger("export").setLevel(logging.INFO)
+
+
+def stopwatch() -> Callable[[str], None]:
+    """Start a clock; what is returned prints a summary with the seconds since, on stderr."""
+    started = time.monotonic()
+    return lambda summary: click.echo(f"{summary} in {time.monotonic() - started:.1f} s", err=True)

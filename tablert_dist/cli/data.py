@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tablert_dist.cli.common import HELP, example_lines
 from tablert_dist.cli.lazy import LazyGroup
 
 VERBS = {
@@ -20,6 +21,8 @@ VERBS = {
     verbs=VERBS,
     module="tablert_dist.cli.data_{}",
     help="Convert, check, split and fetch annotated sentences.",
+    context_settings=HELP,
+    epilog=example_lines(("tablert data convert export.json data.json", "tablert data split data.json --out data")),
 )
 def command() -> None:
     """The group; its verbs are in `data_*.py`."""

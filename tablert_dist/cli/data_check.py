@@ -8,13 +8,32 @@ from pathlib import Path
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_up_logging
+from tablert_dist.cli import complete
+from tablert_dist.cli.common import plain_errors, set_up_logging, verb
 
 
-@click.command(help="Look for mistakes in annotated sentences; exit code 1 where there are errors.")
-@click.argument("source", metavar="DIR")
-@click.option("--config", "config_name", default="sample", show_default=True, help="A preset or a TOML file.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Such as data.overlap=keep-gold.")
+@verb(
+    "Look for mistakes in annotated sentences, a folder or a file; exit code 1 where there are errors.",
+    "tablert data check data",
+    "tablert data check data.json --html check.html",
+)
+@click.argument("source", metavar="DIR", type=click.Path())
+@click.option(
+    "--config",
+    "config_name",
+    default="sample",
+    show_default=True,
+    shell_complete=complete.presets,
+    help="A preset or a TOML file.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=complete.keys,
+    help="Such as data.overlap=keep-gold.",
+)
 @click.option("--encoder", default=None, help="Tokenizer used to count subwords.  [default: model.encoder]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option("--html", default=None, type=click.Path(path_type=Path), help="Also write a page with plots.")
@@ -31,7 +50,9 @@ def command(
     from tablert_dist.data.validation.finding import in_order
     from tablert_dist.data.validation.tokenizer import find_tokenizer
     from tablert_dist.errors import InputError
+    from tablert_dist.storage.paths import locate
 
+    locate(source, "data")
     if html is not None and not html.parent.is_dir():
         raise InputError(f"{html}: there is no folder '{html.parent}' to write to")
     if html is not None and html.is_dir():

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
-from tablert_dist.cli.common import plain_errors
+from tablert_dist.cli.common import plain_errors, stopwatch, verb
 
 
-@click.command(help="Write the annotated sentences of IN, a file or a folder, to OUT in another format.")
+@verb(
+    "Write the annotated sentences of IN, a file or a folder, to OUT in another format.",
+    "tablert data convert export.json data.json",
+    "tablert data convert triples.jsonl import.json --to labelstudio-predictions",
+)
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--format", "given", default="auto", show_default=True, metavar="NAME", help="Format of the input file.")
@@ -18,14 +22,15 @@ from tablert_dist.cli.common import plain_errors
 def command(source: Path, out: Path, given: str, wanted: str | None) -> None:
     """Print what was written, what the reader left out or changed, and what the format cannot hold."""
     from tablert_dist.data import formats
-    from tablert_dist.errors import InputError
+    from tablert_dist.errors import InputError, counted
 
-    name = wanted or formats.ENDINGS.get(out.suffix.lower())
-    if name is None:
-        raise InputError(f"{out}: its ending does not say which format: add --to {'|'.join(formats.NAMES)}")
+    summary = stopwatch()
     # What is no file may be a hub id, but only where that is said.
     if given != "hf" and not source.exists():
         raise InputError(f"{source} does not exist")
+    name = wanted or formats.ENDINGS.get(out.suffix.lower())
+    if name is None:
+        raise InputError(f"{out}: its ending does not say which format: add --to {'|'.join(formats.NAMES)}")
     if out.exists():
         raise InputError(f"{out} exists: give another name, or remove it first")
     notes = formats.Notes()
@@ -34,3 +39,4 @@ def command(source: Path, out: Path, given: str, wanted: str | None) -> None:
         click.echo(f"read: {line}")
     for line in written.lines():
         click.echo(line)
+    summary(f"{counted(written.sentences, 'sentence')} converted")

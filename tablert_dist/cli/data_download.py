@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_up_logging
+from tablert_dist.cli.common import plain_errors, set_up_logging, stopwatch, verb
 
 if TYPE_CHECKING:
     from tablert_dist.data.download.fetch import Progress
 
 
-@click.command(help="Fetch conll04, ade or scierc; a broken transfer continues where it stopped.")
+@verb(
+    "Fetch conll04, ade or scierc; a broken transfer continues where it stopped.",
+    "tablert data download conll04 --out data/conll04",
+)
 @click.argument("name")
 @click.option("--out", default=None, type=click.Path(path_type=Path), help="Folder.  [default: data/NAME]")
 @click.option(
@@ -26,11 +29,13 @@ if TYPE_CHECKING:
 def command(name: str, out: Path | None, source: str | None, timeout: float) -> None:
     """Fetch, check, and say what is there and under which licence."""
     set_up_logging()
+    from tablert_dist.cli.program import paste
     from tablert_dist.data.download.corpus import download
     from tablert_dist.data.download.fetch import Patience
     from tablert_dist.data.download.sources import data_set
-    from tablert_dist.errors import InputError
+    from tablert_dist.errors import InputError, counted
 
+    summary = stopwatch()
     what = data_set(name)
     folder = out or Path("data") / name
     if folder.exists() and not folder.is_dir():
@@ -41,7 +46,8 @@ def command(name: str, out: Path | None, source: str | None, timeout: float) -> 
     if done.missing and done.source.lacks:
         click.echo(f"{done.source.name} lacks {len(done.missing)} of the files: {done.source.lacks}")
     inner = {Path(file).parent for file in done.files if "folds" not in file}
-    click.echo(f"next: tablert data check {folder / min(inner)}")
+    click.echo(f"next: {paste('tablert', 'data', 'check', folder / min(inner))}")
+    summary(f"{counted(len(done.files), 'file')} of {what.title} in {folder}")
 
 
 def _bar(name: str) -> Progress:

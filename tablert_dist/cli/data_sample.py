@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_up_logging
+from tablert_dist.cli.common import plain_errors, set_up_logging, stopwatch, verb
 
 
-@click.command(help="Draw sentences at random; with one seed, a smaller sample is part of every larger one.")
+@verb(
+    "Draw sentences at random; with one seed, a smaller sample is part of every larger one.",
+    "tablert data sample data/train.json --share 0.25,0.5 --out curve.json",
+    "tablert data sample data/train.json --n 100 --out hundred.json",
+)
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="FILE.json; with several shares FILE-0.1.json …"
@@ -24,10 +28,13 @@ def command(source: Path, out: Path, count: int | None, shares: str | None, seed
     set_up_logging()
     from tablert_dist.data.annotated import read_all, spert_bytes, write_files
     from tablert_dist.data.partition import nested_samples
-    from tablert_dist.errors import InputError
+    from tablert_dist.errors import InputError, counted
 
+    summary = stopwatch()
     if (count is None) == (shares is None):
         raise InputError("give either --n N or --share 0.1,0.2,…")
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder")
     if not out.parent.is_dir():
         raise InputError(f"{out}: there is no folder '{out.parent}' to write to")
     sentences, _ = read_all(source, form)
@@ -43,7 +50,8 @@ def command(source: Path, out: Path, count: int | None, shares: str | None, seed
     samples = nested_samples(len(sentences), list(sizes.values()), seed)
     write_files({path: spert_bytes([sentences[i] for i in s]) for path, s in zip(sizes, samples, strict=True)})
     for path, sample in zip(sizes, samples, strict=True):
-        click.echo(f"{path}: {len(sample)} of {len(sentences)} sentences")
+        click.echo(f"{path}: {len(sample)} of {counted(len(sentences), 'sentence')}")
+    summary(f"{counted(len(samples), 'sample')} drawn")
 
 
 def _shares(text: str) -> dict[str, float]:

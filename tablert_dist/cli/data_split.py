@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_up_logging
+from tablert_dist.cli.common import plain_errors, set_up_logging, stopwatch, verb
 
 if TYPE_CHECKING:
     from tablert_dist.data.partition import By
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 PARTS = "train=0.8,dev=0.1,test=0.1"
 
 
-@click.command(help="Split annotated sentences by document, stratified by relation type.")
+@verb(
+    "Split annotated sentences by document, stratified by relation type.",
+    "tablert data split data.json --out data",
+    "tablert data split data.json --out folds --folds 5",
+)
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
 @click.option("--parts", default=None, metavar="NAME=SHARE,…", help=f"Names and shares.  [default: {PARTS}]")
@@ -42,11 +46,15 @@ def command(
 ) -> None:
     """Write the parts as SpERT's JSON with a types file, and say what went where."""
     set_up_logging()
+    from tablert_dist.cli.program import paste
     from tablert_dist.data.annotated import read_all, spert_bytes, types_bytes, write_folder
     from tablert_dist.data.partition import folds as make_folds
     from tablert_dist.data.partition import groups_of, partition
-    from tablert_dist.errors import InputError
+    from tablert_dist.errors import InputError, counted
 
+    summary = stopwatch()
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder")
     if parts and folds:
         raise InputError("give --parts or --folds, not both")
     if (folds == "ade") != (ids is not None):
@@ -63,7 +71,9 @@ def command(
         click.echo("no sentence names its document: each is its own, equal ones stay together")
     largest = max(map(len, groups_of(sentences, by)))
     if largest > 0.2 * len(sentences):
-        click.echo(f"{largest} of {len(sentences)} sentences hang together, by documents that share a sentence")
+        click.echo(
+            f"{largest} of {counted(len(sentences), 'sentence')} hang together, by documents that share a sentence"
+        )
     content: dict[str, bytes] = {}
     if folds is None:
         split = {
@@ -81,7 +91,8 @@ def command(
     write_folder(out, content)
     for line in _table(split, schema):
         click.echo(line)
-    click.echo(f"next: tablert data check {out / 'fold-0' if folds else out}")
+    click.echo(f"next: {paste('tablert', 'data', 'check', out / 'fold-0' if folds else out)}")
+    summary(f"{counted(len(sentences), 'sentence')} split into {counted(len(split), 'part')}")
 
 
 def _shares(text: str) -> dict[str, float]:
@@ -103,6 +114,7 @@ def _shares(text: str) -> dict[str, float]:
 def _ade(source: Path, ids: Path, out: Path) -> None:
     from tablert_dist.data.ade_folds import rebuild
     from tablert_dist.data.annotated import write_folder
+    from tablert_dist.errors import counted
 
     content = rebuild(source, ids)
     types = sorted(source.parent.glob("*types.json"))
@@ -110,11 +122,13 @@ def _ade(source: Path, ids: Path, out: Path) -> None:
         content[types[0].name] = types[0].read_bytes()
     write_folder(out, content)
     splits = sum(name.startswith("ade_split_") for name in content)
-    click.echo(f"{splits} files in {out}, each with the sha256 of the official one where {ids.name} has it")
+    click.echo(f"{counted(splits, 'file')} in {out}, each with the sha256 of the official one where {ids.name} has it")
 
 
 def _table(split: dict[str, Sequence[Sentence]] | dict[str, list[Sentence]], schema: Schema) -> list[str]:
     """Sentences and relations of each part, with its share of each type."""
+    from tablert_dist.errors import counted
+
     total: Counter[str] = Counter(r.type for part in split.values() for s in part for r in s.relations)
     everything = sum(map(len, split.values()))
     lines = []
@@ -123,5 +137,7 @@ def _table(split: dict[str, Sequence[Sentence]] | dict[str, list[Sentence]], sch
         shares = "  ".join(
             f"{k} {found[k]} ({100 * found[k] / total[k]:.0f} %)" for k in schema.relation_types if total[k]
         )
-        lines.append(f"{name}: {len(part)} sentences ({100 * len(part) / everything:.0f} %)  {shares}".rstrip())
+        lines.append(
+            f"{name}: {counted(len(part), 'sentence')} ({100 * len(part) / everything:.0f} %)  {shares}".rstrip()
+        )
     return lines

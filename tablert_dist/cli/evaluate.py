@@ -1,22 +1,46 @@
-"""`tablert evaluate`: score a bundle or a checkpoint on annotated sentences."""
+"""`tablert evaluate`: score a model, or predictions that were kept, on annotated sentences."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_option, set_up_logging
+from tablert_dist.cli.common import (
+    model_option,
+    plain_errors,
+    set_option,
+    set_up_logging,
+    split_option,
+    stopwatch,
+    verb,
+)
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
+    from tablert_dist.data.gold import Source
+    from tablert_dist.schema import Schema, Sentence
+    from tablert_dist.scoring import Scores
 
 
-@click.command(help="Score a model on annotated sentences.")
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="A bundle or a checkpoint.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="A JSON file (SpERT's or BILOU tags).")
+@verb(
+    "Score a model, or predictions that were kept, on annotated sentences: NER, RE and RE+ with both averages.",
+    "tablert evaluate --model runs/first --data data",
+    "tablert evaluate --model bundle --data data/dev.json --report errors.html",
+    "tablert evaluate --predictions triples.jsonl --data data/test.json",
+)
+@model_option(required=False)
+@click.option(
+    "--predictions",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Score these instead of a model: JSON lines of tablert predict, or annotated sentences in any format.",
+)
+@click.option("--data", required=True, type=click.Path(), help="Annotated sentences: a file, or a folder of splits.")
+@split_option
 @click.option("--report", default=None, type=click.Path(path_type=Path), help="Also write a page of the errors (HTML).")
 @click.option(
     "--precision",
@@ -28,18 +52,81 @@ if TYPE_CHECKING:
 @click.option("--out", default=None, type=click.Path(path_type=Path), help="Also write the scores as JSON.")
 @plain_errors
 @set_option
-def command(config: Config, model: Path, data: Path, report: Path | None, precision: float, out: Path | None) -> None:
+def command(
+    config: Config,
+    model: str | None,
+    predictions: Path | None,
+    data: str,
+    split: str | None,
+    report: Path | None,
+    precision: float,
+    out: Path | None,
+) -> None:
     """Print NER, RE and RE+ by type with both averages."""
     set_up_logging()
-    from tablert_dist.data.splits import read_file
-    from tablert_dist.inference.predictor import Predictor
+    from tablert_dist.data.gold import find_gold
+    from tablert_dist.errors import InputError, counted
     from tablert_dist.scoring import LEVELS, TITLES, count
 
-    predictor = Predictor.load(model, config.predict)
-    gold = read_file(data, predictor.tags.schema, config.data.overlap, model=predictor.model)
-    found_here = predictor.annotate([s.words for s in gold])
-    scores = count(zip(gold, found_here, strict=True), predictor.tags.schema).scores()
-    click.echo(f"{data.name}: {len(gold)} sentences, overlap {config.data.overlap}")
+    if (model is None) == (predictions is None):
+        raise InputError("give either --model MODEL or --predictions FILE")
+    source = find_gold(data, split)
+    for path in (report, out):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{path}: there is no folder '{path.parent}' to write to")
+    summary = stopwatch()
+    read = _kept(config, predictions, source) if predictions else _predicted(config, str(model), source)
+    gold, found, schema = read
+    scores = count(zip(gold, found, strict=True), schema).scores()
+    click.echo(f"{source.title}: {counted(len(gold), 'sentence')}, overlap {config.data.overlap}")
+    _table(scores)
+    if report:
+        from tablert_dist.analysis.errors import examine
+        from tablert_dist.pages.errors.page import write_page
+
+        errors = examine(gold, found, schema, precision)
+        click.echo(f"written: {write_page(errors, report, source.title, f'overlap {config.data.overlap}')}")
+    if out:
+        from tablert_dist.storage.atomic import write_json
+
+        write_json(out, json.loads(json.dumps(scores.to_json())))
+    micro = ", ".join(f"{TITLES[level]} {100 * scores.f1(level):.1f}" for level in LEVELS)
+    summary(f"{counted(len(gold), 'sentence')} scored, micro F1: {micro};")
+
+
+Read = tuple[Sequence["Sentence"], Sequence["Sentence"], "Schema"]
+
+
+def _predicted(config: Config, model: str, source: Source) -> Read:
+    """Gold and what the model finds, under the model's types."""
+    from tablert_dist.data.gold import read_gold
+    from tablert_dist.inference.named import find_model
+    from tablert_dist.inference.predictor import Predictor
+
+    predictor = Predictor.load(find_model(model, config), config.predict)
+    schema = predictor.tags.schema
+    gold = read_gold(source, schema, config.data, predictor.model)
+    return gold, predictor.annotate([s.words for s in gold]), schema
+
+
+def _kept(config: Config, predictions: Path, source: Source) -> Read:
+    """Gold and what the file says, under the data's types and those that only the file has."""
+    from tablert_dist.data import formats
+    from tablert_dist.data.gold import read_gold, schema_of
+    from tablert_dist.data.kept import match
+
+    notes = formats.Notes()
+    gold = read_gold(source, schema_of(source, format=config.data.format), config.data)
+    pairs = match(gold, predictions, source.title, notes)
+    for line in notes.lines():
+        click.echo(f"read: {line}")
+    found = [theirs for _, theirs in pairs]
+    return [ours for ours, _ in pairs], found, schema_of(source, found, format=config.data.format)
+
+
+def _table(scores: Scores) -> None:
+    from tablert_dist.scoring import LEVELS, TITLES
+
     click.echo(f"{'':24}{'P':>8}{'R':>8}{'F1':>8}{'support':>9}")
     for level in LEVELS:
         found = scores.levels[level]
@@ -48,13 +135,3 @@ def command(config: Config, model: Path, data: Path, report: Path | None, precis
             label = f"{TITLES[level]} {name}"
             values = "".join(f"{100 * v:8.1f}" for v in (ratio.precision, ratio.recall, ratio.f1))
             click.echo(f"{label:24}{values}{ratio.support:9d}")
-    if report:
-        from tablert_dist.analysis.errors import examine
-        from tablert_dist.pages.errors.page import write_page
-
-        errors = examine(gold, found_here, predictor.tags.schema, precision)
-        click.echo(f"written: {write_page(errors, report, data.name, f'overlap {config.data.overlap}')}")
-    if out:
-        from tablert_dist.storage.atomic import write_json
-
-        write_json(out, json.loads(json.dumps(scores.to_json())))

@@ -7,12 +7,13 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_option, set_up_logging
+from tablert_dist.cli.common import model_option, plain_errors, set_option, set_up_logging, stopwatch, verb
 
 if TYPE_CHECKING:
     from tablert_dist.cli.output import Output
@@ -23,8 +24,12 @@ CHUNK_LINES, CHUNK_CHARACTERS = 256, 200_000
 """What is held in memory at once."""
 
 
-@click.command(help="Extract entities and relations from text.")
-@click.option("--model", "--bundle", required=True, type=click.Path(path_type=Path), help="A bundle or a checkpoint.")
+@verb(
+    "Extract entities and relations from text.",
+    "echo 'Ada works at Acme .' | tablert predict --model bundle",
+    "tablert predict --model models:/tablert@champion --in texts.txt --out triples.jsonl",
+)
+@model_option("--bundle")
 @click.option("--in", "source", default="-", show_default=True, help="Text or JSON lines; - is standard input.")
 @click.option("--out", default="-", show_default=True, help="JSON lines; - is standard output.")
 @click.option("--strict", is_flag=True, help="Stop at the first line that cannot be read; nothing is written.")
@@ -34,7 +39,7 @@ CHUNK_LINES, CHUNK_CHARACTERS = 256, 200_000
 )
 @plain_errors
 @set_option
-def command(config: Config, model: Path, source: str, out: str, strict: bool, resume: bool, on_ray: bool) -> None:
+def command(config: Config, model: str, source: str, out: str, strict: bool, resume: bool, on_ray: bool) -> None:
     """One line of output for each line of input; a line that starts with { is JSON with `text` or `words`.
 
     A line that cannot be read gives `{"line": …, "error": …}`, and a sentence on stderr.
@@ -44,24 +49,55 @@ def command(config: Config, model: Path, source: str, out: str, strict: bool, re
 
     from tablert_dist.cli.output import Output
     from tablert_dist.errors import InputError
+    from tablert_dist.inference.named import find_model, identity
     from tablert_dist.inference.predictor import Predictor
 
     if on_ray and (resume or "-" in (source, out)):
         raise InputError("--ray reads a file into a file: give --in FILE and --out FILE, without --resume")
     if resume and "-" in (source, out):
         raise InputError("--resume needs files: give --in FILE and --out FILE")
-    state = {"model": str(model.resolve()), "in": source, "predict": config.predict.model_dump(mode="json")}
+    if source != "-" and not Path(source).exists():
+        raise InputError(f"--in {source} does not exist")
+    found = find_model(model, config)
+    summary, total = stopwatch(), Total()
+    state = {"model": identity(model, found), "in": source, "predict": config.predict.model_dump(mode="json")}
     with Output(out, state, resume) as sink, tqdm(unit=" lines", disable=None, file=sys.stderr) as bar:
         if on_ray:
             from tablert_dist.inference.ray_data import predict_file
 
-            results: Iterator[list[dict[str, Any]]] = predict_file(model, Path(source), config)
+            results: Iterator[list[dict[str, Any]]] = predict_file(found, Path(source), config)
         else:
-            results = _here(Predictor.load(model, config.predict), source, sink.lines)
+            results = _here(Predictor.load(found, config.predict), source, sink.lines)
         bar.update(sink.lines)
-        bad = _write(results, sink, bar, strict, "standard input" if source == "-" else source)
-    if bad:
-        click.echo(f"{bad} of the lines could not be read; each has an 'error' in the output", err=True)
+        _write(total.counting(results), sink, bar, strict, "standard input" if source == "-" else source)
+    if total.bad:
+        click.echo(f"{total.bad} of the lines could not be read; each has an 'error' in the output", err=True)
+    summary(str(total))
+
+
+@dataclass
+class Total:
+    """What was read and found, for the summary."""
+
+    lines: int = 0
+    entities: int = 0
+    triples: int = 0
+    bad: int = 0
+
+    def counting(self, results: Iterator[list[dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+        """Pass the results on and count them."""
+        for part in results:
+            yield part
+            self.lines += len(part)
+            self.bad += sum("error" in found for found in part)
+            self.entities += sum(len(found.get("entities", ())) for found in part)
+            self.triples += sum(len(found.get("relations", ())) for found in part)
+
+    def __str__(self) -> str:
+        from tablert_dist.errors import counted
+
+        parts = (counted(self.lines, "line"), counted(self.entities, "entity", "entities"))
+        return ", ".join((*parts, counted(self.triples, "triple")))
 
 
 def _here(predictor: Predictor, source: str, done: int) -> Iterator[list[dict[str, Any]]]:
@@ -76,23 +112,19 @@ def _here(predictor: Predictor, source: str, done: int) -> Iterator[list[dict[st
             yield list(predict_lines(predictor, chunk))
 
 
-def _write(results: Iterator[list[dict[str, Any]]], sink: Output, bar: Any, strict: bool, name: str) -> int:
-    """How many lines could not be read."""
+def _write(results: Iterator[list[dict[str, Any]]], sink: Output, bar: Any, strict: bool, name: str) -> None:
     from tablert_dist.errors import InputError
 
-    bad = 0
     for part in results:
         for found in part:
             if "error" in found:
                 sentence = f"{name}: line {found['line']}: {found['error']}"
                 if strict:
                     raise InputError(sentence)
-                bad += 1
                 bar.write(sentence, file=sys.stderr)
             sink.write(json.dumps(found, ensure_ascii=False))
         sink.flush()
         bar.update(len(part))
-    return bad
 
 
 def _chunks(numbered: Iterator[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:

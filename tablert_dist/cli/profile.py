@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
+from tablert_dist.cli.common import config_options, plain_errors, set_up_logging, verb
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
 
 
-@click.command(help="Measure where the time of a training step goes, on this machine and data.")
+@verb(
+    "Measure where the time of a training step goes, on this machine and data.",
+    "tablert profile --config sample --steps 10",
+)
 @click.option(
     "--steps", default=30, show_default=True, type=click.IntRange(min=1), help="Steps measured, after 3 more."
 )

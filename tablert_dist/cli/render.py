@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_option, set_up_logging
+from tablert_dist.cli.common import model_option, plain_errors, set_option, set_up_logging, split_option, verb
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
     from tablert_dist.pages.sentences import Page
 
 
-@click.command(help="Show results as a page that opens from a file: entities, relations, and with a model its tables.")
+@verb(
+    "Show results as a page that opens from a file: entities, relations, and with a model its tables.",
+    "tablert render --in triples.jsonl --out triples.html",
+    "tablert render --model bundle --data data --split dev --out dev.html",
+    "tablert render --model bundle --text 'Ada works at Acme .' --out ada.html",
+)
 @click.option("--in", "source", default=None, help="JSON lines from `tablert predict`; - is standard input.")
-@click.option("--model", default=None, type=click.Path(path_type=Path), help="A bundle or a checkpoint.")
-@click.option("--data", default=None, type=click.Path(path_type=Path), help="With --model: annotated sentences.")
+@model_option(required=False)
+@click.option("--data", default=None, type=click.Path(), help="With --model: annotated sentences, a file or a folder.")
+@split_option
 @click.option("--text", "texts", multiple=True, help="With --model: a sentence to read. May be given again.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The page to write, such as page.html.")
 @click.option("--limit", default=None, type=click.IntRange(min=1), help="Most sentences on the page.  [default: 2000]")
@@ -27,19 +33,22 @@ if TYPE_CHECKING:
 def command(
     config: Config,
     source: str | None,
-    model: Path | None,
-    data: Path | None,
+    model: str | None,
+    data: str | None,
+    split: str | None,
     texts: tuple[str, ...],
     out: Path,
     limit: int | None,
 ) -> None:
     """One page from `--in`, from `--model` and `--data`, or from `--model` and `--text`."""
     set_up_logging()
-    from tablert_dist.errors import InputError
+    from tablert_dist.errors import InputError, counted
     from tablert_dist.pages.sentences import DEFAULT_LIMIT, write_page
 
     if bool(source) == bool(model):
         raise InputError("give either --in with results, or --model with --data or --text")
+    if split and not data:
+        raise InputError("--split is for --data with a folder")
     if source and (data or texts):
         raise InputError("--data and --text are for --model, not for --in, whose results are finished")
     if model and bool(data) == bool(texts):
@@ -49,9 +58,9 @@ def command(
     if out.is_dir():
         raise InputError(f"{out} is a folder; name the page, such as {out / 'page.html'}")
     limit = limit or DEFAULT_LIMIT
-    page = _finished(source, limit) if source else _read(config, model, data, texts, limit)
+    page = _finished(source, limit) if source else _read(config, str(model), data, split, texts, limit)
     write_page(page, out)
-    click.echo(f"{out}: {len(page.cards)} sentence{'' if len(page.cards) == 1 else 's'}")
+    click.echo(f"{out}: {counted(len(page.cards), 'sentence')}")
 
 
 def _finished(source: str, limit: int) -> Page:
@@ -70,20 +79,24 @@ def _finished(source: str, limit: int) -> Page:
         raise InputError(f"{source}: not UTF-8 at byte {error.start}") from None
 
 
-def _read(config: Config, model: Any, data: Path | None, texts: tuple[str, ...], limit: int) -> Page:
+def _read(config: Config, model: str, data: str | None, split: str | None, texts: tuple[str, ...], limit: int) -> Page:
+    from tablert_dist.data.gold import find_gold, read_gold
+    from tablert_dist.inference.named import find_model
     from tablert_dist.inference.predictor import Predictor
     from tablert_dist.pages.sentences import annotated_page, texts_page
     from tablert_dist.pages.sentences.results import over_limit
 
     if len(texts) > limit:
         raise over_limit(f"--text: {len(texts)} texts", limit)
-    predictor = Predictor.load(model, config.predict)
-    if data is None:
-        return texts_page(predictor, texts, f"read by {Path(model).resolve().name}")
-    from tablert_dist.data.splits import read_file
-
-    gold = read_file(data, predictor.tags.schema, config.data.overlap, model=predictor.model)
-    note = f"gold against {Path(model).resolve().name}"
+    gold_in = None if data is None else find_gold(data, split)
+    found = find_model(model, config)
+    predictor = Predictor.load(found, config.predict)
+    # A path may be as long as it likes, and a page is shown to others.
+    shown = found.resolve().name if Path(model).exists() else model
+    if gold_in is None:
+        return texts_page(predictor, texts, f"read by {shown}")
+    gold = read_gold(gold_in, predictor.tags.schema, config.data, predictor.model)
+    note = f"gold against {shown}"
     if config.data.overlap != "error":
         note += f", overlapping entities: {config.data.overlap}"
-    return annotated_page(predictor, gold, data.name, limit, note)
+    return annotated_page(predictor, gold, gold_in.title, limit, note)

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_option, set_up_logging
+from tablert_dist.cli.common import model_option, plain_errors, set_option, set_up_logging, verb
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
 
 
-@click.command(help="Answer requests over HTTP: POST /v1/extract; the page is at /.")
-@click.option("--bundle", type=click.Path(path_type=Path), default=None, help="A bundle, or a link to one.")
-@click.option(
-    "--model",
-    default=None,
-    metavar="models:/NAME@ALIAS",
-    help="A registered model; new versions are loaded when they appear.",
+@verb(
+    "Answer requests over HTTP: POST /v1/extract; the page is at /.",
+    "tablert serve --model bundle",
+    "tablert serve --model models:/tablert@champion --set serve.port=9000",
+)
+@model_option(
+    "--bundle",
+    help="A bundle (folder, link to one, or .zip), a search's name or folder, a hub id OWNER/NAME, or "
+    "models:/NAME@ALIAS, whose new versions are loaded when they appear.",
 )
 @click.option("--ray", "on_ray", is_flag=True, help="Serve with Ray Serve replicas.")
 @click.option(
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 )
 @plain_errors
 @set_option
-def command(config: Config, bundle: Path | None, model: str | None, on_ray: bool, batching: bool) -> None:
+def command(config: Config, model: str, on_ray: bool, batching: bool) -> None:
     """Serve until SIGTERM; a changed link, alias, or SIGHUP reloads the bundle without dropping a request."""
     set_up_logging()
     # Before anything slow: what is missing is said by `plain_errors`.
@@ -39,13 +41,12 @@ def command(config: Config, bundle: Path | None, model: str | None, on_ray: bool
     import uvicorn  # noqa: F401
 
     from tablert_dist.errors import InputError
+    from tablert_dist.inference.named import REGISTERED, find_bundle
 
-    if (bundle is None) == (model is None):
-        raise InputError("give one of --bundle DIR and --model models:/NAME@ALIAS")
-    if model is not None:
+    if model.startswith(REGISTERED) and not Path(model).exists():
         _serve_registered(model, config, on_ray, batching)
         return
-    assert bundle is not None
+    bundle = find_bundle(model, config)
     if on_ray:
         if not batching:
             raise InputError("--no-batching is for one machine; leave --ray out")
@@ -66,7 +67,8 @@ def _serve_registered(model: str, config: Config, on_ray: bool, batching: bool) 
 
     if on_ray:
         raise InputError(
-            "--model follows the registry on one machine; for --ray give --bundle, a link on shared storage"
+            f"--model {model} follows the registry on one machine; for --ray give a bundle, or a link to one, on shared "
+            "storage"
         )
     uri = tracking_uri(config)
     with tempfile.TemporaryDirectory(prefix="tablert-serve-") as scratch:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import config_options, plain_errors
+from tablert_dist.cli import complete
+from tablert_dist.cli.common import config_options, plain_errors, verb
 from tablert_dist.storage.remote import is_url
 
 if TYPE_CHECKING:
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
     from tablert_dist.runs.status import PartStatus, RunStatus
 
 
-@click.command(help="Show how far a run is, or list the runs.")
-@click.argument("name", required=False)
+@verb(
+    "Show how far a run is, or list the runs.",
+    "tablert status",
+    "tablert status first --json",
+    "tablert status --storage s3://bucket/runs",
+)
+@click.argument("name", required=False, shell_complete=complete.runs)
 @click.option(
     "--storage", default=None, metavar="DIR", help="Folder or URL of the runs; same as --set train.storage=DIR."
 )
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
 @config_options
 def command(config: Config, name: str | None, storage: str | None, as_json: bool) -> None:
     """Reads files only: neither torch nor Ray is loaded, and the run is not disturbed."""
-    from tablert_dist.errors import InputError
+    from tablert_dist.errors import InputError, counted
     from tablert_dist.runs.files import at_hand
     from tablert_dist.runs.status import read_status, run_names
 
@@ -48,8 +54,7 @@ def command(config: Config, name: str | None, storage: str | None, as_json: bool
     if as_json:
         click.echo(json.dumps([_as_json(run) for run in known], indent=1))
         return
-    several = "s" if len(known) > 1 else ""
-    click.echo(f"{len(known)} run{several} in {where}, newest first" if known else f"no run in {where}")
+    click.echo(f"{counted(len(known), 'run')} in {where}, newest first" if known else f"no run in {where}")
     for run in known:
         click.echo(f"{run.name:<28} {_kind(run):<9} {run.state:<9} {_ago(run.silent_s):>12}  {_headline(run)}".rstrip())
     for line in unreadable:
@@ -70,6 +75,7 @@ def _kind(run: RunStatus) -> str:
 
 
 def _lines(run: RunStatus, where: str) -> list[str]:
+    from tablert_dist.cli.program import free_name, paste, pasted
     from tablert_dist.runs.resume import resume_command
 
     silent = f"no sign of life for {_age(run.silent_s)}" if run.state == "stopped" else None
@@ -85,9 +91,10 @@ def _lines(run: RunStatus, where: str) -> list[str]:
         lines.append(f"bundle: {run.result['bundle']}")
     lines += [f"MLflow: {uri}" for uri in [_tracking(run)] if uri]
     if run.state == "stopped":
-        lines.append(f"if nothing of it runs any more, go on with: {resume_command(run.record)}")
+        lines.append(f"if nothing of it runs any more, go on with: {pasted(resume_command(run.record))}")
     elif run.state == "finished" and not run.result:
-        lines.append(f"next: tablert-export --onnx --run {run.name} --set train.storage={where} --out bundle")
+        words = ["--onnx", "--model", run.name, "--set", f"train.storage={where}"]
+        lines.append(f"next: {paste('tablert-export', *words, '--out', free_name('bundle', run.name))}")
     return lines
 
 
@@ -101,10 +108,12 @@ def _part_line(part: PartStatus, epochs: int, width: int) -> str:
 
 
 def _headline(run: RunStatus) -> str:
+    from tablert_dist.errors import counted
+
     done = sum(part.state == "finished" for part in run.parts)
-    of = {"tune": "trials", "study": "cells"}.get(run.kind, "seeds")
+    of = {"tune": "trial", "study": "cell"}.get(run.kind, "seed")
     best = f", best RE+ {100 * run.best.best['re_plus']:.1f}" if run.best else ""
-    return f"{done} of {len(run.parts)} {of} finished{best}"
+    return f"{done} of {counted(len(run.parts), of)} finished{best}"
 
 
 def _scores(dev: object) -> str:

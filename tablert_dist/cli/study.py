@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
+from tablert_dist.cli import complete
+from tablert_dist.cli.common import HELP, config_options, example_lines, plain_errors, set_up_logging
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
     Ran = tuple[Path, list[Done], Tracker]
 
 
-@click.group(help="Compare systems as the paper does: by encoder layer, or on whole data sets.")
+LAYERS = "tablert study layers --config conll04 --data data/conll04 --layers 0,2,4,6 --seeds 1,2,3"
+MAIN = "tablert study main --config conll04 --data data --datasets conll04,ade --seeds 1,2,3"
+
+
+@click.group(
+    help="Compare systems as the paper does: by encoder layer, or on whole data sets.",
+    context_settings=HELP,
+    epilog=example_lines((LAYERS, MAIN)),
+)
 def command() -> None:
     """The group; each study is a command."""
 
@@ -71,7 +80,11 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option("--name", default=None, help="Name of the run; unset: made from the date and time.")
     @click.option(
-        "--resume", default=None, metavar="NAME", help="Resume an interrupted study; finished cells are not run again."
+        "--resume",
+        default=None,
+        metavar="NAME",
+        shell_complete=complete.runs,
+        help="Resume an interrupted study; finished cells are not run again.",
     )
     @click.option(
         "--out", type=click.Path(path_type=Path), default=None, help="Folder for the tables; unset: the run's folder."
@@ -89,13 +102,23 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 
             use_variants(asked.variants)
         set_up_logging()
+        if asked.resume or asked.name:
+            from tablert_dist.runs.location import with_storage
+            from tablert_dist.runs.store import RunStore
+
+            # Before the data are read. `main` takes each part's configuration from its data set: what differs is for later.
+            RunStore.named(
+                with_storage(arguments["config"]), str(asked.resume or asked.name), bool(asked.resume), "study"
+            )
         function(asked=asked, **arguments)
 
     return wrapper
 
 
 @command.command(
-    help="Systems by encoder layers, frozen and updated: the paper's Tables 3, 4 and Figures 2 to 4, on dev."
+    help="Systems by encoder layers, frozen and updated: the paper's Tables 3, 4 and Figures 2 to 4, on dev.",
+    context_settings=HELP,
+    epilog=example_lines((LAYERS,)),
 )
 @click.option("--layers", default="0,2,4,6", show_default=True, help="Encoder layers; 0 is the embedding output.")
 @click.option("--ways", default="frozen,updated", show_default=True, help="Train the encoder: frozen, updated or both.")
@@ -131,7 +154,12 @@ def layers(config: Config, layers: str, ways: str, asked: Asked) -> None:
     _finish(files, parent, page)
 
 
-@command.command("main", help="Systems on whole data sets with several seeds: the paper's Table 2, on test.")
+@command.command(
+    "main",
+    help="Systems on whole data sets with several seeds: the paper's Table 2, on test.",
+    context_settings=HELP,
+    epilog=example_lines((MAIN,)),
+)
 @click.option("--datasets", default="conll04,ade,scierc", show_default=True, help="Folders in --data, by name.")
 @click.option(
     "--folds", default="0-9", show_default=True, help="Folds to run of a data set in folds, such as 0,1 or 0-9."

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_up_logging
+from tablert_dist.cli.common import plain_errors, set_up_logging, verb
 
 
-@click.command(help="Send a run's journal to MLflow.")
+@verb("Send a run's journal to MLflow.", "tablert sync runs/first/seed-1 --uri http://localhost:5000")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--uri", default=None, help="MLflow address to send to; unset: the journal's.")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds to keep trying.")

@@ -7,14 +7,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import config_options, plain_errors, set_up_logging
+from tablert_dist.cli import complete
+from tablert_dist.cli.common import config_options, plain_errors, set_up_logging, verb
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
 
 
-@click.command(help="Search the head's settings, export and register the best model.")
-@click.option("--space", "space_name", default="paper", show_default=True, help="A shipped space or a TOML file.")
+@verb(
+    "Search the head's settings, export and register the best model.",
+    "tablert tune --config sample --space smoke",
+    "tablert tune --config conll04 --data DIR --space wide --search optuna --set tune.trials=40",
+)
+@click.option(
+    "--space",
+    "space_name",
+    default="paper",
+    show_default=True,
+    shell_complete=complete.spaces,
+    help="A shipped space or a TOML file.",
+)
 @click.option(
     "--search",
     "how",
@@ -29,7 +41,7 @@ if TYPE_CHECKING:
     help="Same as tune.stages. 2 = search with the encoder frozen, then fine-tune the best points end to end.",
 )
 @click.option("--name", default=None, help="Name of the run; unset: made from the date and time.")
-@click.option("--resume", default=None, metavar="NAME", help="Resume an interrupted run.")
+@click.option("--resume", default=None, metavar="NAME", shell_complete=complete.runs, help="Resume an interrupted run.")
 @click.option("--no-check", is_flag=True, help="Skip the validation of the data (tablert data check).")
 @plain_errors
 @config_options
@@ -79,8 +91,10 @@ def _report(console: object, config: Config, result: object, corpus: object, sca
 
     from export.graph import VerificationError
     from export.publish import finish
+    from tablert_dist.cli.program import near, paste
     from tablert_dist.cluster import ScalingPlan
     from tablert_dist.data import Corpus
+    from tablert_dist.errors import counted
     from tablert_dist.inference.predictor import Predictor
     from tablert_dist.runs.location import tracking_uri
     from tablert_dist.scoring import LEVELS, TITLES
@@ -107,15 +121,16 @@ def _report(console: object, config: Config, result: object, corpus: object, sca
     facts = done.protocol
     click.echo(
         f"protocol: {facts['dataset']} {facts['data_hash'][:8]}, trained on {facts['trained_on']}, micro F1 in percent, "
-        f"{facts['encoder']}, {facts['epochs']} epochs, {facts['selection']}, chosen from "
-        f"{len(result.earlier) + len(result.trials)} trials on dev"
+        f"{facts['encoder']}, {counted(facts['epochs'], 'epoch')}, {facts['selection']}, chosen from "
+        f"{counted(len(result.earlier) + len(result.trials), 'trial')} on dev"
     )
     for line in done.report.lines():
         click.echo(f"export: {line}")
-    click.echo(f"bundle: {done.bundle}")
+    bundle = near(done.bundle)
+    click.echo(f"bundle: {bundle}")
     extraction = _example(Predictor.load(done.bundle, config.predict), corpus)
     click.echo(f"example: {extraction}")
-    click.echo(f"next: echo 'Some text .' | tablert predict --model {done.bundle}")
+    click.echo(f"next: echo 'Some text .' | {paste('tablert', 'predict', '--model', bundle)}")
     uri = tracking_uri(config)
     if config.tracking.enabled:
         version = f"models:/{config.tracking.registered_model}@{config.tracking.alias} (version {done.version})"

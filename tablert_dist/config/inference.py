@@ -13,6 +13,7 @@ class ExportConfig(Section):
     """The ONNX graph and its verification."""
 
     opset: Annotated[int, Field(ge=20, le=24)] = 20
+    """Version of the ONNX operators that the graph uses."""
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     """fp16 is for GPUs, int8 (dynamic) for CPUs. Each has gates of its own, which the export must pass."""
     tolerance: PositiveFloat = 1e-4

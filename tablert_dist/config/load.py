@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -28,6 +31,13 @@ PRIVATE_KEYS = frozenset({"data.path", "train.storage"})
 def preset_names() -> list[str]:
     """Names of the shipped configurations."""
     return shipped(PRESETS)
+
+
+def preset_title(name: str) -> str:
+    """Return the first sentence of a shipped configuration's comment."""
+    text = resources.files(PRESETS).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    comment = " ".join(line.removeprefix("#").strip() for line in takewhile(lambda s: s[:1] == "#", text.splitlines()))
+    return re.split(r"(?<=[.:;]) ", comment)[0].rstrip(".:;")
 
 
 def load_config(name: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -23,7 +23,8 @@ class DataConfig(Section):
     train_on: Literal["train", "train+dev"] = "train"
     """`train+dev` leaves no development split: the last epoch's weights are kept."""
     overlap: Literal["error", "keep-gold", "drop-pair", "keep-longest"] = "error"
-    """What to do with overlapping entities (SPEC §7)."""
+    """What to do with overlapping entities, which a table cannot hold: refuse them, train on what fits and score against all
+    (`keep-gold`), leave out both (`drop-pair`), or keep the longest."""
     on_overflow: Literal["error", "drop"] = "error"
     """What to do with a training sentence that is longer than the encoder's limit."""
 
@@ -43,6 +44,7 @@ class ModelConfig(HeadOptions):
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time, the same gradient."""
     dropout: Probability = 0.3
+    """Dropout of the head, on word vectors and hidden channels; the encoder has its own."""
     none_bias: Annotated[float, Field(ge=0.0, le=20.0)] = 6.0
     """`cnn`, `tablert`: bias of the relation tag `none` at the start, the others' being 0; 0 = as PyTorch starts a bias.
     Nearly every cell is `none`: starting from that, the first epoch learns relations and not the prior."""
@@ -56,6 +58,7 @@ class OptimConfig(Section):
     """AdamW with two learning rates and a warm-up (paper appendix A)."""
 
     encoder_lr: PositiveFloat = 5e-5
+    """Learning rate of the encoder; unused where it is frozen."""
     lr: PositiveFloat = 1e-3
     """Learning rate of everything but the encoder."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
@@ -72,6 +75,7 @@ class TrainConfig(Section):
     """The training loop and where its runs live."""
 
     epochs: PositiveInt = 30
+    """Passes over the training sentences."""
     batch_size: PositiveInt = 8
     """Sentences in one optimiser step, over all workers."""
     accumulation: PositiveInt = 1
@@ -167,11 +171,15 @@ class TrackingConfig(Section):
     """MLflow."""
 
     enabled: bool = True
+    """Keep a journal of each run and send it to MLflow."""
     uri: str | None = None
     """An MLflow server's address; unset: an SQLite file in `train.storage`."""
     experiment: str = "tablert"
+    """The MLflow experiment that runs are in."""
     registered_model: str = "tablert"
+    """The registry's name for the models that searches find: `models:/NAME@ALIAS`."""
     alias: str = "champion"
+    """The registry's name for the version that a search has registered last."""
 
 
 class Config(Section):

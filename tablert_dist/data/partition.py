@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, counted
 from tablert_dist.schema import Sentence
 
 By = Literal["document", "sentence"]
@@ -128,7 +128,7 @@ def nested_samples(total: int, sizes: Sequence[int], seed: int) -> list[list[int
     """
     for size in sizes:
         if not 1 <= size <= total:
-            raise InputError(f"a sample of {size} cannot be drawn from {total} sentences")
+            raise InputError(f"a sample of {size} cannot be drawn from {counted(total, 'sentence')}")
     order = list(range(total))
     random.Random(seed).shuffle(order)
     return [sorted(order[:size]) for size in sizes]

@@ -55,7 +55,8 @@ def load_corpus(config: DataConfig, model: ModelConfig | None = None) -> Corpus:
     folder = locate(config.path, "data folder")
     if not folder.is_dir():
         raise InputError(
-            f"data folder '{config.path}' is a file; give the folder with *train.json, *dev.json, *test.json"
+            f"data folder '{config.path}' is a file, which has no splits: make a folder of them with "
+            f"tablert data split {config.path} --out DIR"
         )
     files, notes = _find(folder, config.train_on)
     seen = formats.Notes()
@@ -81,19 +82,33 @@ def read_file(
     return list(_usable(formats.read(path, format), schema, policy, [path], [], model))
 
 
-def _find(folder: Path, train_on: str) -> tuple[dict[str, list[Path]], list[str]]:
-    """Files and folders by split, and notes on the files that are not read."""
+def split_files(folder: Path) -> dict[str, Path]:
+    """The file or sub-folder of each split by name, with `types` and `train_dev`; none where the folder has no splits.
+
+    Raises InputError where two could be the same split.
+    """
     found: dict[str, list[Path]] = {}
-    skipped = []
     for path in sorted(folder.iterdir()):
         kind = _split_of(path)
         if kind is not None:
             found.setdefault(kind, []).append(path)
-        elif path.suffix.lower() in formats.ENDINGS and path.is_file() and path.name not in NO_DATA:
-            skipped.append(path.name)
     for kind, paths in found.items():
         if len(paths) > 1:
             raise InputError(f"{folder}: two files could be '{kind}': {', '.join(p.name for p in paths)}; leave one")
+    return {kind: paths[0] for kind, paths in found.items()}
+
+
+def _find(folder: Path, train_on: str) -> tuple[dict[str, list[Path]], list[str]]:
+    """Files and folders by split, and notes on the files that are not read."""
+    found = {kind: [path] for kind, path in split_files(folder).items()}
+    skipped = [
+        path.name
+        for path in sorted(folder.iterdir())
+        if _split_of(path) is None
+        and path.suffix.lower() in formats.ENDINGS
+        and path.is_file()
+        and path.name not in NO_DATA
+    ]
     both = found.pop("train_dev", [])
     if train_on == "train+dev":
         parts = both or [p for kind in ("train", "dev") for p in found.get(kind, [])]
@@ -157,7 +172,8 @@ def _usable(
     if affected:
         before, after = (sum(len(s.entities) for s in group) for group in (sentences, kept))
         ruled = f"{form} holds them" if policy == "error" else f"{policy} keeps {after} of {before} entities"
-        notes.append(f"{name}: {affected} sentences have overlapping entities; {ruled}")
+        have = "sentence has" if affected == 1 else "sentences have"
+        notes.append(f"{name}: {affected} {have} overlapping entities; {ruled}")
     return tuple(kept)
 
 

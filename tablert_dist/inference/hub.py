@@ -38,8 +38,11 @@ def unpack(archive: Path, out: Path) -> Path:
     return out
 
 
-def download(repo_id: str, revision: str | None = None) -> Path:
-    """A bundle from the hub, in its cache. Raises InputError where it cannot be had; its hashes are checked on loading."""
+def download(repo_id: str, revision: str | None = None, instead: str = "give a bundle's folder or a hub id") -> Path:
+    """A bundle from the hub, in its cache; its hashes are checked on loading.
+
+    Raises InputError, which ends with `instead`, where it cannot be had.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -48,7 +51,7 @@ def download(repo_id: str, revision: str | None = None) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"'{repo_id}' is no folder here and cannot be had from the hub: {reason} (give a bundle's folder or a hub id)"
+            f"'{repo_id}' is no folder here and cannot be had from the hub: {reason.rstrip('.')} ({instead})"
         ) from None
 
 

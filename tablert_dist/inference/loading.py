@@ -45,7 +45,12 @@ def load_model(path: Path, config: PredictConfig) -> LoadedModel:
         return _of_archive(path, config)
     if not path.exists():
         raise InputError(f"{path} does not exist: give the folder or .zip of a bundle, or the folder of a checkpoint")
-    raise InputError(
+    raise not_a_model(path)
+
+
+def not_a_model(path: Path) -> InputError:
+    """The refusal of a path that holds something else."""
+    return InputError(
         f"{path} is neither a bundle (manifest.json, from tablert-export --onnx) nor a checkpoint (checkpoint.json)"
     )
 

@@ -71,9 +71,13 @@ def f1_of(result: Mapping[str, Any], split: str, level: str) -> float | None:
 def checkpoint_of(config: Config, name: str) -> Path:
     """The checkpoint that a finished run ended with, copied here where runs are kept at a URL.
 
-    Raises InputError for a run that is not there or not finished.
+    Raises InputError for a run that is not there or not finished, and for a study, which keeps no one model.
     """
     run = RunStore.find(config, name)
+    if run.kind == "study":
+        raise InputError(
+            f"'{name}' is a study, which has many models: name the checkpoint of one cell (kept with --keep-weights)"
+        )
     if run.kind == "tune":
         if not run.folder.mirror.fetch(RESULT):
             raise InputError(f"the search '{name}' is not finished; go on with it by tablert tune --resume {name}")
@@ -82,9 +86,9 @@ def checkpoint_of(config: Config, name: str) -> Path:
         if run.record["status"] != "finished":
             raise InputError(f"the training '{name}' is not finished; go on with it by tablert train --resume {name}")
         found = FitResult(name, run.path, run.record["results"]).best["checkpoint"]
-    # The path is that of the machine that wrote it.
+    # The path is that of the machine that wrote it; the folder may have another name by now.
     parts = Path(found).parts
-    *inner, checkpoint = parts[len(parts) - parts[::-1].index(name) :]
+    *inner, checkpoint = parts[len(parts) - parts[::-1].index(run.record["name"]) :]
     part = run.folder
     for folder in inner:
         part = part.child(folder)

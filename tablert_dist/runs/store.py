@@ -13,7 +13,7 @@ from typing import Any
 
 from tablert_dist.config import Config, flatten
 from tablert_dist.config.heads import RENAMED
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, nearest
 from tablert_dist.runs.files import RECORD
 from tablert_dist.runs.folder import RunFolder
 from tablert_dist.runs.location import runs_folder
@@ -45,28 +45,25 @@ class RunStore:
 
         Raises InputError for a name that exists without `resume`, one that does not with it, or a changed configuration.
         """
-        if not re.fullmatch(r"[\w][\w.-]*", name):
-            raise InputError(f"run name '{name}': use letters, digits, '.', '_' and '-'")
-        runs = runs_folder(config)
-        folder = runs.child(name)
-        known = _has_record(runs, folder)
-        if not resume:
-            if known or (folder.path.exists() and folder.shared):
-                raise InputError(f"run '{name}' exists in {runs}; go on with it by --resume {name}, or choose another")
+        run = cls.check(config, name, resume, kind)
+        if run is None:
+            folder = runs_folder(config).child(name)
             folder.drop_copy()
             folder.path.mkdir(parents=True)
             run = cls(folder, {"name": name, "kind": kind, "config": config.model_dump(mode="json")})
             run.update(status="running")
-            return run
-        if not known:
-            raise InputError(f"--resume {name}: there is no such run in {runs}")
-        run = cls(folder, _read_record(folder))
-        if run.kind != kind:
-            raise InputError(f"--resume {name}: that run is a {run.kind} run, not a {kind} run")
-        if any(f"model.{key}" in RENAMED for key in run.record["config"]["model"]):
+        elif any(f"model.{key}" in RENAMED for key in run.record["config"]["model"]):
             log.warning(
                 "--resume %s: its record has the heads' options in [model]; they are read as model.cnn.… now", name
             )
+        return run
+
+    @classmethod
+    def check(cls, config: Config, name: str, resume: bool, kind: str) -> RunStore | None:
+        """Return the run that would be resumed, None where it would be made, and write nothing; raises as `open`."""
+        run = cls.named(config, name, resume, kind)
+        if run is None:
+            return None
         old, new = flatten(Config.model_validate(run.record["config"], strict=False)), flatten(config)
         changed = [k for k in new if old.get(k) != new[k] and not k.startswith(FREE_ON_RESUME)]
         if changed:
@@ -75,13 +72,31 @@ class RunStore:
         return run
 
     @classmethod
+    def named(cls, config: Config, name: str, resume: bool, kind: str) -> RunStore | None:
+        """As `check`, whatever the configuration of a run that would be resumed."""
+        if not re.fullmatch(r"[\w][\w.-]*", name):
+            raise InputError(f"run name '{name}': use letters, digits, '.', '_' and '-'")
+        runs = runs_folder(config)
+        folder = runs.child(name)
+        known = _has_record(runs, folder)
+        if not resume:
+            if known or (folder.path.exists() and folder.shared):
+                raise InputError(f"run '{name}' exists in {runs}; go on with it by --resume {name}, or choose another")
+            return None
+        if not known:
+            raise InputError(f"--resume {name}: there is no such run in {runs}; {_others(runs, name)}")
+        run = cls(folder, _read_record(folder))
+        if run.kind != kind:
+            raise InputError(f"--resume {name}: that run is a {run.kind} run, not a {kind} run")
+        return run
+
+    @classmethod
     def find(cls, config: Config, name: str) -> RunStore:
         """Return a run by its name, to be read. Raises InputError with the names there are."""
         runs = runs_folder(config, tracked=False)
         folder = runs.child(name)
         if not _has_record(runs, folder):
-            names = runs.mirror.folders_with(RECORD)
-            raise InputError(f"there is no run '{name}' in {runs}; there are: {', '.join(names) or 'none'}")
+            raise InputError(f"there is no run '{name}' in {runs}; {_others(runs, name)}")
         return cls(folder, _read_record(folder))
 
     @property
@@ -103,6 +118,12 @@ class RunStore:
         """Change the record and write it, to its URL too."""
         self.record.update(changes)
         self.folder.write(RECORD, self.record)
+
+
+def _others(runs: RunFolder, name: str) -> str:
+    """The runs that there are, for the refusal of one that is not."""
+    names = runs.mirror.folders_with(RECORD)
+    return f"there are: {', '.join(names)}{nearest(name, names)}" if names else "there is none"
 
 
 def _has_record(runs: RunFolder, folder: RunFolder) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from tablert_dist.cluster import capacity, connect, refuse_early, room_for, scaling_plan
 from tablert_dist.config import Config, current_keys
 from tablert_dist.data import Corpus
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, counted
 from tablert_dist.runs.folder import RunFolder, Tracked
 from tablert_dist.runs.job import read_result
 from tablert_dist.runs.location import runs_folder, with_storage
@@ -91,7 +91,7 @@ def run_study(
         raise InputError(f"--resume {name}: its cells are others; give the same systems, layers, seeds and epochs")
     run.update(plan=plan, options=list(options))
     total = sum(len(part.cells) for part in parts)
-    say(f"run {name} in {run.folder}: {total} cells")
+    say(f"run {name} in {run.folder}: {counted(total, 'cell')}")
     params = {"cells": total, "model.encoder": config.model.encoder}
     parent = run.folder.tracker(Tracked(name), params, {"study": name, **provenance()})
     done = []
@@ -114,7 +114,7 @@ def _run_part(part: StudyPart, folder: RunFolder, plan: Sequence[Point], parent:
     jobs = [stage.job(index, point) for index, point in enumerate(plan)]
     missing = {index: point for index, point in enumerate(plan) if read_result(jobs[index].folder.path) is None}
     if missing:
-        say(f"{part.name}: {len(missing)} of {len(plan)} cells to run")
+        say(f"{part.name}: {len(missing)} of {counted(len(plan), 'cell')} to run")
         if part.config.cluster.num_workers:
             _under_ray(stage, missing, part.corpus)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 from tablert_dist.cluster import ScalingPlan, capacity, connect, room_for, scaling_plan
 from tablert_dist.config import Config, with_overrides
 from tablert_dist.data import Corpus, load_corpus
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, counted
 from tablert_dist.heads import head_spec
 from tablert_dist.runs.folder import RunFolder, Tracked
 from tablert_dist.runs.job import Job, read_result
@@ -42,7 +42,10 @@ def fit(
     configuration, the data, the encoder or the cluster do not allow it.
     """
     config = with_storage(absolute_data(config))
-    runs_folder(config)  # refuses what RunStore.open would refuse only after the data were read
+    # Refuses what RunStore.open would refuse only after the data were read.
+    runs_folder(config)
+    if name:
+        RunStore.check(config, name, resume, "train")
     corpus = check(config, say, validate)
     if init_from is not None:
         check_init(init_from, corpus)
@@ -123,7 +126,7 @@ def check(config: Config, say: Say, validate: bool = False) -> Corpus:
     for split, found in table_report(corpus, TagSet(corpus.schema), config.model).items():
         lost = f"; {form} cannot hold {found['lost']}" if found["total"] else ""
         oracle = f": oracle RE+ F1 {100 * found['oracle_re_plus_f1']:.2f}" if found["total"] else ""
-        say(f"{corpus.name} {split}: {len(corpus.splits[split])} sentences{lost}{oracle}")
+        say(f"{corpus.name} {split}: {counted(len(corpus.splits[split]), 'sentence')}{lost}{oracle}")
     if validate:
         for line in quick_lines(corpus_case(corpus, config.data, config.model, limits.tokenizer)):
             say(line)

@@ -29,7 +29,8 @@ def drop_overflow(corpus: Corpus, parts: EncoderParts | TextParts, config: Confi
             f"{corpus.name}: train: sentence {long[0]} (one of {len(long)}) is over the encoder's limit of {limit} "
             f"subwords; split it, or leave such sentences out with --set data.on_overflow=drop"
         )
-    log.warning("%s: %d training sentences over %d subwords are left out", corpus.name, len(long), limit)
+    said = "training sentence over %d subwords is" if len(long) == 1 else "training sentences over %d subwords are"
+    log.warning(f"%s: %d {said} left out", corpus.name, len(long), limit)
     kept = tuple(s for i, s in enumerate(corpus.train) if i not in set(long))
     return replace(corpus, splits={**corpus.splits, "train": kept})
 

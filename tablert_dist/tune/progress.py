@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from tablert_dist.errors import counted
 from tablert_dist.train.ray_train import dev_scores
 from tablert_dist.tune.trainable import read_item
 from tablert_dist.tune.trials import METRIC, Trial
@@ -47,11 +48,12 @@ def progress_callback(epochs: int) -> Any:
                 if "repeated" in result:
                     return
                 shown = dev_scores(result) if scored else f"loss/sentence {result['train/loss']:.2f}"
+                done = f"{self.done} of {counted(total, 'trial')} done"
                 best = f"best RE+ so far {100 * self.best:.1f}, " if scored else ""
                 click.echo(
                     f"{self._clock()} {item['name']} epoch {int(result['epoch'])}/"
                     f"{item['point'].get('train.epochs', epochs)}  {shown}  "
-                    f"{result['train/sentences_per_second']:.1f} sentences/s  ({best}{self.done} of {total} trials done)"
+                    f"{result['train/sentences_per_second']:.1f} sentences/s  ({best}{done})"
                 )
 
             def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from tablert_dist.cluster import ScalingPlan, capacity, connect, refuse_early, room_for, scaling_plan, shared_out
 from tablert_dist.config import Config, current_keys, with_overrides
 from tablert_dist.data import Corpus
-from tablert_dist.errors import InputError, RunError
+from tablert_dist.errors import InputError, RunError, counted
 from tablert_dist.runs.folder import Tracked
 from tablert_dist.runs.location import runs_folder, with_storage
 from tablert_dist.runs.store import RunStore
@@ -72,7 +72,9 @@ def search(
     """
     config = with_storage(absolute_data(config))
     how, points = plan(config, space)
-    runs_folder(config)  # refuses what RunStore.open would refuse only after the data were read
+    # Refuses what RunStore.open would refuse only after the data were read.
+    runs_folder(config)
+    RunStore.check(config, name, resume, "tune")
     refuse_early(config, trials=True)
     corpus = check(config, say, validate)
     if "dev" not in corpus.splits:
@@ -87,7 +89,7 @@ def search(
     total = len(points) if how != "optuna" else config.tune.trials
     at_once = min(room, config.tune.max_concurrent or room, total)
     stages = ", then the best of them again" if config.tune.stages == 2 else ""
-    say(f"run {name} in {run.folder}: {total} trials{stages}, {at_once} at once, each {scaling}")
+    say(f"run {name} in {run.folder}: {counted(total, 'trial')}{stages}, {at_once} at once, each {scaling}")
     parent = _parent(run, space, corpus, total)
     trials, earlier = _run(config, space, run, parent.uid, StageContext(scaling, room, corpus, callback))
     scored = ranked(trials)
@@ -191,8 +193,8 @@ def _stage(
     ended, total = sum(trial.ended for trial in trials), source.total if source else len(trials)
     if ended + failed < total:
         raise RunError(
-            f"the search was interrupted with {ended} of {total} trials done; go on with it by tablert tune --resume "
-            f"{stage.root.name}"
+            f"the search was interrupted with {ended} of {counted(total, 'trial')} done; go on with it by "
+            f"tablert tune --resume {stage.root.name}"
         )
     return trials
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from tablert_dist.cli import main
+from tests.support import GOLDEN
 from tests.support.tiny import tiny_records, write_corpus
 
 
@@ -54,6 +56,9 @@ def trained(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pat
     done = train(cwd, *options, "--name", "a", "--set", "train.seeds=[1,2]")
     assert done.returncode == 0, done.stderr
     assert "seeds 1, 2" in done.stdout and "±" in done.stdout
+    following = shlex.split(done.stdout.splitlines()[-1].removeprefix("next: "))
+    assert following[1:3] == ["--onnx", "--model"] or following[3:5] == ["--onnx", "--model"]
+    assert (cwd / following[following.index("--model") + 1]).is_dir(), "a path from this folder"
     return cwd
 
 
@@ -78,8 +83,10 @@ def test_names_are_not_reused_and_resume_wants_the_same_configuration(trained: P
     assert "--resume a" in again.stderr
     other = train(trained, *options, "--resume", "a", "--set", "train.seeds=[1,2]", "--set", "optim.lr=0.1")
     assert other.returncode == 2 and "optim.lr was 0.001, now 0.1" in other.stderr
-    missing = train(trained, *options, "--resume", "b")
-    assert missing.returncode == 2 and "no such run" in missing.stderr
+    for verb in ("train", "tune"):
+        missing = run(f"tablert_dist.{verb}", *options, "--resume", "b", "--data", "nowhere", cwd=trained)
+        assert missing.returncode == 2 and "there is no such run" in missing.stderr, "before the data are looked at"
+        assert "there are: a" in missing.stderr and missing.stdout == ""
     same = train(trained, *options, "--resume", "a", "--set", "train.seeds=[1,2]")
     assert same.returncode == 0, "a finished run is read, not run again"
 
@@ -87,7 +94,7 @@ def test_names_are_not_reused_and_resume_wants_the_same_configuration(trained: P
 @pytest.fixture(scope="module")
 def exported(trained: Path) -> Path:
     """The folder of `trained`, with the fp32 bundle of its run in `bundle`."""
-    done = run("export.cli", "--onnx", "--run", "a", "--out", "bundle", cwd=trained)
+    done = run("export.cli", "--onnx", "--model", "a", "--out", "bundle", cwd=trained)
     assert done.returncode == 0, done.stderr
     assert "sentences identical" in done.stdout
     return trained
@@ -189,6 +196,8 @@ def test_init_from_goes_on_from_the_weights(trained: Path, options: list[str], c
     start = str(trained / "runs" / "a" / "seed-1" / "epoch_003")
     done = train(trained, *options, "--name", "more", "--init-from", start)
     assert done.returncode == 0, done.stderr
+    named = train(trained, *options, "--name", "by-name", "--init-from", "a", "--set", "train.epochs=1")
+    assert named.returncode == 0, named.stderr
     old, new = (
         [
             row["train/loss"]
@@ -215,7 +224,9 @@ def test_init_from_goes_on_from_the_weights(trained: Path, options: list[str], c
         (["--set", "model.encoder=package:no_such/model"], "no installed package 'no_such'"),
         (["--set", "model.layer=3"], "has 2 layers"),
         (["--set", "train.device=cuda"], "finds no usable CUDA device"),
-        (["--init-from", "nowhere"], "checkpoint nowhere: checkpoint.json is missing"),
+        (["--init-from", "nowhere"], "there is no model 'nowhere'"),
+        (["--init-from", str(GOLDEN / "bundle" / "cnn-fp32")], "is an exported bundle: training starts from"),
+        (["--data", str(GOLDEN / "corpus" / "tiny_dev.json")], "tiny_dev.json --out DIR"),
         (["--name", "a/b"], "run name 'a/b'"),
     ],
 )
@@ -241,7 +252,7 @@ def test_long_training_sentences_are_refused_or_dropped_and_counted(options: lis
     dropped = train(
         tmp_path, *options, "--data", str(folder), "--set", "data.on_overflow=drop", "--set", "train.epochs=1"
     )
-    assert dropped.returncode == 0 and "1 training sentences over 64 subwords are left out" in dropped.stderr
+    assert dropped.returncode == 0 and "1 training sentence over 64 subwords is left out" in dropped.stderr
 
 
 def test_help_lists_the_verbs(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_what_a_head_can_hold_is_asked_of_that_head(tmp_path: Path) -> None:
             load_corpus(nested, table)
     corpus = load_corpus(nested, spert)
     assert len(corpus.train[0].entities) == 3
-    assert "tiny_train.json: 1 sentences have overlapping entities; SpERT holds them" in corpus.notes
+    assert "tiny_train.json: 1 sentence has overlapping entities; SpERT holds them" in corpus.notes
     report = table_report(corpus, TagSet(corpus.schema), spert)
     assert report["train"]["total"] == 0
     assert report["train"]["oracle_re_plus_f1"] == 1.0

@@ -22,10 +22,11 @@ def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
 
     Raises InputError naming file, record and reason.
     """
-    return read_each(path, _sentences, notes)
+    return read_each(path, sentences_of, notes)
 
 
-def _sentences(record: Record, where: str, notes: Notes) -> list[Sentence]:
+def sentences_of(record: Record, where: str, notes: Notes) -> list[Sentence]:
+    """The sentences of one line. Raises InputError naming the field."""
     if "text" not in record and "error" in record:
         notes.count("lines that say that a text could not be read, left out", where)
         return []

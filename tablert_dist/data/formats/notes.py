@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tablert_dist.errors import counted
 from tablert_dist.schema import Sentence
 
 
@@ -58,5 +59,10 @@ class Written:
 
     def lines(self) -> list[str]:
         """One sentence about what was written, and one for each kind of loss."""
-        first = f"{self.path}: {self.sentences} sentences, {self.entities} entities, {self.relations} relations"
+        numbers = (
+            counted(self.sentences, "sentence"),
+            counted(self.entities, "entity", "entities"),
+            counted(self.relations, "relation"),
+        )
+        first = f"{self.path}: {', '.join(numbers)}"
         return [first, *(f"not held: {number} {what}: {why}" for (what, why), number in self.lost.items())]

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
 
-from tablert_dist.data.validation.finding import Case, Finding, SplitPart, plural, records, short
+from tablert_dist.data.validation.finding import Case, Finding, SplitPart, records, short
 from tablert_dist.data.validation.near import near_pairs
+from tablert_dist.errors import counted
 from tablert_dist.schema import Sentence
 
 Place = tuple[SplitPart, int, Sentence]
@@ -37,7 +38,7 @@ def _inside(case: Case, repeated: list[list[Place]]) -> Iterator[Finding]:
                 "note",
                 part.file,
                 count,
-                f"{plural(count, 'sentence')} {'is' if count == 1 else 'are'} a repetition of an earlier one",
+                f"{counted(count, 'sentence')} {'is' if count == 1 else 'are'} a repetition of an earlier one",
                 "they count twice in training and in scores; leave one of each if that is not meant",
                 f"{short(second[2].words)} is also record {first[1]}",
                 second[1],
@@ -56,7 +57,7 @@ def _across(case: Case, repeated: list[list[Place]]) -> Iterator[Finding]:
                 "warning",
                 other.file,
                 count,
-                f"{plural(count, 'sentence')} of {other.split} {'is' if count == 1 else 'are'} also in {one.split} "
+                f"{counted(count, 'sentence')} of {other.split} {'is' if count == 1 else 'are'} also in {one.split} "
                 f"({one.file})",
                 f"scores on {other.split} are flattered; `tablert data split` keeps equal sentences together",
                 f"{short(b[2].words)} is record {a[1]} of {one.file}",
@@ -85,7 +86,7 @@ def _contradictions(repeated: list[list[Place]]) -> Iterator[Finding]:
             "warning",
             parts[key].file,
             count,
-            f"{plural(count, 'sentence')} {'has' if count == 1 else 'have'} the words of an earlier one and another "
+            f"{counted(count, 'sentence')} {'has' if count == 1 else 'have'} the words of an earlier one and another "
             "annotation",
             "decide which annotation is right; the model is taught both",
             f"{short(b[2].words)}: {_difference(b[2], a[2])} (record {a[1]} of {a[0].file})",
@@ -127,7 +128,7 @@ def _near(case: Case, groups: dict[tuple[str, ...], list[Place]]) -> Iterator[Fi
             "warning",
             b[0].file,
             count,
-            f"{plural(count, 'sentence')} of {b[0].split} {'is' if count == 1 else 'are'} nearly one of {split} "
+            f"{counted(count, 'sentence')} of {b[0].split} {'is' if count == 1 else 'are'} nearly one of {split} "
             f"({a[0].file}): at least 80 % of their word pairs are the same",
             "look whether they are versions of one text; `--by document` splits keep a document together",
             f"{short(b[2].words)} and record {a[1]}, {short(a[2].words)}: {100 * likeness:.0f} % alike",

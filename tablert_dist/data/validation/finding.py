@@ -128,8 +128,3 @@ def short(words: Iterable[str], most: int = 60) -> str:
     """The words as a quotation that is not longer than `most` characters."""
     text = " ".join(words)
     return f"'{text}'" if len(text) <= most else f"'{text[: most - 2]} …'"
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """`1 sentence`, `2 sentences`."""
-    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tablert_dist.data.validation.finding import Case, Finding, plural, short
-from tablert_dist.errors import InputError
+from tablert_dist.data.validation.finding import Case, Finding, short
+from tablert_dist.errors import InputError, counted
 from tablert_dist.schema import Sentence
 from tablert_dist.tokenization import EncodedSentence, SubwordTokenizer
 
@@ -34,7 +34,7 @@ def find(case: Case) -> Iterator[Finding]:
                 "warning",
                 part.file,
                 count,
-                f"{plural(count, 'sentence')} over {LONG_WORDS} words, the longest of {len(words)}: a table has as many "
+                f"{counted(count, 'sentence')} over {LONG_WORDS} words, the longest of {len(words)}: a table has as many "
                 "cells as words squared",
                 "split paragraphs into sentences",
                 short(words),
@@ -63,7 +63,7 @@ def _subwords(case: Case, tokenizer: SubwordTokenizer) -> Iterator[Finding]:
                 "error" if refused else "warning",
                 part.file,
                 len(over),
-                f"{plural(len(over), 'sentence')} over the encoder's limit of {tokenizer.limit} subwords, the longest of "
+                f"{counted(len(over), 'sentence')} over the encoder's limit of {tokenizer.limit} subwords, the longest of "
                 f"{max(len(encoded[i].ids) for i in over)}",
                 advice,
                 short(part.sentences[over[0]].words),

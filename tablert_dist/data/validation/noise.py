@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tablert_dist.data.validation.finding import Case, Finding, SplitPart, plural, records, short
+from tablert_dist.data.validation.finding import Case, Finding, SplitPart, records, short
+from tablert_dist.errors import counted
 from tablert_dist.schema import Sentence
 
 LEAST = 5
@@ -49,10 +50,10 @@ def _unusual(types: dict[Name, Counter[str]], places: dict[tuple[Name, str], Pla
         "note",
         part.file,
         total,
-        f"{plural(total, 'entity', 'entities')} in the corpus {'has' if total == 1 else 'have'} another type than the same "
+        f"{counted(total, 'entity', 'entities')} in the corpus {'has' if total == 1 else 'have'} another type than the same "
         "words nearly always have",
         "read them again: a slip, or another meaning",
-        f"{shown} is {kind} here, {usual} {plural(most, 'time')}",
+        f"{shown} is {kind} here, {usual} {counted(most, 'time')}",
         index,
     )
 
@@ -81,8 +82,8 @@ def _left_out(case: Case, types: dict[Name, Counter[str]]) -> Iterator[Finding]:
         "note",
         part.file,
         total,
-        f"{plural(total, 'time')} in the corpus the words of an entity that is nearly always annotated are not",
+        f"{counted(total, 'time')} in the corpus the words of an entity that is nearly always annotated are not",
         "read them again: forgotten, or meant otherwise",
-        f"{shown} is no entity here, and one {plural(habits[name], 'time')}",
+        f"{shown} is no entity here, and one {counted(habits[name], 'time')}",
         index,
     )

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tablert_dist.data.validation.finding import DataReport, plural
+from tablert_dist.data.validation.finding import DataReport
+from tablert_dist.errors import counted
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -18,7 +19,7 @@ def show(report: DataReport, console: Console) -> None:
         console.print(_counts(report, splits))
     if report.findings:
         console.print(_findings(report))
-    tally = ", ".join(plural(n, severity) for severity, n in report.tally().items())
+    tally = ", ".join(counted(n, severity) for severity, n in report.tally().items())
     console.print(f"{_safe(report.name)}: {tally}")
 
 

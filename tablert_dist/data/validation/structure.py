@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tablert_dist.data.validation.finding import Case, Finding, SplitPart, plural, short
+from tablert_dist.data.validation.finding import Case, Finding, SplitPart, short
 from tablert_dist.data.validation.types import arguments
+from tablert_dist.errors import counted
 from tablert_dist.heads.base import lost_to_overlap
 from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.schema import Entity, Sentence, overlapping_pairs
@@ -58,7 +59,7 @@ def _overlaps(case: Case, part: SplitPart) -> Iterator[Finding]:
         "error" if refused else "warning",
         part.file,
         total,
-        f"{plural(total, 'pair')} of entities {'overlaps' if total == 1 else 'overlap'} in {plural(len(found), 'sentence')} "
+        f"{counted(total, 'pair')} of entities {'overlaps' if total == 1 else 'overlap'} in {counted(len(found), 'sentence')} "
         f"({', '.join(kinds)}), which {case.head.form} cannot hold",
         "training refuses them: choose --set data.overlap=keep-gold, drop-pair or keep-longest"
         if refused
@@ -81,7 +82,7 @@ def _order(part: SplitPart) -> Iterator[Finding]:
             "note",
             part.file,
             len(unsorted),
-            f"{plural(len(unsorted), 'sentence')} {'lists its' if len(unsorted) == 1 else 'list their'} entities out of order",
+            f"{counted(len(unsorted), 'sentence')} {'lists its' if len(unsorted) == 1 else 'list their'} entities out of order",
             "nothing: relations find their entities by index in the list, not by position",
             " before ".join(short([first.text_of(e)], 24) for e in first.entities[:2]),
             unsorted[0],
@@ -109,7 +110,7 @@ def _repeated(part: SplitPart) -> Iterator[Finding]:
                 "note",
                 part.file,
                 total,
-                f"{plural(total, kind, 'entities' if kind == 'entity' else 'relations')} "
+                f"{counted(total, kind, 'entities' if kind == 'entity' else 'relations')} "
                 f"{'is' if total == 1 else 'are'} listed again in the same sentence",
                 "nothing: it counts once; look whether another one was meant",
                 shown(sentence, item),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator
 
-from tablert_dist.data.validation.finding import Case, Finding, SplitPart, plural, short
+from tablert_dist.data.validation.finding import Case, Finding, SplitPart, short
+from tablert_dist.errors import counted
 from tablert_dist.schema import Sentence
 
 EDGES = 0.02
@@ -44,7 +45,7 @@ def _edges(part: SplitPart) -> Iterator[Finding]:
         "warning" if count > EDGES * total else "note",
         part.file,
         count,
-        f"{count} of {plural(total, 'entity', 'entities')} {'begins or ends' if count == 1 else 'begin or end'} with a "
+        f"{count} of {counted(total, 'entity', 'entities')} {'begins or ends' if count == 1 else 'begin or end'} with a "
         "punctuation mark",
         "look whether the span is a word too long",
         f"{entity.type} {short([sentence.text_of(entity)])}",

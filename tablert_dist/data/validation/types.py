@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tablert_dist.data.validation.finding import Case, Finding, Severity, SplitPart, plural, records, short
+from tablert_dist.data.validation.finding import Case, Finding, Severity, SplitPart, records, short
+from tablert_dist.errors import counted
 from tablert_dist.schema import Relation, Sentence
 
 RARE = 10
@@ -68,7 +69,7 @@ def _counts(case: Case) -> Iterator[Finding]:
                 index, example = _example(train, kind, name)
                 yield Finding(
                     "rare-type", "warning", train.file, count,
-                    f"the {kind} type '{name}' has {plural(count, 'example')}",
+                    f"the {kind} type '{name}' has {counted(count, 'example')}",
                     f"annotate more (at least {RARE}), or merge it into another type", example, index,
                 )  # fmt: skip
     for part in case.parts:
@@ -142,7 +143,7 @@ def _signatures(case: Case) -> Iterator[Finding]:
                 count = found[mine]
                 yield Finding(
                     "rare-signature", "warning", part.file, count,
-                    f"{relation.type} between {mine[0]} and {mine[1]} occurs {plural(count, 'time')} in the whole corpus; "
+                    f"{relation.type} between {mine[0]} and {mine[1]} occurs {counted(count, 'time')} in the whole corpus; "
                     f"{most} of {total} are between {usual[0]} and {usual[1]}",
                     "look whether the relation's direction or an entity's type is wrong",
                     arguments(sentence, relation), index,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, counted
 from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.pages.drawing.heat import MOST_WORDS, payload
@@ -40,7 +40,7 @@ def annotated_page(
 ) -> Page:
     """Annotated sentences with gold, prediction and scores. Raises InputError over `limit`, or naming the record."""
     if len(gold) > limit:
-        raise over_limit(f"{title}: {len(gold)} sentences", limit)
+        raise over_limit(f"{title}: {counted(len(gold), 'sentence')}", limit)
     for i, sentence in enumerate(gold, 1):
         if overlapping_pairs(sentence):
             raise InputError(

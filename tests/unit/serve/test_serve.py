@@ -219,5 +219,5 @@ def test_what_cannot_be_served_is_exit_code_2_and_one_sentence(bundle: Path, tmp
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"serve.port = {port} cannot be had" in refused(bundle, "--set", f"serve.port={port}")
-    assert "there is no bundle" in refused(tmp_path / "nothing", "--set", "serve.port=0")
-    assert "is no bundle" in refused(tmp_path, "--set", "serve.port=0")
+    assert "there is no model" in refused(tmp_path / "nothing", "--set", "serve.port=0")
+    assert "is neither a bundle" in refused(tmp_path, "--set", "serve.port=0")
