@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 # Where pip takes torch from; a CPU-only machine sets TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+PORT ?= 5000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
@@ -61,8 +62,9 @@ lint: install
 bench: install
 	$(BIN)/python -m bench
 
+# PORT=5001 where 5000 is taken.
 ui: install
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/runs/mlflow.db --host 127.0.0.1 --port 5000
+	$(BIN)/tablert ui --port $(PORT)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ from tablert_dist.runs.folder import Tracked
 from tablert_dist.runs.result import FitResult
 from tablert_dist.scoring import Scores, count
 from tablert_dist.storage.mirror import JOURNAL, RESULT
-from tablert_dist.tracking import register
+from tablert_dist.tracking import promote, register
 from tablert_dist.train.fit import train_seeds
 from tablert_dist.tune.search import SearchResult
 from tablert_dist.tune.trials import METRIC
@@ -41,6 +41,8 @@ class Finished:
     protocol: Mapping[str, Any]
     version: int | None
     """In the model registry."""
+    not_champion: str | None
+    """Why the alias stayed at another version."""
     retrained: FitResult | None
 
 
@@ -64,8 +66,8 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say)
     report = export_bundle(
         checkpoint, bundle, config.export, gold=corpus.splits[split], verified_on=f"{corpus.name} {split}"
     )
-    version = _publish(result, config, checkpoint, bundle, scores)
     protocol = dict(read_card(checkpoint).notes["protocol"])
+    version, not_champion = _publish(result, config, checkpoint, bundle, scores)
     found = {
         "trial": result.best.name,
         "point": dict(result.best.point),
@@ -82,7 +84,7 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say)
     run.folder.mirror.push_files(JOURNAL)
     for folder in (run.folder, run.folder.child("best")):
         folder.drop_features()
-    return Finished(checkpoint, bundle, report, scores, protocol, version, retrained)
+    return Finished(checkpoint, bundle, report, scores, protocol, version, not_champion, retrained)
 
 
 def score_checkpoint(checkpoint: Path, corpus: Corpus, config: Config) -> dict[str, Scores]:
@@ -99,11 +101,14 @@ def score_checkpoint(checkpoint: Path, corpus: Corpus, config: Config) -> dict[s
 
 def _publish(
     result: SearchResult, config: Config, checkpoint: Path, bundle: Path, scores: Mapping[str, Scores]
-) -> int | None:
-    """Log the winner to the search's run and register it; the version, or None where tracking is off or unreachable."""
+) -> tuple[int | None, str | None]:
+    """Log the winner to the search's run, register it, and give it the alias where it is the best so far.
+
+    Returns the version, None where tracking is off or unreachable, and the reason why it has not the alias.
+    """
     run = result.run
     if run.folder.tracking is None or result.uid is None:
-        return None
+        return None, None
     tracker = run.folder.tracker(Tracked(run.name))
     for split, found in scores.items():
         tracker.metrics({f"best_{key}": value for key, value in found.flat(split).items()}, 0)
@@ -113,16 +118,17 @@ def _publish(
     tracker.artifact(checkpoint, "model/checkpoint")
     if not tracker.close("FINISHED", timeout=120.0):
         log.warning("MLflow has not got everything yet, so the model is not registered")
-        return None
-    return register(
-        run.folder.tracking.uri,
-        config.tracking.registered_model,
-        result.uid,
-        "model",
-        alias=config.tracking.alias,
-        tags={
-            "data.name": read_card(checkpoint).notes["protocol"]["dataset"],
-            METRIC: f"{result.best.best(METRIC):.4f}",
-        },
-        description=f"best of the search {run.name}: {dict(result.best.point)}",
-    )
+        return None, None
+    uri, name = run.folder.tracking.uri, config.tracking.registered_model
+    protocol = read_card(checkpoint).notes["protocol"]
+    dev_f1 = scores["dev"].f1("re_plus") if "dev" in scores else result.best.best(METRIC)
+    tags = {
+        "data.name": protocol["dataset"],
+        "data.hash": protocol["data_hash"],
+        "trained_on": protocol["trained_on"],
+        "overlap": protocol["overlap"],
+        METRIC: f"{dev_f1:.4f}",
+    }
+    note = f"Best of the search {run.name}: {dict(result.best.point)}"
+    version = register(uri, name, result.uid, "model", tags=tags, description=note)
+    return version, promote(uri, name, version, config.tracking.alias, METRIC, [key for key in tags if key != METRIC])

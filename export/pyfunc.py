@@ -10,6 +10,9 @@ from typing import Any
 from tablert_dist import __version__
 from tablert_dist.storage.atomic import write_text
 
+EXAMPLE = "Mira Holt works for Ostrava Looms."
+"""The input example: a sentence of nobody's data."""
+
 
 def save_pyfunc(bundle: Path, out: Path) -> Path:
     """Write an MLflow model folder that holds the bundle. The model is its source file and its data, no pickle."""
@@ -24,6 +27,7 @@ def save_pyfunc(bundle: Path, out: Path) -> Path:
             path=str(out),
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
+            input_example=[EXAMPLE],
             signature=ModelSignature(Schema([ColSpec(DataType.string)]), Schema([ColSpec(AnyType())])),
             pip_requirements=[f"tablert-dist=={__version__}", f"onnxruntime>={_runtime()}"],
         )

@@ -18,6 +18,7 @@ VERBS = {
     "render": "Show results as a page.",
     "profile": "Measure where the time of a training step goes.",
     "status": "Show how far a run is, or list the runs.",
+    "ui": "Show the runs in MLflow's page.",
     "sync": "Send a run's journal to MLflow.",
     "config": "Explain the configuration's keys.",
     "presets": "List the shipped configurations, or print one.",

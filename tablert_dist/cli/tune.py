@@ -96,7 +96,6 @@ def _report(console: object, config: Config, result: object, corpus: object, sca
     from tablert_dist.data import Corpus
     from tablert_dist.errors import counted
     from tablert_dist.inference.predictor import Predictor
-    from tablert_dist.runs.location import tracking_uri
     from tablert_dist.scoring import LEVELS, TITLES
     from tablert_dist.tracking import redact
     from tablert_dist.tune.progress import describe, trial_table
@@ -131,11 +130,17 @@ def _report(console: object, config: Config, result: object, corpus: object, sca
     extraction = _example(Predictor.load(done.bundle, config.predict), corpus)
     click.echo(f"example: {extraction}")
     click.echo(f"next: echo 'Some text .' | {paste('tablert', 'predict', '--model', bundle)}")
-    uri = tracking_uri(config)
     if config.tracking.enabled:
-        version = f"models:/{config.tracking.registered_model}@{config.tracking.alias} (version {done.version})"
-        click.echo(f"model: {version if done.version else 'not registered'}")
-        click.echo(f"MLflow: make ui, or: mlflow ui --backend-store-uri {redact(uri)}")
+        name, alias = config.tracking.registered_model, config.tracking.alias
+        if done.version is None:
+            click.echo("model: not registered")
+        elif done.not_champion:
+            click.echo(f"model: models:/{name}/{done.version}; {done.not_champion}")
+        else:
+            click.echo(f"model: models:/{name}@{alias} (version {done.version})")
+        shown = [] if config.tracking.uri is None else ["--set", f"tracking.uri={redact(config.tracking.uri)}"]
+        stored = [] if config.train.storage is None else ["--set", f"train.storage={config.train.storage}"]
+        click.echo(f"MLflow: {paste('tablert', 'ui', *(shown or stored))}")
     click.echo(f"{time.monotonic() - started:.0f} s in all")
 
 

@@ -7,12 +7,13 @@ package does not import mlflow.
 from __future__ import annotations
 
 from tablert_dist.tracking.journal import read_uid
-from tablert_dist.tracking.registry import download, register, version_of
+from tablert_dist.tracking.registry import download, promote, register, version_of
 from tablert_dist.tracking.sender import replay
-from tablert_dist.tracking.store import default_uri, redact
+from tablert_dist.tracking.store import NOTE, default_uri, experiment_page, redact
 from tablert_dist.tracking.tracker import JournalTracker, NullTracker, Status, Tracker, begin_run
 
 __all__ = [
+    "NOTE",
     "JournalTracker",
     "NullTracker",
     "Status",
@@ -20,6 +21,8 @@ __all__ = [
     "begin_run",
     "default_uri",
     "download",
+    "experiment_page",
+    "promote",
     "read_uid",
     "redact",
     "register",

@@ -23,6 +23,8 @@ MAX_PARAM = 6000
 """Characters in a parameter's value (MLflow's limit)."""
 MAX_TAG = 8000
 """Characters in a tag's value (MLflow's limit)."""
+MAX_DIGEST = 36
+"""Characters in the digest of a data set (MLflow's limit)."""
 MAX_NAME = 250
 """Characters in the name of a metric, a parameter or a tag (MLflow's limit)."""
 
@@ -101,6 +103,7 @@ class Journal:
         self._metrics: set[tuple[str, int]] = set()
         self._params: dict[str, str] = {}
         self._tags: dict[str, str] = {}
+        self._datasets: set[tuple[str, str, str]] = set()
         self._read = 0
         self._thread_lock = threading.Lock()
         self._renamed: set[str] = set()
@@ -152,6 +155,13 @@ class Journal:
         with self._writing() as write:
             write({"kind": "artifact", "path": str(path.absolute()), "folder": folder})
 
+    def dataset(self, name: str, digest: str, context: str, profile: Mapping[str, Any]) -> None:
+        """Write that the run read this data set, unless that is written."""
+        with self._writing() as write:
+            if (name, digest[:MAX_DIGEST], context) not in self._datasets:
+                facts = {"name": name, "digest": digest[:MAX_DIGEST], "context": context, "profile": dict(profile)}
+                write({"kind": "dataset", **facts})
+
     def end(self, status: str) -> None:
         """Write the run's last status, unless it has it."""
         with self._writing() as write:
@@ -193,6 +203,8 @@ class Journal:
                 self._params.update(values)
             case {"kind": "tags", "values": values}:
                 self._tags.update(values)
+            case {"kind": "dataset", "name": name, "digest": digest, "context": context}:
+                self._datasets.add((name, digest, context))
             case {"kind": "status", "status": status}:
                 self.status = status
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,6 +51,44 @@ def register(
         if alias:
             client.set_registered_model_alias(registered_model, alias, version)
         return int(version)
+
+    return _until_there(uri, work, timeout)
+
+
+def promote(
+    uri: str, registered_model: str, version: int, alias: str, metric: str, same: Sequence[str], timeout: float = 60.0
+) -> str | None:
+    """Point the alias at this version where it is better than the one that has it: by the tag `metric`, among versions
+    whose tags `same` are equal.
+
+    Returns None where it has the alias now, otherwise the reason why not. Raises InputError as `register`.
+    """
+
+    def work(client: MlflowClient) -> str | None:
+        from mlflow.exceptions import MlflowException
+
+        new = client.get_model_version(registered_model, str(version))
+        try:
+            old = client.get_model_version_by_alias(registered_model, alias)
+        except MlflowException as error:
+            if store.code(error) not in _MISSING:
+                raise
+            old = None
+        if old is not None and str(old.version) != str(version):
+            stays = f"@{alias} stays at version {old.version}"
+            different = [key for key in same if old.tags.get(key) != new.tags.get(key)]
+            if different:
+                was = ", ".join(f"{key} {old.tags.get(key, 'not recorded')}" for key in different)
+                return (
+                    f"{stays}, which was scored otherwise ({was}), so that the two cannot be compared; move it in MLflow "
+                    f"(Models, {registered_model}, version {version}), or register under a name of its own with --set "
+                    f"tracking.registered_model=NAME"
+                )
+            before, now = float(old.tags.get(metric, "nan")), float(new.tags.get(metric, "nan"))
+            if not now > before:
+                return f"{stays}, whose {metric} is {before:.4f}; this one's is {now:.4f}"
+        client.set_registered_model_alias(registered_model, alias, str(version))
+        return None
 
     return _until_there(uri, work, timeout)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ def groups_of(folder: Path, start: int) -> Iterator[tuple[list[Event], int]]:
     values, sent, end = 0, start, start
     for event, line_end in journal.read_events(folder, start):
         count = len(event.get("values", ())) if event else 0
-        alone = event is not None and event["kind"] in ("artifact", "status")
+        alone = event is not None and event["kind"] in ("artifact", "dataset", "status")
         if group and (alone or values + count > BATCH):
             yield group, end
             group, values, sent = [], 0, end
@@ -62,6 +63,8 @@ def send(client: MlflowClient, run_id: str, events: Sequence[Event]) -> None:
                 tags |= {key: RunTag(key, value) for key, value in values.items()}
             case "artifact":
                 _send_artifact(client, run_id, Path(event["path"]), event["folder"])
+            case "dataset":
+                client.log_inputs(run_id, datasets=[_dataset(event)])
             case "status" if event["status"] in ENDED:
                 client.set_terminated(run_id, event["status"], end_time=event["time"])
             case "status":
@@ -88,6 +91,21 @@ def _log_batch(client: MlflowClient, run_id: str, kind: str, entities: Sequence[
             return
         for entity in entities:
             _log_batch(client, run_id, kind, [entity])
+
+
+def _dataset(event: Event) -> Any:
+    """MLflow's form of a data set; the store keeps one of those with the same name, digest and context."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    data = Dataset(
+        name=event["name"],
+        digest=event["digest"],
+        # Where it lies is not recorded: paths stay on their machine.
+        source_type="tablert_dist",
+        source=json.dumps({"name": event["name"]}),
+        profile=json.dumps(event["profile"]),
+    )
+    return DatasetInput(data, [InputTag("mlflow.data.context", event["context"])])
 
 
 def _send_artifact(client: MlflowClient, run_id: str, path: Path, folder: str) -> None:

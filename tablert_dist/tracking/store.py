@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tablert_dist.errors import InputError
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -17,6 +19,10 @@ logger = logging.getLogger(__name__)
 
 UID_TAG = "tablert.uid"
 PARENT_TAG = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+"""The tag of a run's description, which its page shows."""
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""The experiment's page opens on its runs and not on traces (MLflow 3.17)."""
 
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -92,7 +98,7 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
         file = _sqlite_file(uri)
         place = (file.parent / "mlartifacts").absolute().as_uri() if file else None
         try:
-            return str(client.create_experiment(name, artifact_location=place))
+            return str(client.create_experiment(name, artifact_location=place, tags=EXPERIMENT_TAGS))
         except MlflowException as error:
             if code(error) != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -100,6 +106,19 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
             if known is None:
                 raise
     return str(known.experiment_id)
+
+
+def experiment_page(uri: str, name: str) -> str:
+    """The part of the address after the server's where MLflow's page shows the runs of the experiment, made if missing.
+
+    Raises InputError where the store or server cannot be used.
+    """
+    try:
+        return f"#/experiments/{experiment_id(connect(uri), uri, name)}/runs"
+    except Exception as error:
+        if not code(error):
+            raise
+        raise InputError(f"MLflow at {redact(uri)} cannot be used: {reason(error)}") from error
 
 
 def find_run(client: MlflowClient, uid: str, experiments: Sequence[str] | None = None) -> Run | None:

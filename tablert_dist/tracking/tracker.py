@@ -33,6 +33,9 @@ class Tracker(Protocol):
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags as text."""
 
+    def dataset(self, name: str, digest: str, context: str, profile: Mapping[str, Any]) -> None:
+        """Log a data set that the run reads: `context` is `training`, `validation` or `testing`, `profile` its sizes."""
+
     def artifact(self, path: Path, folder: str = "") -> None:
         """Upload a file into the artifact `folder`, or a directory's content; read when sent, so leave it in place."""
 
@@ -81,6 +84,9 @@ class NullTracker(_Closing):
     def tags(self, values: Mapping[str, Any]) -> None:
         """Nothing."""
 
+    def dataset(self, name: str, digest: str, context: str, profile: Mapping[str, Any]) -> None:
+        """Nothing."""
+
     def artifact(self, path: Path, folder: str = "") -> None:
         """Nothing."""
 
@@ -114,6 +120,11 @@ class JournalTracker(_Closing):
     def tags(self, values: Mapping[str, Any]) -> None:
         """See Tracker."""
         self._journal.tags(values)
+        self._wake()
+
+    def dataset(self, name: str, digest: str, context: str, profile: Mapping[str, Any]) -> None:
+        """See Tracker."""
+        self._journal.dataset(name, digest, context, profile)
         self._wake()
 
     def artifact(self, path: Path, folder: str = "") -> None:

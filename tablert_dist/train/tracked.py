@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,17 +15,54 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tablert_dist import __version__
 from tablert_dist.config import Config, public_config
+from tablert_dist.errors import counted
+from tablert_dist.heads import head_spec
 from tablert_dist.runs.job import Job
-from tablert_dist.tracking import Tracker
+from tablert_dist.tracking import NOTE, Tracker
 
 if TYPE_CHECKING:
     from tablert_dist.data import Corpus
 
 
+CONTEXTS = {"train": "training", "dev": "validation", "test": "testing"}
+"""MLflow's names of what a split is for."""
+
+
 def open_tracker(job: Job, corpus: Corpus) -> Tracker:
     """Begin the training's journal, or go on with it."""
-    tags = {"data.name": corpus.name, "data.hash": corpus.hash, **provenance()}
-    return job.folder.tracker(job.tracked, {**flat_public(job.config), "seed": job.seed}, tags)
+    tags = {
+        "data.name": corpus.name,
+        "data.hash": corpus.hash,
+        NOTE: described(job.config, corpus, job.seed),
+        **provenance("tablert_dist.train"),
+    }
+    tracker = job.folder.tracker(job.tracked, {**flat_public(job.config), "seed": job.seed}, tags)
+    log_data(tracker, corpus)
+    return tracker
+
+
+def log_data(tracker: Tracker, corpus: Corpus) -> None:
+    """Log each split as a data set: sentences, entities and relations in it, and the hash of its files."""
+    for split, sentences in corpus.splits.items():
+        profile = {
+            "sentences": len(sentences),
+            "entities": sum(len(s.entities) for s in sentences),
+            "relations": sum(len(s.relations) for s in sentences),
+        }
+        tracker.dataset(
+            f"{corpus.name} {split}", corpus.hashes.get(split, corpus.hash), CONTEXTS.get(split, split), profile
+        )
+
+
+def described(config: Config, corpus: Corpus, seed: int) -> str:
+    """The training in words, for the run's page."""
+    spec, model = head_spec(config.model), config.model
+    encoder = f"{model.encoder} ({'frozen' if model.frozen else 'updated'})"
+    sizes = ", ".join(f"{counted(len(sentences), 'sentence')} {split}" for split, sentences in corpus.splits.items())
+    return (
+        f"{spec.title} on {corpus.name} ({sizes}). Encoder {encoder}; {counted(config.train.epochs, 'epoch')} of batches "
+        f"of {config.train.batch_size}, learning rate {config.optim.lr:g} (encoder {config.optim.encoder_lr:g}), seed {seed}."
+    )
 
 
 @contextmanager
@@ -50,6 +90,9 @@ def flat_public(config: Config) -> dict[str, Any]:
     tree = public_config(config)
     model = tree["model"]
     own = {f"model.{config.model.head}.{key}": value for key, value in model[config.model.head].items()}
+    if isinstance(hidden := model[config.model.head].get("hidden"), list | tuple):
+        # As numbers, which MLflow plots and sorts by; `hidden` has the same as a list.
+        own |= {"model.depth": len(hidden) + 1, "model.width": max(hidden, default=0)}
     model = {key: value for key, value in model.items() if not isinstance(value, dict)}
     return {
         f"{section}.{key}": value for section, part in {**tree, "model": model}.items() for key, value in part.items()
@@ -57,9 +100,16 @@ def flat_public(config: Config) -> dict[str, Any]:
 
 
 @cache
-def provenance() -> dict[str, str]:
-    """Versions of what computes, and the git revision where the source is a checkout."""
-    found = {"version.tablert_dist": __version__}
+def provenance(source_name: str) -> dict[str, str]:
+    """Versions of what computes, who ran what, and the git revision where the source is a checkout."""
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    found = {
+        "version.tablert_dist": __version__,
+        "mlflow.source.name": source_name,
+        "mlflow.source.type": "JOB" if in_job else "LOCAL",
+    }
+    with contextlib.suppress(OSError, KeyError):  # a user without a name, as in some containers
+        found["mlflow.user"] = getpass.getuser()
     for package in ("torch", "transformers", "ray", "onnxruntime"):
         try:
             found[f"version.{package}"] = version(package)
@@ -72,4 +122,5 @@ def provenance() -> dict[str, str]:
         )
         if git.returncode == 0:
             found["git.revision"] = git.stdout.strip()
+            found["mlflow.source.git.commit"] = found["git.revision"].removesuffix("-dirty")
     return found

@@ -17,9 +17,9 @@ from tablert_dist.runs.location import runs_folder, with_storage
 from tablert_dist.runs.store import RunStore
 from tablert_dist.scoring import LEVELS, TITLES
 from tablert_dist.storage.mirror import JOURNAL
-from tablert_dist.tracking import Tracker
+from tablert_dist.tracking import NOTE, Tracker
 from tablert_dist.train.fit import absolute_data, check
-from tablert_dist.train.tracked import provenance
+from tablert_dist.train.tracked import described, log_data, provenance
 from tablert_dist.tune.experiment import Points, PointSource, StageContext, run_stage
 from tablert_dist.tune.space import Space
 from tablert_dist.tune.trials import METRIC, Point, SearchStage, Trial, ranked
@@ -90,7 +90,7 @@ def search(
     at_once = min(room, config.tune.max_concurrent or room, total)
     stages = ", then the best of them again" if config.tune.stages == 2 else ""
     say(f"run {name} in {run.folder}: {counted(total, 'trial')}{stages}, {at_once} at once, each {scaling}")
-    parent = _parent(run, space, corpus, total)
+    parent = _parent(config, run, space, corpus, total)
     trials, earlier = _run(config, space, run, parent.uid, StageContext(scaling, room, corpus, callback))
     scored = ranked(trials)
     if not scored:
@@ -98,7 +98,8 @@ def search(
     best = scored[0]
     best.folder.mirror.pull_checkpoint(best.checkpoint.name)
     parent.params({f"best.{key}": value for key, value in best.point.items()})
-    parent.metrics({f"best/{m.split('/')[1]}": best.best(m) for m in (METRIC, "dev/re_f1", "dev/ner_f1")}, 0)
+    # Under the names that the winner's scores get once it is exported.
+    parent.metrics({f"best_{m}": best.best(m) for m in (METRIC, "dev/re_f1", "dev/ner_f1")}, 0)
     parent.close(None, timeout=5.0)
     return SearchResult(run, trials, best, with_overrides(config, best.point), parent.uid, earlier), corpus, scaling
 
@@ -199,11 +200,14 @@ def _stage(
     return trials
 
 
-def _parent(run: RunStore, space: Space, corpus: Corpus, total: int) -> Tracker:
+def _parent(config: Config, run: RunStore, space: Space, corpus: Corpus, total: int) -> Tracker:
     """The search's own run in MLflow, whose children are the trials."""
     run.folder.journal_mirror.pull_files(JOURNAL)
     params = {"space": space.name, "trials": total}
-    tags = {"data.name": corpus.name, "data.hash": corpus.hash, **provenance()}
+    note = f"Search of {counted(total, 'point')} of the space {space.name}, each trained in a child run. "
+    note += described(config, corpus, config.train.seeds[0])
+    tags = {"data.name": corpus.name, "data.hash": corpus.hash, NOTE: note, **provenance("tablert_dist.tune")}
     tracker = run.folder.tracker(Tracked(run.name), params, tags)
+    log_data(tracker, corpus)
     run.folder.journal_mirror.push_files(JOURNAL)
     return tracker
