@@ -63,7 +63,7 @@ def test_commands_exist_as_printed(block: Block) -> None:
         ("tablert tune --space papr", "papr"),
         ("tablert train --set model.kernl=3", "kernl"),
         ("tablert train --set train.epochs=0", "epochs"),
-        ("tablert predict --in texts.txt", "--model"),
+        ("tablert-export --onnx --model first", "--out"),
         ("tablert-export --onnx --out b --precision int4", "int4"),
         ("echo x | tablert predict --modle bundle", "--modle"),
         ("make quickstrat", "quickstrat"),
