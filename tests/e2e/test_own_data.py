@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from tablert_dist.config import DataConfig
 from tablert_dist.data import formats
 from tablert_dist.data.validation import examine_path
 from tests.support import DATA, ROOT, docs
+from tests.support.outputs import commands_here
 
 OWN = DATA / "own"
 PAGE = ROOT / "docs" / "guides" / "own-data.md"
@@ -39,17 +38,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def commands_here(folder: Path) -> dict[str, str]:
-    """An environment in which `tablert` is this tree's."""
-    folder.mkdir()
-    for name, module in (("tablert", "tablert_dist.cli"), ("tablert-export", "export.cli")):
-        path = folder / name
-        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n', encoding="utf-8")
-        path.chmod(0o755)
-    paths = os.pathsep.join([str(folder), os.environ["PATH"]])
-    return {**os.environ, "PATH": paths, "PYTHONPATH": str(ROOT), "no_proxy": "localhost", "HF_HUB_OFFLINE": "1"}
 
 
 def test_the_pages_commands_are_those_that_are_meant() -> None:

@@ -18,6 +18,7 @@ from tablert_dist.tune.space import load_space
 from tests.support import GOLDEN, ROOT
 from tests.support.commands import WrongCommandError, check, check_block
 from tests.support.docs import PENDING, Block, anchors, blocks, examples, exists, imported, pages
+from tests.support.outputs import tidy
 
 LANGUAGES = {"bash", "json", "python", "text", "toml", "yaml"}
 GENERATED = "docs/study/"
@@ -119,6 +120,17 @@ def test_what_is_pending_is_not_built_yet() -> None:
     assert not built, f"{built}: built, so take it out of PENDING and out of the pages' 'needs' marks"
     unknown = {b.where: sorted(b.needs - PENDING) for b in ALL if b.needs - PENDING}
     assert not unknown, "marks that name nothing in PENDING: take them out"
+
+
+def test_outputs_are_there_once_everything_is_built() -> None:
+    waiting = [b.where for b in ALL if b.title == "output" and b.text == "…\n"]
+    assert PENDING or not waiting, "python -m tests.support.outputs PAGE FOLDER writes them"
+
+
+def test_an_output_is_shown_without_progress_and_colours() -> None:
+    progress = "".join(f"epoch 1/2  step {i}/9  loss/sentence 3\n" for i in range(9))
+    assert tidy(f"\n\x1b[1mrun a\x1b[0m   \n{progress}epoch 1/2  dev NER 3\n") == "run a\nepoch 1/2  dev NER 3\n"
+    assert tidy("".join(f"{i}\n" for i in range(99))).split("\n").count("…") == 1
 
 
 def test_readme_is_short() -> None:
