@@ -7,8 +7,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from mkdocs.exceptions import PluginError
-
 FETCHING = {
     "script": "src",
     "img": "src",
@@ -53,5 +51,7 @@ def outside(site: Path) -> list[str]:
 
 def on_post_build(config: Any, **rest: Any) -> None:
     """Fail the build where `outside` finds anything."""
+    from mkdocs.exceptions import PluginError
+
     if found := outside(Path(config["site_dir"])):
         raise PluginError("the site fetches from the network: " + "; ".join(found))

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages to the site."""
-    for name, text in (("configuration", configuration()), ("cli", command_line())):
+    for name, text in (("configuration", configuration()), ("cli", command_line()), ("python", python())):
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     return files
 
@@ -160,6 +160,30 @@ def command_line() -> str:
     for path, command in commands(tablert_dist.cli.main, ("tablert",)):
         lines += _help(path, command)
     lines += _help(("tablert-export",), export.cli.main)
+    return "\n".join(lines)
+
+
+RESULTS = ("tablert_dist.inference.extraction.Extraction", "tablert_dist.inference.extraction.Read")
+"""What a predictor returns, where the top level does not have it."""
+
+
+def python() -> str:
+    """Return the page of the public names, which mkdocstrings fills from their docstrings."""
+    import tablert_dist
+
+    lines = [
+        "# Python",
+        "",
+        "Import these names from `tablert_dist`. Importing the package loads neither torch nor Ray; each name is loaded when",
+        "it is first used. A user's mistake raises `InputError`, whose message says what was wrong and the right call.",
+        "",
+    ]
+    names = [f"{tablert_dist._HOME[name]}.{name}" for name in tablert_dist.__all__]
+    names += [path for path in RESULTS if path.rpartition(".")[2] not in tablert_dist.__all__]
+    for path in names:
+        lines += [f"::: {path}", ""]
+        if path.endswith(".Config"):
+            lines += ["    options: {members: false}", "", "[Every key](configuration.md).", ""]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
 import tomllib
 from importlib import import_module
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import tablert_dist
 from tablert_dist.config import Config, load_config
 from tablert_dist.data.sample import __file__ as sample
 from tablert_dist.tune.space import load_space
@@ -167,6 +169,25 @@ def test_links_of_the_files_beside_the_site_lead_somewhere(name: str) -> None:
         path = ROOT / (target or name)
         assert path.exists(), target
         assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
+
+
+def test_an_address_outside_the_site_is_seen(tmp_path: Path) -> None:
+    hook = runpy.run_path(str(ROOT / "docs" / "hooks" / "offline.py"))
+    (tmp_path / "good.html").write_text('<a href="https://x.org">x</a><script src="a.js"></script><img src="b.png">')
+    (tmp_path / "good.css").write_text("@import 'other.css'; a { background: url(data:image/png;base64,AA) }")
+    assert hook["outside"](tmp_path) == []
+    (tmp_path / "bad.html").write_text(
+        '<script src="https://cdn.org/a.js"></script><link rel="preconnect stylesheet" href="//fonts.org/f.css">'
+        '<img srcset="https://img.org/a.png 2x"><style>@import "https://css.org/a.css";</style>'
+    )
+    (tmp_path / "bad.css").write_text("a { background: url('https://img.org/b.png') }")
+    found = " ".join(hook["outside"](tmp_path))
+    for host in ("cdn.org/a.js", "fonts.org/f.css", "img.org/a.png", "css.org/a.css", "img.org/b.png"):
+        assert host in found
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    assert [name for name in tablert_dist.__all__ if not getattr(tablert_dist, name).__doc__] == []
 
 
 def test_examples_are_about_the_samples_types() -> None:
