@@ -19,7 +19,7 @@ from tablert_dist.data.sample import __file__ as sample
 from tablert_dist.tune.space import load_space
 from tests.support import GOLDEN, ROOT
 from tests.support.commands import WrongCommandError, check, check_block
-from tests.support.docs import PENDING, Block, anchors, blocks, examples, exists, imported, pages
+from tests.support.docs import FENCE, PENDING, Block, anchors, blocks, examples, exists, imported, pages
 from tests.support.outputs import tidy
 
 LANGUAGES = {"bash", "json", "python", "text", "toml", "yaml"}
@@ -32,6 +32,7 @@ UNSEEN = re.compile(
 """What a reader cannot have, or has no use for: other folders than the repository's, plans, one machine's paths."""
 CITED = re.compile(r"\bdocs/[\w/-]+\.(?:md|toml|json|svg|png|sh)\b(?:#[\w-]+)?")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)")
+PAGES = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in pages()]
 ALL = [block for page in pages() for block in blocks(page)]
 
 
@@ -50,6 +51,13 @@ def test_every_block_says_its_language_and_ends() -> None:
         b.where for b in ALL if b.language not in LANGUAGES and not b.where.startswith((GENERATED, "BENCHMARKS"))
     ]
     assert unnamed == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_lists_start_after_a_blank_line(page: Path) -> None:
+    """The site's Markdown makes prose of a list that follows a line of text."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    assert re.findall(r"^(?![-*#<|] ?|\d+\. |\s).+\n(?:[-*]|\d+\.) .*$", text, re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("block", of("bash"))
@@ -139,7 +147,7 @@ def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= WORDS_OF_README
 
 
-@pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in pages()])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_names_nothing_that_its_reader_cannot_have(page: Path) -> None:
     found = [m[0] for m in UNSEEN.finditer(page.read_text(encoding="utf-8"))]
     assert found == []
