@@ -8,7 +8,7 @@ PORT ?= 5000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
-.PHONY: install quickstart test test-ray test-slow test-gpu dist test-dist lint bench ui clean
+.PHONY: install quickstart test test-ray test-slow test-gpu dist test-dist lint bench docs ui clean
 
 install: $(STAMP)
 
@@ -35,7 +35,7 @@ test-ray: install
 	$(BIN)/python -m pytest -m "ray and not alone" --numprocesses 2 --dist loadfile
 	$(BIN)/python -m pytest -m "ray and alone"
 
-# Every command of docs/own-data.md.
+# Every command of docs/guides/own-data.md.
 test-slow: install
 	$(BIN)/python -m pytest -m slow
 
@@ -62,9 +62,20 @@ lint: install
 bench: install
 	$(BIN)/python -m bench
 
+# The site in site/: strict, links and anchors checked, nothing in it comes from the network. An environment of its own,
+# without torch: the reference pages are made from the sources.
+DOCS := $(VENV)-docs
+$(DOCS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	@touch $@
+
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
 # PORT=5001 where 5000 is taken.
 ui: install
 	$(BIN)/tablert ui --port $(PORT)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DOCS) site build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

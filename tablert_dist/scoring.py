@@ -1,4 +1,4 @@
-"""NER, RE and RE+ scores: counts that add up over sentences and workers, ratios only at the end (SPEC §7)."""
+"""NER, RE and RE+ scores: counts that add up over sentences and workers, ratios only at the end (docs/concepts.md#scores)."""
 
 from __future__ import annotations
 

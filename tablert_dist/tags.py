@@ -23,7 +23,7 @@ IGNORE = -1
 
 @dataclass(frozen=True)
 class TagSet:
-    """Tag ids of a schema (SPEC §1): `O` then B, I, L, U for each type; `none` then right, left for each type."""
+    """Tag ids (docs/concepts.md#labels): `O` then B, I, L, U for each type; `none` then right, left for each type."""
 
     schema: Schema
 

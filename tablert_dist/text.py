@@ -1,4 +1,4 @@
-"""Raw text as sentences of words with exact character offsets, and long sentences as windows (SPEC §8)."""
+"""Raw text as sentences of words with exact character offsets, and long sentences as windows (docs/concepts.md#raw-text)."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def _coerce(key: str, value: Any) -> Any:
     if isinstance(value, str):
         if value.lower() in {"none", "null"} and type(None) in get_args(annotation):
             return None
-        if annotation is not str and str not in get_args(annotation) and not _is_literal(annotation):
+        if not _takes_text(annotation) and not _is_literal(annotation):
             try:
                 value = tomllib.loads(f"v = {value}")["v"]
             except tomllib.TOMLDecodeError:
@@ -161,6 +161,10 @@ def _coerce(key: str, value: Any) -> Any:
     if isinstance(value, list):
         return tuple(value)
     return value
+
+
+def _takes_text(annotation: Any) -> bool:
+    return annotation is str or (get_origin(annotation) is not dict and str in get_args(annotation))
 
 
 def _is_literal(annotation: Any) -> bool:

@@ -17,9 +17,9 @@ class DataConfig(Section):
 
     path: str | None = None
     """Folder with `*train.json`, `*dev.json`, `*test.json`, `*types.json`, or other formats' files or sub-folders
-    `train`, `dev`, `test` (docs/formats.md); or `package:NAME/FOLDER`."""
+    `train`, `dev`, `test` (docs/guides/formats.md); or `package:NAME/FOLDER`."""
     format: str = "auto"
-    """A name of docs/formats.md; `auto` looks at what is in each file."""
+    """A name of docs/guides/formats.md; `auto` looks at what is in each file."""
     train_on: Literal["train", "train+dev"] = "train"
     """`train+dev` leaves no development split: the last epoch's weights are kept."""
     overlap: Literal["error", "keep-gold", "drop-pair", "keep-longest"] = "error"

@@ -33,7 +33,8 @@ def table_logits(
     """The last layer's outputs without its bias, [N, N, R] for each sentence; cells i > j are unspecified.
 
     `row[t, w]` is tap column w of the first layer's product over rows at word t, `column[t, h]` tap row h of that over
-    columns (SPEC §3); `tap_weight[(h, w, r), c]`; `keep` is the factor of channel dropout, 0 for a dropped channel.
+    columns (docs/concepts.md#table-and-convolutions); `tap_weight[(h, w, r), c]`; `keep` is the factor of channel dropout, 0
+    for a dropped channel.
     """
     # In the weights' own precision, also where autocast made the products in a shorter one.
     wide = [x.to(tap_weight_MC.dtype) for x in (row_TKC, column_TKC, bias_C)]

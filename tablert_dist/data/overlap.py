@@ -1,4 +1,4 @@
-"""What is done about overlapping entities, which a table cannot hold (SPEC §7)."""
+"""What is done about overlapping entities, which a table cannot hold (docs/concepts.md#what-a-table-cannot-hold)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logits to entities and relations with their probabilities (SPEC §6); the inverse of encoding."""
+"""Logits to entities and relations with their probabilities (docs/concepts.md#decoding); the inverse of encoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gold sentences as the tags of a table (SPEC §1, §5), and what a table cannot hold."""
+"""Gold sentences as the tags of a table (docs/concepts.md#labels, #training), and what a table cannot hold."""
 
 from __future__ import annotations
 

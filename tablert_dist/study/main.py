@@ -50,7 +50,7 @@ def _dataset(dataset: str, parts: Sequence[StudyPart], done: Sequence[Done]) -> 
         told = " | ".join("–" if v is None else f"{v:.1f}" for v in (row.ner, row.re, row.re_plus))
         lines.append(f"| {row.system} | {row.encoder} | {row.by} | {told} |")
     if rows_there:
-        lines += ["", "Ours and the published rows differ in:"]
+        lines += ["", "Ours and the published rows differ in:", ""]
         for name in names:
             apart = differences(ours[name], next(r for r in rows_there if r.encoder == "bert-base"))
             lines.append(f"- {title(name)}: {'; '.join(apart) or 'nothing: they may be compared'}")

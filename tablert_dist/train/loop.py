@@ -1,4 +1,4 @@
-"""The training loop: a generator of epoch reports that knows nothing of Ray, MLflow or files (SPEC §5)."""
+"""The training loop: a generator of epoch reports that knows nothing of Ray, MLflow or files (docs/concepts.md#training)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the steps of an epoch report, kept on their device and read together: each read waits for the card (SPEC §5)."""
+"""What the steps of an epoch report, kept on their device and read together: each read waits for the card."""
 
 from __future__ import annotations
 

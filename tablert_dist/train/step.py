@@ -1,4 +1,4 @@
-"""One training step: a worker's share of a batch passed forward and back, whatever the head (SPEC §5)."""
+"""One training step: a worker's share of a batch passed forward and back, whatever the head (docs/concepts.md#training)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes a training's steps: the model, behind DDP where there are several workers, and its optimiser (SPEC §5)."""
+"""What takes a training's steps: the model, behind DDP with several workers, and its optimiser (docs/concepts.md#training)."""
 
 from __future__ import annotations
 

@@ -1,14 +1,12 @@
-"""docs/own-data.md as its reader meets it: every command, in order, on data annotated for this test."""
+"""docs/guides/own-data.md as its reader meets it: every command, in order, on data annotated for this test."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +15,23 @@ import pytest
 from tablert_dist.config import DataConfig
 from tablert_dist.data import formats
 from tablert_dist.data.validation import examine_path
-from tests.support import DATA, ROOT
+from tests.support import DATA, ROOT, docs
+from tests.support.outputs import commands_here
 
 OWN = DATA / "own"
-PAGE = ROOT / "docs" / "own-data.md"
-LIMIT_S = 840
+PAGE = ROOT / "docs" / "guides" / "own-data.md"
+LIMIT_S = 1500
 
 
-def blocks() -> list[str]:
-    """The page's commands, block by block."""
-    return re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def lines() -> str:
+    """The page's commands."""
+    return "\n".join(block.text for block in docs.blocks(PAGE) if block.language == "bash")
 
 
 def script(port: int) -> str:
-    lines = "\n".join(blocks()).replace("8000", str(port))
+    commands = lines().replace("8000", str(port))
     # `kill %1` wants job control; the first command that fails ends it.
-    return f"set -e -o pipefail -m\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{lines}\n"
+    return f"set -e -o pipefail -m\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{commands}\n"
 
 
 def free_port() -> int:
@@ -41,28 +40,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def commands_here(folder: Path) -> dict[str, str]:
-    """An environment in which `tablert` is this tree's."""
-    folder.mkdir()
-    for name, module in (("tablert", "tablert_dist.cli"), ("tablert-export", "export.cli")):
-        path = folder / name
-        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n', encoding="utf-8")
-        path.chmod(0o755)
-    paths = os.pathsep.join([str(folder), os.environ["PATH"]])
-    return {**os.environ, "PATH": paths, "PYTHONPATH": str(ROOT), "no_proxy": "localhost", "HF_HUB_OFFLINE": "1"}
-
-
 def test_the_pages_commands_are_those_that_are_meant() -> None:
-    verbs = re.findall(r"^(tablert(?:-export)?(?: data)? [a-z-]+)", "\n".join(blocks()), re.MULTILINE)
+    verbs = re.findall(r"^(tablert(?:-export)?(?: data)? [a-z-]+)", lines(), re.MULTILINE)
     assert [v.removeprefix("tablert ") for v in verbs] == [
-        "data convert", "data convert", "data check", "data split", "data check", "data split", "data sample", "train",
+        "quick", "data convert", "data convert", "data check", "data split", "data check", "data split", "data sample", "train",
         "tablert-export --onnx", "evaluate", "predict", "render", "serve",
     ]  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1600)
 def test_every_command_of_the_page(tmp_path: Path, minilm: str) -> None:
+    if pending := frozenset().union(*(block.pending for block in docs.blocks(PAGE))):
+        pytest.skip(f"not built yet: {', '.join(sorted(pending))}")
     work = tmp_path / "work"
     shutil.copytree(OWN / "brat", work / "brat")
     shutil.copy(OWN / "export.json", work / "export.json")

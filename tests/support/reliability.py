@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md, written by the tests that inject the faults (TABLERT_WRITE_DOCS=1)."""
+"""The table of docs/guides/reliability.md, written by the tests that inject the faults (TABLERT_WRITE_DOCS=1)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from tests.support import ROOT
 
-DOCUMENT = ROOT / "docs" / "reliability.md"
+DOCUMENT = ROOT / "docs" / "guides" / "reliability.md"
 BEGIN, END = "<!-- begin: rows -->", "<!-- end: rows -->"
 
 

@@ -1,4 +1,4 @@
-"""Scores by hand, and counts that add up over shards (SPEC §7)."""
+"""Scores by hand, and counts that add up over shards (docs/concepts.md#scores)."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def _links(item: Record, name: str, where: str, notes: Notes) -> list[Link]:
 def write(
     sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None, key: str = "annotations"
 ) -> None:
-    """A task a sentence, for a labelling interface whose tags are named `label` and `text` (docs/formats.md)."""
+    """A task a sentence, for a labelling interface whose tags are named `label` and `text` (docs/guides/formats.md)."""
     with JsonArray(path) as array:
         for sentence in sentences:
             array.add(_to_task(sentence, key))

@@ -19,7 +19,7 @@ from tablert_dist.data.sample import names, templates
 from tablert_dist.storage.atomic import write_bytes
 
 DEFAULT_SEED = 7
-SPLIT_SIZES = {"train": 560, "dev": 80, "test": 80}
+SPLIT_SIZES = {"train": 720, "dev": 80, "test": 80}
 ENTITY_OF_SLOT = {"p": "Person", "o": "Organization", "l": "Place", "d": "Product"}
 ENTITY_SHORT = {"Person": "Per", "Organization": "Org", "Place": "Loc", "Product": "Prod"}
 # Relation type -> (short name, verbose name, symmetric).
@@ -32,8 +32,8 @@ RELATION_FORMS = {
 }
 HELD_OUT_SHARE = 0.3  # of the names of each type, kept out of the training split
 UNSEEN_RATE = 0.35  # chance that a dev/test slot is filled with a held-out name
-PERSON_POOL = 220
-COMPOSED = 120  # names of each type but Person that are put together
+PERSON_POOL = 600
+COMPOSED = 400  # names of each type but Person that are put together
 
 _SLOT = re.compile(r"^\{([plod])(\d?)\}$")
 _FILLER = re.compile(r"^\{(\w+)\}$")

@@ -93,10 +93,21 @@ PRODUCT_ENDINGS = _lines("""
 1; 2; 5; 7; 9; 20; 60; 100; 300; X; XL; Pro; Max; Mini; One; GT; Plus; 3000; C4; S2; II""")
 MORE_GIVEN = _lines("""
 Maria; John; Elena; Pavel; Aisha; Marta; Lukas; Hugo; Emma; Igor; Fatima; Daniel; Laura; Victor
-Amara; Stefan; Julia; Rafael; Ingrid; Samuel; Leila; Oscar; Klara; Andrei; Priya; Kenji; Helena""")
+Amara; Stefan; Julia; Rafael; Ingrid; Samuel; Leila; Oscar; Klara; Andrei; Priya; Kenji; Helena
+Alice; Ben; Chiara; Dmitri; Esther; Felix; Grace; Hassan; Isabel; Jack; Karim; Lucia; Mateo; Nina
+Olga; Paul; Quentin; Rosa; Simon; Teresa; Ursula; Vera; Walter; Yusuf; Zara; Anton; Bianca; Carlos
+Diana; Emil; Frieda; George; Hanna; Ibrahim; Jana; Kevin; Lara; Martin; Nadia; Otto; Petra; Rita
+Sergio; Tanja; Ulrich; Viola; William; Ximena; Yara; Adam; Beatriz; Colin; Dora; Erik; Flora; Giulia
+Henrik; Irene; Joseph; Kirsten; Leon; Monika; Nils; Olivia; Philip; Rebecca; Sarah; Thomas; Vasile
+Wendy; Aiko; Bjorn; Camila; Dieter; Eva; Fabio; Greta; Hiroshi; Iris; Jens; Katrin; Luis; Mei""")
 MORE_SURNAMES = _lines("""
 Novak; Berger; Costa; Hansen; Moreau; Petrov; Walker; Khan; Schmitt; Rossini; Jansen; Nowicki
-Fuentes; Olsen; Baker; Sato; Mensah; Lopez; Keller; Dubois; Larsen; Popescu; Singh; Marsh; Holub""")
+Fuentes; Olsen; Baker; Sato; Mensah; Lopez; Keller; Dubois; Larsen; Popescu; Singh; Marsh; Holub
+Adeyemi; Bauer; Castillo; Dvorak; Evans; Ferrari; Greco; Hoffmann; Ivanova; Jovanovic; Kim; Laurent
+Martins; Nguyen; Ortega; Pereira; Quinn; Romano; Sanchez; Tanaka; Usman; Vogel; Weber; Yilmaz; Zhou
+Andersen; Bianchi; Clarke; Diaz; Ekström; Fischer; Garcia; Huber; Iqbal; Johansson; Kovac; Lehmann
+Miller; Nielsen; Okoro; Papadakis; Rahman; Silva; Torres; Urban; Virtanen; Wagner; Young; Zimmer
+Abreu; Brooks; Cohen; Demir; Engel; Foster; Gallo; Harris; Ito; Jensen; Kowal; Lindberg; Morel""")
 
 FILLERS: dict[str, tuple[str, ...]] = {
     "role": _lines("""

@@ -1,4 +1,4 @@
-"""The first convolution, over the table of word pairs, without building the table (SPEC §3).
+"""The first convolution, over the table of word pairs, without building the table (docs/concepts.md#table-and-convolutions).
 
 Axes: B batch, N words, H width of a word vector, C output channels, K side of the kernel.
 """

@@ -1,4 +1,4 @@
-"""TablERT-CNN: the whole table in one stage (SPEC §6)."""
+"""TablERT-CNN: the whole table in one stage (docs/concepts.md#decoding)."""
 
 from __future__ import annotations
 

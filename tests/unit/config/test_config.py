@@ -62,6 +62,11 @@ def test_the_papers_grid_has_ten_points_with_table_5s_winners() -> None:
         assert {"model.cnn.kernel_size": kernel, "model.cnn.hidden": list(hidden)} in points
 
 
+def test_a_table_can_be_set_from_text() -> None:
+    config = with_overrides(Config(), {"predict.thresholds": "{works_for = 0.5, Person = 0.3}"})
+    assert config.predict.thresholds == {"works_for": 0.5, "Person": 0.3}
+
+
 def test_overrides_from_text_and_from_values_are_the_same() -> None:
     base = load_config("sample")
     text = with_overrides(

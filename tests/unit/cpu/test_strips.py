@@ -1,4 +1,4 @@
-"""The pass by row strips against the plain sums over the whole table (SPEC §3), outputs and gradients."""
+"""Row strips against the plain sums over the table (docs/concepts.md#table-and-convolutions): outputs and gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The head against a dense nn.Conv2d stack run on each sentence alone: outputs and all gradients (SPEC §3)."""
+"""The head against a dense nn.Conv2d stack on each sentence alone (docs/concepts.md#table-and-convolutions), and gradients."""
 
 from __future__ import annotations
 
