@@ -191,7 +191,7 @@ def commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tu
     """Yield a command and all of its verbs, each with its words."""
     yield path, command
     if isinstance(command, click.Group):
-        context = click.Context(command)
+        context = click.Context(command, **command.context_settings)
         for name in command.list_commands(context):
             verb = command.get_command(context, name)
             assert verb is not None
@@ -199,5 +199,5 @@ def commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tu
 
 
 def _help(path: tuple[str, ...], command: click.Command) -> list[str]:
-    context = click.Context(command, info_name=" ".join(path), max_content_width=100)
+    context = click.Context(command, info_name=" ".join(path), **{**command.context_settings, "max_content_width": 100})
     return [f"## {' '.join(path)}", "", "```text", command.get_help(context), "```", ""]

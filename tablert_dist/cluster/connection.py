@@ -31,8 +31,17 @@ SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Tune's own default writes three result files a trial beside our journal.
     "TOKENIZERS_PARALLELISM": "false",
+    # See cli/common.py; the workers get it, too.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
-WORKER_SETTINGS = ("TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HOME", "TABLERT_GPU_PATH")
+WORKER_SETTINGS = (
+    "TOKENIZERS_PARALLELISM",
+    "OMP_WAIT_POLICY",
+    "HF_HUB_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+    "HF_HOME",
+    "TABLERT_GPU_PATH",
+)
 
 
 def connect(config: Config, show_workers: bool) -> Any:

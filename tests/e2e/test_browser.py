@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+import socket
 import struct
 import subprocess
-from html.parser import HTMLParser
+import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -18,65 +20,17 @@ from tablert_dist.inference.predictor import Predictor
 from tablert_dist.pages.sentences import Page, annotated_page, read_results, results_page, write_page
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import Floats, TagSet
-from tests.support.tiny import SCHEMA
+from tests.support.browser import CHROMIUM, Drawn, arcs, chromium
+from tests.support.nodes import end
+from tests.support.serving import make_bundle, running
+from tests.support.tiny import SCHEMA, tiny_records, write_corpus
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH (apt-get install chromium)"),
 ]
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
-]
 # A page's policy lets only its own script run; a copy that clicks by itself has it taken out.
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
-
-
-class Drawn(HTMLParser):
-    """Elements of the dumped page with their attributes."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {k: v or "" for k, v in attrs}))
-
-    def all(self, tag: str, **having: str) -> list[dict[str, str]]:
-        return [a for t, a in self.elements if t == tag and all(a.get(k) == v for k, v in having.items())]
-
-
-def chromium(page: Path, profile: Path, *words: str, width: int = 1200) -> str:
-    """Open the page in a new profile; what was asked for on standard output. Fails where the console has a line."""
-    assert CHROMIUM
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},900", *words, page.as_uri()]
-    done = subprocess.run(command, capture_output=True, timeout=90, check=True)
-    console = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if "CONSOLE" in line]
-    assert console == []
-    return done.stdout.decode("utf-8")
-
-
-def arcs(page: Drawn) -> int:
-    """Arcs drawn; every number in their geometry must be finite and inside a sane page."""
-    groups = page.all("g", role="img")
-    assert all(g["aria-label"] for g in groups)
-    shapes = [p["d"] for p in page.all("path")] + [p["points"] for p in page.all("polygon")]
-    shapes += [f"{t['x']} {t['y']}" for t in page.all("text")]
-    assert len(page.all("path")) >= len(groups)
-    for shape in shapes:
-        assert not re.search("NaN|Infinity|undefined|null|e[+]", shape), shape
-        assert all(-50 <= float(n) <= 20_000 for n in re.findall(r"-?\d+(?:\.\d+)?(?:e-\d+)?", shape)), shape
-    return len(groups)
 
 
 def line(text: str, entities: dict[str, str], relations: list[tuple[int, int, str]]) -> str:
@@ -177,3 +131,64 @@ def test_a_screenshot_can_be_looked_at(tmp_path: Path, scheme: str, setting: int
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", data[16:24]) == (width, 900)
     assert len(data) > 8000, "an empty page is smaller"
+
+
+def test_the_served_page_draws_what_is_typed(tiny_encoder: str, tmp_path: Path) -> None:
+    text = "Ada works at Acme near Oslo ."
+    with running(make_bundle(tiny_encoder, tmp_path)) as server:
+        address = f"{server.url}/?text={text.replace(' ', '+')}"
+        shown = Drawn(chromium(address, tmp_path / "one", "--virtual-time-budget=15000", "--dump-dom"))
+        (frame,) = shown.all("iframe", sandbox="allow-scripts")
+        assert "hidden" not in frame and re.fullmatch(r"height: \d{3,}px;", frame["style"]), (
+            "the result told its height"
+        )
+        found = server.post({"text": text}).json()["results"][0]
+        assert found["relations"], "the comparison is about something"
+        page = tmp_path / "result.html"
+        page.write_text(frame["srcdoc"], encoding="utf-8")
+        result = Drawn(chromium(page, tmp_path / "two", "--dump-dom"))
+        assert arcs(result) == len(found["relations"]) and len(result.all("mark")) == len(found["entities"])
+        docs = chromium(f"{server.url}/docs", tmp_path / "three", "--virtual-time-budget=15000", "--dump-dom")
+        assert "/v1/extract" in docs and "swagger-ui" in docs
+
+
+def test_mlflows_page_opens_at_the_runs(tiny_encoder: str, tmp_path: Path) -> None:
+    records = tiny_records(24)
+    data = write_corpus(tmp_path / "tiny", {"train": records, "dev": records[:6]})
+    settings = {
+        "model.encoder": tiny_encoder,
+        "model.cnn.hidden": "[8]",
+        "train.epochs": "1",
+        "cluster.num_workers": "0",
+    }
+    words = [
+        "--data",
+        str(data),
+        "--name",
+        "looked-at",
+        *(w for k, v in settings.items() for w in ("--set", f"{k}={v}")),
+    ]
+    subprocess.run([sys.executable, "-m", "tablert_dist.train", *words], cwd=tmp_path, check=True, capture_output=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-u", "-m", "tablert_dist.cli", "ui", "--port", str(port)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as ui:
+        try:
+            assert ui.stdout is not None
+            said = ui.stdout.readline()
+            (address,) = re.findall(rf"http://127\.0\.0\.1:{port}/#/experiments/\d+/runs", said)
+            until = time.monotonic() + 120
+            while True:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+                        break
+                except OSError:
+                    assert ui.poll() is None and time.monotonic() < until
+                    time.sleep(0.3)
+            shown = chromium(address, tmp_path / "profile", "--virtual-time-budget=60000", "--dump-dom", quiet=False)
+            assert "looked-at/seed-1" in shown and "tiny" in shown
+            taken = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert taken.returncode == 2 and f"port {port} is taken" in taken.stderr, taken.stderr
+        finally:
+            end(ui)

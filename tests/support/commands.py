@@ -89,7 +89,7 @@ def _module(name: str, words: Sequence[str], pending: frozenset[str]) -> None:
 
 
 def _click(command: click.Command, words: Sequence[str], pending: frozenset[str]) -> None:
-    context = click.Context(command)
+    context = click.Context(command, **command.context_settings)
     if isinstance(command, click.Group):
         if words[0].startswith("-"):
             command.make_parser(context).parse_args(list(words))

@@ -98,7 +98,9 @@ def compose(rng: random.Random, count: int) -> dict[str, list[str]]:
         made["Place"][first + town] = None
         stem = rng.choice([town, rng.choice(names.SURNAMES), rng.choice(names.PRODUCT_STEMS)])
         made["Organization"][f"{stem} {rng.choice(names.ORGANIZATION_KINDS)}"] = None
-        made["Product"][f"{rng.choice(names.PRODUCT_STEMS)} {rng.choice(names.PRODUCT_ENDINGS)}"] = None
+        numbered = f"{rng.choice(names.PRODUCT_STEMS)} {rng.choice(names.PRODUCT_ENDINGS)}"
+        coined = rng.choice(names.PRODUCT_ROOTS) + rng.choice(names.PRODUCT_COINS)
+        made["Product"][coined if rng.random() < 0.35 else numbered] = None
     return {kind: list(found)[:count] for kind, found in made.items()}
 
 

@@ -91,6 +91,10 @@ Arrow; Falcon; Vista; Comet; Pilot; Nova; Terra; Pulse; Orbit; Ranger; Echo; Lyn
 Meteor; Breeze; Titan; Lotus; Puma; Quartz; Raven; Stella; Tempo; Vega; Zephyr; Cargo; Scout""")
 PRODUCT_ENDINGS = _lines("""
 1; 2; 5; 7; 9; 20; 60; 100; 300; X; XL; Pro; Max; Mini; One; GT; Plus; 3000; C4; S2; II""")
+PRODUCT_ROOTS = _lines("Vel; Cor; Lum; Tri; Zan; Mov; Ferr; Gly; Hex; Iso; Kal; Neo; Oxa; Pro; Rem; Syn; Tex; Ul; Xan")
+PRODUCT_COINS = _lines(
+    "adol; exa; ivon; omat; ulin; aquin; obase; iflex; ora; etta; oxyn; ify; upol; amine; odent; isol"
+)
 MORE_GIVEN = _lines("""
 Maria; John; Elena; Pavel; Aisha; Marta; Lukas; Hugo; Emma; Igor; Fatima; Daniel; Laura; Victor
 Amara; Stefan; Julia; Rafael; Ingrid; Samuel; Leila; Oscar; Klara; Andrei; Priya; Kenji; Helena

@@ -1,4 +1,6 @@
 // Inside a frame: tell the page around it how high this one is.
 if (parent !== window) {
-  new ResizeObserver(() => parent.postMessage({ height: document.documentElement.scrollHeight }, "*")).observe(document.body);
+  const tell = () => parent.postMessage({ height: document.documentElement.scrollHeight }, "*");
+  addEventListener("load", tell);
+  new ResizeObserver(tell).observe(document.body);
 }

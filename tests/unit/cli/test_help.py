@@ -20,7 +20,7 @@ PROGRAMS = {"tablert": main, "tablert-export": tablert_export}
 def walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     yield words, command
     if isinstance(command, click.Group):
-        for name in command.list_commands(click.Context(command)):
+        for name in command.list_commands(click.Context(command, **command.context_settings)):
             inner = command.get_command(click.Context(command), name)
             assert inner is not None
             yield from walk(inner, (*words, name))

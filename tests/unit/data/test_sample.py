@@ -49,7 +49,7 @@ def test_another_seed_gives_other_sentences() -> None:
     assert generate.make_corpus(8)["train"] != generate.make_corpus(7)["train"]
 
 
-@pytest.mark.parametrize(("split", "size"), [("train", 320), ("dev", 80), ("test", 80)])
+@pytest.mark.parametrize(("split", "size"), [("train", 720), ("dev", 80), ("test", 80)])
 def test_records_are_well_formed(split: str, size: int) -> None:
     """Spans are sorted, in range and disjoint; relations join entities of the right types."""
     records = load(split)
