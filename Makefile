@@ -8,7 +8,7 @@ PORT ?= 5000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
-.PHONY: install quickstart test test-ray test-slow test-gpu dist test-dist lint bench docs ui clean
+.PHONY: install quickstart test e2e test-ray test-slow test-gpu dist test-dist lint bench docs ui clean
 
 install: $(STAMP)
 
@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 quickstart: install
-	$(BIN)/python -m tablert_dist.tune --config sample --space smoke
+	$(BIN)/python -m tablert_dist.tune --config quickstart --space smoke $(if $(wildcard runs/quickstart),--resume,--name) quickstart
 
 # The tests of a file stay together: they share what is slow to make.
 test: install
@@ -38,6 +38,10 @@ test-ray: install
 # Every command of docs/guides/own-data.md.
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+# The quickstart, and what README and docs print of its model.
+e2e: install
+	$(BIN)/python -m pytest -m quickstart
 
 # On a machine with a card; elsewhere every one of them is skipped.
 test-gpu: install

@@ -135,9 +135,16 @@ def assert_in_mlflow(storage: Path, children: int, epochs: dict[str, int]) -> No
     assert len(nested) == children
     for one in nested:
         assert "model.cnn.hidden" in one.data.params and "data.hash" in one.data.tags
+        assert int(one.data.params["model.depth"]) >= 2 and int(one.data.params["model.width"]) > 0
+        assert not [key for key in one.data.params if key.startswith(("model.spert", "model.tablert"))]
+        assert [each.tags[0].value for each in one.inputs.dataset_inputs].count("training") == 1
         if one.info.run_name in epochs:
             steps = [m.step for m in client.get_metric_history(one.info.run_id, "dev/re_plus_f1")]
             assert sorted(steps) == list(range(1, epochs[one.info.run_name] + 1))
+    for one in found:
+        assert {"mlflow.user", "mlflow.source.name", "mlflow.note.content"} <= set(one.data.tags)
+    assert "best_dev/re_plus_f1" in parent.data.metrics
+    assert not [key for key in parent.data.metrics if key.startswith("best/")]
     version = client.get_model_version_by_alias("tablert", "champion")
     assert version.run_id == parent.info.run_id
 

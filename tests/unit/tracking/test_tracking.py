@@ -20,6 +20,8 @@ from tablert_dist.tracking import (
     begin_run,
     default_uri,
     download,
+    experiment_page,
+    promote,
     read_uid,
     redact,
     register,
@@ -222,6 +224,61 @@ def test_register_and_download(uri: str, tmp_path: Path) -> None:
             download(uri, model, tmp_path / "no", timeout=1.0)
     with pytest.raises(InputError, match=r"http://\*\*\*@127.0.0.1:9 cannot be used"):
         register("http://a:secret@127.0.0.1:9", "tablert", tracker.uid, "export", timeout=0.5)
+
+
+def test_the_champion_moves_to_a_better_model_on_the_same_data_only(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"w")
+    same = ["data.hash", "overlap"]
+
+    def trained(name: str, **tags: str) -> str | None:
+        """Register a model with these tags; why it is not the champion."""
+        with begin_run(tmp_path / name, uri=uri, experiment="champions", name=name) as tracker:
+            tracker.artifact(tmp_path / "weights.bin", "model")
+        assert tracker.uid is not None
+        version = register(uri, "best", tracker.uid, "model", tags={"overlap": "error", **tags})
+        return promote(uri, "best", version, "champion", "f1", same)
+
+    def champion() -> int:
+        return int(store.connect(uri).get_model_version_by_alias("best", "champion").version)
+
+    assert trained("first", **{"data.hash": "a", "f1": "0.5000"}) is None and champion() == 1
+    worse = trained("worse", **{"data.hash": "a", "f1": "0.4000"})
+    assert worse == "@champion stays at version 1, whose f1 is 0.5000; this one's is 0.4000" and champion() == 1
+    assert "0.5000; this one's is 0.5000" in str(trained("equal", **{"data.hash": "a", "f1": "0.5000"}))
+    assert trained("better", **{"data.hash": "a", "f1": "0.6000"}) is None and champion() == 4
+    other = str(trained("other", **{"data.hash": "b", "f1": "0.9000"}))
+    assert "scored otherwise (data.hash a)" in other and "tracking.registered_model=NAME" in other and champion() == 4
+    assert "f1 is 0.6000; this one's is nan" in str(trained("unknown", **{"data.hash": "a"}))
+    assert promote(uri, "best", 4, "champion", "f1", same) is None, "it has the alias"
+
+
+def test_data_sets_are_logged_once(uri: str, tmp_path: Path) -> None:
+    for _ in range(2):  # a run that is gone on with
+        tracker = begin_run(tmp_path / "run", uri=uri, experiment="data", name="r", tags={store.NOTE: "In words."})
+        tracker.dataset("tiny train", "f" * 64, "training", {"sentences": 3})
+        tracker.dataset("tiny dev", "e" * 64, "validation", {"sentences": 1})
+        assert tracker.close("FINISHED", timeout=30.0)
+    assert replay(tmp_path / "run", 30.0)
+    run = run_of(uri, tracker.uid)
+    found = {
+        (each.dataset.name, each.dataset.digest, each.tags[0].value, each.dataset.profile)
+        for each in run.inputs.dataset_inputs
+    }
+    assert len(run.inputs.dataset_inputs) == 2 and found == {
+        ("tiny train", "f" * 36, "training", '{"sentences": 3}'),
+        ("tiny dev", "e" * 36, "validation", '{"sentences": 1}'),
+    }
+    assert run.data.tags["mlflow.note.content"] == "In words."
+    assert sum(event["kind"] == "dataset" for event in lines(tmp_path / "run")) == 2
+
+
+def test_the_page_of_an_experiment(uri: str) -> None:
+    page = experiment_page(uri, "paged")
+    experiment = store.connect(uri).get_experiment_by_name("paged")
+    assert page == f"#/experiments/{experiment.experiment_id}/runs"
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    with pytest.raises(InputError, match="cannot be used"):
+        experiment_page("http://127.0.0.1:9", "paged")
 
 
 def test_redact() -> None:

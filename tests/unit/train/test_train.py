@@ -11,6 +11,7 @@ import torch
 
 from tablert_dist.cluster import Capacity, ScalingPlan, connection, room_for, scaling_plan, shared_out
 from tablert_dist.config import Config, load_config
+from tablert_dist.data import load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.runs.folder import RunFolder
@@ -18,6 +19,7 @@ from tablert_dist.runs.job import Job, read_result
 from tablert_dist.runs.result import FitResult
 from tablert_dist.scoring import best_epoch
 from tablert_dist.storage.checkpoint_folder import checkpoints, resumable
+from tablert_dist.train.tracked import described, flat_public
 from tablert_dist.train.worker import choose_context, run_worker
 from tests.support.reliability import record
 from tests.support.tiny import tiny_records, write_corpus
@@ -184,3 +186,17 @@ def test_a_dead_clusters_address_is_not_waited_for(monkeypatch: pytest.MonkeyPat
         assert not connection._no_cluster_here()
     monkeypatch.setenv("RAY_ADDRESS", "somewhere:1")
     assert not connection._no_cluster_here()
+
+
+def test_a_training_is_described_in_words_and_numbers(tmp_path: Path) -> None:
+    records = tiny_records(6)
+    path = write_corpus(tmp_path / "tiny", {"train": records, "dev": records[:2]})
+    config = load_config("conll04", {"data.path": str(path), "model.cnn.hidden": "[256, 128]"})
+    corpus = load_corpus(config.data)
+    assert described(config, corpus, 3) == (
+        "TablERT-CNN on tiny (6 sentences train, 2 sentences dev). Encoder bert-base-cased (updated); 30 epochs of batches of 8, "
+        "learning rate 0.001 (encoder 5e-05), seed 3."
+    )
+    params = flat_public(config)
+    assert (params["model.depth"], params["model.width"]) == (3, 256) and "model.cnn.hidden" in params
+    assert "model.depth" not in flat_public(load_config("spert"))
