@@ -58,7 +58,8 @@ def described(config: Config, corpus: Corpus, seed: int) -> str:
     """The training in words, for the run's page."""
     spec, model = head_spec(config.model), config.model
     encoder = f"{model.encoder} ({'frozen' if model.frozen else 'updated'})"
-    sizes = ", ".join(f"{counted(len(sentences), 'sentence')} {split}" for split, sentences in corpus.splits.items())
+    splits = sorted(corpus.splits, key=[*CONTEXTS].index)
+    sizes = ", ".join(f"{split} {counted(len(corpus.splits[split]), 'sentence')}" for split in splits)
     return (
         f"{spec.title} on {corpus.name} ({sizes}). Encoder {encoder}; {counted(config.train.epochs, 'epoch')} of batches "
         f"of {config.train.batch_size}, learning rate {config.optim.lr:g} (encoder {config.optim.encoder_lr:g}), seed {seed}."

@@ -194,8 +194,8 @@ def test_a_training_is_described_in_words_and_numbers(tmp_path: Path) -> None:
     config = load_config("conll04", {"data.path": str(path), "model.cnn.hidden": "[256, 128]"})
     corpus = load_corpus(config.data)
     assert described(config, corpus, 3) == (
-        "TablERT-CNN on tiny (6 sentences train, 2 sentences dev). Encoder bert-base-cased (updated); 30 epochs of batches of 8, "
-        "learning rate 0.001 (encoder 5e-05), seed 3."
+        "TablERT-CNN on tiny (train 6 sentences, dev 2 sentences). Encoder bert-base-cased (updated); 30 epochs of batches of "
+        "8, learning rate 0.001 (encoder 5e-05), seed 3."
     )
     params = flat_public(config)
     assert (params["model.depth"], params["model.width"]) == (3, 256) and "model.cnn.hidden" in params
