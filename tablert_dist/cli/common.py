@@ -150,11 +150,25 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
+STEP = "tablert.step"
+"""In a context's `meta`: this verb is a step of another, which says itself what comes next."""
+
+
+def say_next(line: str) -> None:
+    """Print `next: LINE`, where the verb was not called as a step of another."""
+    context = click.get_current_context(silent=True)
+    if context is None or STEP not in context.meta:
+        click.echo(f"next: {line}")
+
+
 def set_up_logging() -> None:
-    """Our own warnings as lines; other libraries' chatter only where it is an error."""
+    """Our own warnings, and long waits, as lines; other libraries' chatter only where it is an error."""
+    from tablert_dist.waiting import show_waits
+
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("tablert_dist").setLevel(logging.INFO)
     logging.getLogger("export").setLevel(logging.INFO)
+    show_waits()
 
 
 def stopwatch() -> Callable[[str], None]:

@@ -14,6 +14,7 @@ from tablert_dist import __version__
 from tablert_dist.config import Config, public_config
 from tablert_dist.runs.job import Job
 from tablert_dist.tracking import Tracker
+from tablert_dist.waiting import waiting
 
 if TYPE_CHECKING:
     from tablert_dist.data import Corpus
@@ -41,7 +42,8 @@ def tracked(job: Job, corpus: Corpus) -> Iterator[None]:
         raise
     finally:
         job.folder.journal_mirror.pull_files()
-        open_tracker(job, corpus).close(status)
+        with waiting("sending what is left of the run to MLflow"):
+            open_tracker(job, corpus).close(status)
         job.folder.journal_mirror.push_files()
 
 
