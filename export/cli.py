@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tablert_dist.cli.common import config_options, model_option, plain_errors, set_up_logging, verb
+from tablert_dist.cli.common import config_options, model_option, plain_errors, say_next, set_up_logging, verb
 from tablert_dist.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def main(
         from tablert_dist.inference.hub import pack
 
         click.echo(f"zip: {pack(out, packed)}")
-    click.echo(f"next: echo 'Some text .' | {paste('tablert', 'predict', '--model', out)}")
+    say_next(f"echo 'Some text .' | {paste('tablert', 'predict', '--model', out)}")
 
 
 def _source(config: Any, run_name: str | None, model: str | None) -> Path:
@@ -93,7 +93,10 @@ def _export(
     config: Any, source: Path, out: Path, precision: str | None, verify_data: str | None, allow: str | None
 ) -> VerificationReport:
     """Write the bundle, or end with the gates that it missed."""
-    from export.graph import VerificationError, export_bundle
+    from tablert_dist.waiting import waiting
+
+    with waiting("loading PyTorch and ONNX"):
+        from export.graph import VerificationError, export_bundle
     from tablert_dist.config import with_overrides
     from tablert_dist.data.gold import find_gold, read_gold
     from tablert_dist.model.checkpoint import read_card

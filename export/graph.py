@@ -28,6 +28,7 @@ from tablert_dist.model import TableModel
 from tablert_dist.model.checkpoint import ModelCard, load_checkpoint
 from tablert_dist.schema import Sentence
 from tablert_dist.storage.atomic import whole_folder, write_json, write_text
+from tablert_dist.waiting import waiting
 
 FIXED = {"TWO": 2, "FOUR": 4}
 """Axes of inputs whose length is in their name."""
@@ -60,14 +61,16 @@ def export_bundle(
         raise InputError(f"{out} exists; give a folder that does not")
     if config.precision == "int8" and gold is None:
         raise InputError("int8 is judged by its F1: give annotated sentences with --verify-data FILE")
-    model, card = load_checkpoint(checkpoint)
+    with waiting(f"loading the checkpoint {checkpoint.name}"):
+        model, card = load_checkpoint(checkpoint)
     words = [s.words for s in gold] if gold is not None else sentences or sample_sentences(card)
     out.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(out) as part:
         with tempfile.TemporaryDirectory() as scratch:
             full = {stage: Path(scratch) / f"{stage}.onnx" for stage in model.scheme.stages}
-            for stage, path in full.items():
-                export_graph(model, path, config.opset, stage)
+            with waiting("exporting the model to ONNX"):
+                for stage, path in full.items():
+                    export_graph(model, path, config.opset, stage)
             report = _convert(model, card, full, part, config, words, gold)
         report.verified_on = verified_on or ("given sentences" if sentences or gold else "the packaged sample")
         if allow:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tablert_dist import __version__
 from tablert_dist.storage.atomic import write_text
+from tablert_dist.waiting import waiting
 
 EXAMPLE = "Mira Holt works for Ostrava Looms."
 """The input example: a sentence of nobody's data."""
@@ -16,13 +17,20 @@ EXAMPLE = "Mira Holt works for Ostrava Looms."
 
 def save_pyfunc(bundle: Path, out: Path) -> Path:
     """Write an MLflow model folder that holds the bundle. The model is its source file and its data, no pickle."""
+    with waiting("packing the bundle as an MLflow model"):
+        _save(bundle, out)
+    _without_paths(out / "MLmodel")
+    return out
+
+
+def _save(bundle: Path, out: Path) -> None:
     from mlflow import pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 
-    with warnings.catch_warnings():
-        # It would rather infer the signature from an example that it runs; here it is said.
-        warnings.simplefilter("ignore", UserWarning)
+    # It would rather infer the signature from an example that it runs; here it is said. Recorded, not ignored: MLflow puts
+    # a filter of its own before ours (pyfunc_model.py).
+    with warnings.catch_warnings(record=True) as told:
         pyfunc.save_model(
             path=str(out),
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
@@ -31,8 +39,9 @@ def save_pyfunc(bundle: Path, out: Path) -> Path:
             signature=ModelSignature(Schema([ColSpec(DataType.string)]), Schema([ColSpec(AnyType())])),
             pip_requirements=[f"tablert-dist=={__version__}", f"onnxruntime>={_runtime()}"],
         )
-    _without_paths(out / "MLmodel")
-    return out
+    for one in told:
+        if not issubclass(one.category, UserWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _runtime() -> str:

@@ -21,6 +21,7 @@ from tablert_dist.schema import Sentence
 from tablert_dist.scoring import LEVELS, count
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import EncodedSentence, collate
+from tablert_dist.waiting import waiting
 
 ODD_SHAPES = ((1,), (2,), (30, 1, 11, 2), (7, 7, 7))
 """Sentence lengths in words of the batches of random subwords; one of the encoder's whole limit is added."""
@@ -46,10 +47,24 @@ def verify(
     `report.failures` says which gates of the precision were missed; none when the export is good.
     """
     report = VerificationReport(tolerance, precision)
+    with waiting(f"verifying the {precision} export against PyTorch"):
+        _compare(model, card, graphs, sentences, gold, report)
+    return report
+
+
+def _compare(
+    model: TableModel,
+    card: ModelCard,
+    graphs: Mapping[str, Path],
+    sentences: Sequence[Sequence[str]],
+    gold: Sequence[Sentence] | None,
+    report: VerificationReport,
+) -> None:
+    """Fill the report; where the graphs' names or shapes are wrong, nothing else is compared."""
     for stage, path in graphs.items():
         _check_contract(path, model.scheme.stages[stage], report)
     if report.failures:
-        return report
+        return
     compared = Compared(TorchEngine(model), OnnxEngine(graphs), model.scheme)
     rng = np.random.default_rng(0)
     limit = card.tokenizer.limit - 2
@@ -70,7 +85,6 @@ def verify(
             scores = count(zip(gold, found, strict=True), card.schema).scores()
             report.f1[engine] = {level: scores.f1(level) for level in LEVELS}
     report.close()
-    return report
 
 
 def len_vocabulary(card: ModelCard) -> int:

@@ -9,6 +9,7 @@ from tablert_dist.cli.lazy import LazyGroup
 
 VERBS = {
     "data": "Convert, check, split and fetch annotated sentences.",
+    "quick": "Go from an annotation tool's export to a tested, exported model in one command.",
     "train": "Train on annotated sentences.",
     "tune": "Search the head's settings, export and register the best model.",
     "study": "Compare systems as the paper does: by encoder layer, or on whole data sets.",

@@ -151,14 +151,31 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
+STEP = "tablert.step"
+"""In a context's `meta`: this verb is a step of another, which says itself what comes next."""
+
+
+def say_next(line: str) -> None:
+    """Print `next: LINE`, where the verb was not called as a step of another."""
+    context = click.get_current_context(silent=True)
+    if context is None or STEP not in context.meta:
+        click.echo(f"next: {line}")
+
+
 def set_up_logging() -> None:
-    """Our own warnings as lines; other libraries' chatter only where it is an error. Called before torch is imported."""
+    """Our own warnings, and long waits, as lines; other libraries' chatter only where it is an error.
+
+    Called before torch is imported.
+    """
+    from tablert_dist.waiting import show_waits
+
     # Threads that wait do not spin: beside any other work on the machine a spinning barrier makes training 8 times slower
     # (libgomp; the results are the same). OMP_WAIT_POLICY=ACTIVE has the old way.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("tablert_dist").setLevel(logging.INFO)
     logging.getLogger("export").setLevel(logging.INFO)
+    show_waits()
 
 
 def stopwatch() -> Callable[[str], None]:

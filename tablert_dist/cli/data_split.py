@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_up_logging, stopwatch, verb
+from tablert_dist.cli.common import plain_errors, say_next, set_up_logging, stopwatch, verb
 
 if TYPE_CHECKING:
     from tablert_dist.data.partition import By
@@ -91,7 +91,7 @@ def command(
     write_folder(out, content)
     for line in _table(split, schema):
         click.echo(line)
-    click.echo(f"next: {paste('tablert', 'data', 'check', out / 'fold-0' if folds else out)}")
+    say_next(paste("tablert", "data", "check", out / "fold-0" if folds else out))
     summary(f"{counted(len(sentences), 'sentence')} split into {counted(len(split), 'part')}")
 
 

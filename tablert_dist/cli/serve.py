@@ -35,10 +35,13 @@ if TYPE_CHECKING:
 def command(config: Config, model: str, on_ray: bool, batching: bool) -> None:
     """Serve until SIGTERM; a changed link, alias, or SIGHUP reloads the bundle without dropping a request."""
     set_up_logging()
+    from tablert_dist.waiting import waiting
+
     # Before anything slow: what is missing is said by `plain_errors`.
-    import fastapi  # noqa: F401
-    import prometheus_client  # noqa: F401
-    import uvicorn  # noqa: F401
+    with waiting("loading the server"):
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
 
     from tablert_dist.errors import InputError
     from tablert_dist.inference.named import REGISTERED, find_bundle

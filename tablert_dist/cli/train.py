@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tablert_dist.cli import complete
-from tablert_dist.cli.common import config_options, plain_errors, set_up_logging, verb
+from tablert_dist.cli.common import config_options, plain_errors, say_next, set_up_logging, verb
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -36,8 +36,10 @@ def command(config: Config, name: str | None, resume: str | None, init_from: str
     set_up_logging()
     from tablert_dist.cli.program import free_name, near, paste
     from tablert_dist.errors import InputError, counted
-    from tablert_dist.train.fit import fit
+    from tablert_dist.waiting import waiting
 
+    with waiting("loading PyTorch"):
+        from tablert_dist.train.fit import fit
     if name and resume:
         raise InputError("give --name for a new run or --resume for an old one, not both")
     start = None
@@ -59,4 +61,4 @@ def command(config: Config, name: str | None, resume: str | None, init_from: str
     checkpoint = near(result.best["checkpoint"])
     click.echo(f"checkpoint: {checkpoint}")
     out = free_name("bundle", result.name)
-    click.echo(f"next: {paste('tablert-export', '--onnx', '--model', checkpoint, '--out', out)}")
+    say_next(paste("tablert-export", "--onnx", "--model", checkpoint, "--out", out))

@@ -70,8 +70,11 @@ def command(
     space = load_space(space_name, config)
     started = time.monotonic()
     from tablert_dist.runs.store import new_name
-    from tablert_dist.tune.progress import progress_callback
-    from tablert_dist.tune.search import search
+    from tablert_dist.waiting import waiting
+
+    with waiting("loading PyTorch and Ray"):
+        from tablert_dist.tune.progress import progress_callback
+        from tablert_dist.tune.search import search
 
     result, corpus, scaling = search(
         config,

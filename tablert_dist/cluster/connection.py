@@ -16,6 +16,7 @@ from typing import Any
 from tablert_dist.cluster.capacity import Capacity, capacity, room_for, scaling_plan
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
+from tablert_dist.waiting import waiting
 
 log = logging.getLogger(__name__)
 SETTINGS = {
@@ -51,7 +52,8 @@ def connect(config: Config, show_workers: bool) -> Any:
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    import ray
+    with waiting("loading Ray"):
+        import ray
 
     if not ray.is_initialized():
         address = config.cluster.address or ("local" if _no_cluster_here() else None)
@@ -64,15 +66,16 @@ def connect(config: Config, show_workers: bool) -> Any:
         if port is not None:
             os.environ["RAY_GCS_SERVER_PORT"] = str(port)
         try:
-            # Never without the dashboard: an ASHA-stopped trial's placement group is freed through its State API.
-            ray.init(
-                address=address,
-                log_to_driver=show_workers,
-                logging_level=logging.ERROR,
-                configure_logging=True,
-                runtime_env={"env_vars": {name: value for name, value in wanted.items() if name not in told}},
-                **({"include_dashboard": True} if address == "local" else {}),
-            )
+            with waiting("starting Ray" if address == "local" else "connecting to Ray"):
+                # Never without the dashboard: an ASHA-stopped trial's placement group is freed through its State API.
+                ray.init(
+                    address=address,
+                    log_to_driver=show_workers,
+                    logging_level=logging.ERROR,
+                    configure_logging=True,
+                    runtime_env={"env_vars": {name: value for name, value in wanted.items() if name not in told}},
+                    **({"include_dashboard": True} if address == "local" else {}),
+                )
         except ConnectionError as error:
             raise InputError(
                 f"cluster.address = {config.cluster.address}: no Ray cluster answers there ({error})"

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from tablert_dist.errors import InputError
 from tablert_dist.inference.bundle import MANIFEST, open_bundle
 from tablert_dist.storage.atomic import whole_file
+from tablert_dist.waiting import waiting
 
 
 def pack(folder: Path, out: Path) -> Path:
@@ -47,7 +48,8 @@ def download(repo_id: str, revision: str | None = None, instead: str = "give a b
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(repo_id, revision=revision))
+        with waiting(f"downloading {repo_id}"):
+            return Path(snapshot_download(repo_id, revision=revision))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(

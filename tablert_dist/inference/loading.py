@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tablert_dist.schema import Schema
 from tablert_dist.scoring import LEVELS, TITLES
 from tablert_dist.storage.checkpoint_folder import META
 from tablert_dist.tokenization import SubwordTokenizer
+from tablert_dist.waiting import waiting
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,21 @@ def load_model(path: Path, config: PredictConfig) -> LoadedModel:
 
     Raises InputError where the path is neither, a file is missing or altered, or a provider cannot be had.
     """
-    if (path / MANIFEST).is_file():
-        return _of_bundle(path, config)
-    if (path / META).is_file():
-        return _of_checkpoint(path, config)
-    if path.suffix == ".zip" and path.is_file():
-        return _of_archive(path, config)
+    read = _reader(path)
+    if read is not None:
+        with waiting(f"loading the model {path.name}"):
+            return read(path, config)
     if not path.exists():
         raise InputError(f"{path} does not exist: give the folder or .zip of a bundle, or the folder of a checkpoint")
     raise not_a_model(path)
+
+
+def _reader(path: Path) -> Callable[[Path, PredictConfig], LoadedModel] | None:
+    if (path / MANIFEST).is_file():
+        return _of_bundle
+    if (path / META).is_file():
+        return _of_checkpoint
+    return _of_archive if path.suffix == ".zip" and path.is_file() else None
 
 
 def not_a_model(path: Path) -> InputError:

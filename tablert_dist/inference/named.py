@@ -19,6 +19,7 @@ from tablert_dist.runs.location import runs_folder, tracking_uri
 from tablert_dist.runs.result import checkpoint_of
 from tablert_dist.storage.atomic import sha256
 from tablert_dist.storage.checkpoint_folder import META
+from tablert_dist.waiting import waiting
 
 REGISTERED = "models:/"
 KINDS = {
@@ -121,7 +122,8 @@ def _bundle_in(run: RunFolder) -> Path | None:
 def _of_registry(name: str, config: Config, bundle: bool) -> Path:
     from tablert_dist.tracking import download
 
-    place = download(tracking_uri(config), name, _scratch() / "model")
+    with waiting(f"fetching {name} from MLflow"):
+        place = download(tracking_uri(config), name, _scratch() / "model")
     if not bundle:
         if not (place / "checkpoint" / META).is_file():
             raise InputError(f"{name} holds no checkpoint; register a model with tablert tune")

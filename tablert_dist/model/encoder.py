@@ -21,6 +21,7 @@ from tablert_dist.errors import InputError
 from tablert_dist.gpu import enable_waitless_mask, on_cpu_path
 from tablert_dist.storage.paths import PACKAGE, locate
 from tablert_dist.tokenization import SubwordTokenizer, first_position, pad_id, read_tokenizer, subword_limit
+from tablert_dist.waiting import waiting
 
 log = logging.getLogger(__name__)
 LOWEST = -1e4
@@ -126,7 +127,7 @@ def check_encoder(source: str, layer: int | None = None) -> TextParts:
     lacks the layer.
     """
     place = str(locate(source, "encoder")) if source.startswith(PACKAGE) or Path(source).exists() else source
-    with _as_input_error(source):
+    with _as_input_error(source), waiting(f"looking up the encoder {source}"):
         from transformers import AutoConfig
 
         config = AutoConfig.from_pretrained(place)
@@ -144,11 +145,15 @@ def load_encoder(source: str, layer: int | None = None) -> EncoderParts:
     """
     text = check_encoder(source, layer)
     kept = {} if layer is None else {"num_hidden_layers": layer}
-    with _as_input_error(source):
+    with _as_input_error(source), waiting(_loading(source, text.place)):
         transformer = _pretrained(text.place, **kept)
         if layer is not None and layer < text.config.num_hidden_layers:
             _check_truncation(text.place, transformer, layer, source)
     return EncoderParts(transformer, text.tokenizer, pad_id(text.config))
+
+
+def _loading(source: str, place: str) -> str:
+    return f"loading the encoder {source}" + ("" if Path(place).exists() else " (the first time it is downloaded)")
 
 
 @contextmanager

@@ -14,11 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tablert_dist.batching import evaluation_batches, halving
+from tablert_dist.errors import counted
 from tablert_dist.gpu import cells_on, in_memory
 from tablert_dist.heads.base import Arrays
 from tablert_dist.model.encoder import WordEncoder
 from tablert_dist.storage.atomic import whole_file
 from tablert_dist.tokenization import EncodedSentence, collate
+from tablert_dist.waiting import waiting
 
 
 class Features(Protocol):
@@ -105,7 +107,8 @@ class WordFeatures:
         self.lengths, self._source = source.lengths, source
         path = kept.path(source) if kept else None
         if path is None or not path.is_file():
-            vectors = torch.cat(_encode(encoder, source, max_cells, device))
+            with waiting(f"computing the frozen encoder's vectors of {counted(len(self.lengths), 'sentence')}"):
+                vectors = torch.cat(_encode(encoder, source, max_cells, device))
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with whole_file(path) as part:

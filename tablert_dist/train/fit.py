@@ -23,6 +23,7 @@ from tablert_dist.train.preflight import drop_overflow, table_report
 from tablert_dist.train.ray_train import Printer
 from tablert_dist.train.tracked import open_tracker, tracked
 from tablert_dist.train.worker import choose_context, effective, run_worker
+from tablert_dist.waiting import waiting
 
 Say = Callable[[str], None]
 
@@ -117,18 +118,23 @@ def check(config: Config, say: Say, validate: bool = False) -> Corpus:
     from tablert_dist.model.encoder import check_encoder
 
     choose_context(config) if not config.cluster.num_workers else None
-    corpus = load_corpus(config.data, config.model)
+    with waiting(f"reading the sentences in {config.data.path}"):
+        corpus = load_corpus(config.data, config.model)
     for note in corpus.notes:
         say(note)
     limits = check_encoder(config.model.encoder, config.model.layer)
     drop_overflow(corpus, limits, config)
     form = head_spec(config.model).form
-    for split, found in table_report(corpus, TagSet(corpus.schema), config.model).items():
+    with waiting("counting what the head can hold"):
+        tables = table_report(corpus, TagSet(corpus.schema), config.model)
+    for split, found in tables.items():
         lost = f"; {form} cannot hold {found['lost']}" if found["total"] else ""
         oracle = f": oracle RE+ F1 {100 * found['oracle_re_plus_f1']:.2f}" if found["total"] else ""
         say(f"{corpus.name} {split}: {counted(len(corpus.splits[split]), 'sentence')}{lost}{oracle}")
     if validate:
-        for line in quick_lines(corpus_case(corpus, config.data, config.model, limits.tokenizer)):
+        with waiting("looking for mistakes in the data (--no-check leaves this out)"):
+            lines = quick_lines(corpus_case(corpus, config.data, config.model, limits.tokenizer))
+        for line in lines:
             say(line)
     if effective(config) is not config:
         say("trained on train+dev: there is no dev split, so the last epoch's weights are the result")

@@ -13,6 +13,7 @@ from tablert_dist.cluster import ScalingPlan
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.runs.job import Job, read_result
+from tablert_dist.waiting import announce
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ def run_under_ray(
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
+    if show:
+        announce("starting the workers")
     try:
         trainer.fit()
     except Exception as error:

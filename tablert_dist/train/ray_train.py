@@ -12,6 +12,7 @@ from tablert_dist.runs.job import Job
 from tablert_dist.runs.location import storage_root
 from tablert_dist.scoring import TITLES
 from tablert_dist.train.worker import choose_context, run_worker
+from tablert_dist.waiting import show_waits
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ def work(args: dict[str, Any]) -> None:
     job.folder.mirror.pull()
     tracker = None if rank else job.folder.tracker(job.tracked)
     show = Printer(job.config.train.epochs) if rank == 0 and args["show"] else None
+    if show:
+        show_waits(to_stdout=True)
     if show and world > 1:
         print(f"{world} workers", flush=True)
 

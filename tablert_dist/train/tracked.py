@@ -19,6 +19,7 @@ from tablert_dist.errors import counted
 from tablert_dist.heads import head_spec
 from tablert_dist.runs.job import Job
 from tablert_dist.tracking import NOTE, Tracker
+from tablert_dist.waiting import waiting
 
 if TYPE_CHECKING:
     from tablert_dist.data import Corpus
@@ -82,7 +83,8 @@ def tracked(job: Job, corpus: Corpus) -> Iterator[None]:
         raise
     finally:
         job.folder.journal_mirror.pull_files()
-        open_tracker(job, corpus).close(status)
+        with waiting("sending what is left of the run to MLflow"):
+            open_tracker(job, corpus).close(status)
         job.folder.journal_mirror.push_files()
 
 

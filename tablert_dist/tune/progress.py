@@ -14,6 +14,9 @@ from tablert_dist.train.ray_train import dev_scores
 from tablert_dist.tune.trainable import read_item
 from tablert_dist.tune.trials import METRIC, Trial
 
+QUIET_S = 5.0
+"""Seconds without a line of any trial, after which a line says what is waited for; doubled while nothing comes."""
+
 
 def describe(point: Mapping[str, Any]) -> str:
     """`kernel_size 3, hidden [512]`."""
@@ -32,10 +35,24 @@ def progress_callback(epochs: int) -> Any:
         class Progress(Callback):  # type: ignore[misc]
             def __init__(self) -> None:
                 self.done, self.best, self.started = ended, 0.0, time.monotonic()
+                self.told, self.pause, self.fresh = self.started, QUIET_S, set[str]()
+
+            def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+                # Starting a worker, and an epoch of a large corpus, take long without a report.
+                if time.monotonic() - self.told < self.pause:
+                    return
+                running = sorted(read_item(trial.config)["name"] for trial in trials if trial.status == "RUNNING")
+                starting = [name for name in running if name in self.fresh]
+                if running:
+                    how = "workers are starting" if starting else "in an epoch"
+                    self._say(f"{', '.join(starting or running)}: {how} …", 2 * self.pause)
+                elif self.done < total:
+                    self._say("the next trial is starting …", 2 * self.pause)
 
             def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
                 item = read_item(trial.config)
-                click.echo(f"{self._clock()} {item['name']} starts: {describe(item['point'])}")
+                self.fresh.add(item["name"])
+                self._say(f"{item['name']} starts: {describe(item['point'])}")
 
             def on_trial_result(
                 self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
@@ -45,13 +62,14 @@ def progress_callback(epochs: int) -> Any:
                 if scored:
                     self.best = max(self.best, result[METRIC])
                 item = read_item(trial.config)
+                self.fresh.discard(item["name"])
                 if "repeated" in result:
                     return
                 shown = dev_scores(result) if scored else f"loss/sentence {result['train/loss']:.2f}"
                 done = f"{self.done} of {counted(total, 'trial')} done"
                 best = f"best RE+ so far {100 * self.best:.1f}, " if scored else ""
-                click.echo(
-                    f"{self._clock()} {item['name']} epoch {int(result['epoch'])}/"
+                self._say(
+                    f"{item['name']} epoch {int(result['epoch'])}/"
                     f"{item['point'].get('train.epochs', epochs)}  {shown}  "
                     f"{result['train/sentences_per_second']:.1f} sentences/s  ({best}{done})"
                 )
@@ -61,7 +79,11 @@ def progress_callback(epochs: int) -> Any:
 
             def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
                 self.done += 1
-                click.echo(f"{self._clock()} {read_item(trial.config)['name']} failed")
+                self._say(f"{read_item(trial.config)['name']} failed")
+
+            def _say(self, line: str, pause: float = QUIET_S) -> None:
+                self.told, self.pause = time.monotonic(), pause
+                click.echo(f"{self._clock()} {line}")
 
             def _clock(self) -> str:
                 minutes, seconds = divmod(int(time.monotonic() - self.started), 60)

@@ -14,8 +14,6 @@ from tests.support import ROOT
 
 PENDING: frozenset[str] = frozenset(
     {
-        "verb quick",
-        "preset own",
     }
 )
 """What pages speak of before it is built; a block names it in `<!-- needs: NAME, … -->`."""

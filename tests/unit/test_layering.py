@@ -17,7 +17,7 @@ from tests.support import ROOT
 
 # From the ground up: a room imports from the lines below it and, without cycles, from its own.
 LAYERS = [
-    {"errors", "schema", "config", "storage", "tracking"},
+    {"errors", "waiting", "schema", "config", "storage", "tracking"},
     {"tags", "tokenization", "text", "scoring", "batching", "cluster", "cpu", "gpu"},
     {"heads", "model", "pages.drawing"},
     {"data", "inference", "runs"},
@@ -145,7 +145,7 @@ def test_no_cycle(of: Callable[[str], str | None]) -> None:
 
 def test_few_things_lie_on_the_ground_floor() -> None:
     entries = [p for p in (ROOT / "tablert_dist").iterdir() if p.name != "__pycache__"]
-    assert len(entries) <= 27
+    assert len(entries) <= 28
 
 
 @pytest.mark.parametrize(
