@@ -12,10 +12,7 @@ from pathlib import Path
 
 from tests.support import ROOT
 
-PENDING: frozenset[str] = frozenset(
-    {
-    }
-)
+PENDING: frozenset[str] = frozenset({})
 """What pages speak of before it is built; a block names it in `<!-- needs: NAME, … -->`."""
 
 FENCE = re.compile(
