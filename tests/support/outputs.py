@@ -47,7 +47,7 @@ def shown(page: Path) -> list[tuple[Block, Block | None]]:
 
 def tidy(output: str) -> str:
     """Return an output as a page shows it: without colours and passing progress, its middle left out where it is long."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output).replace(f"{Path(sys.executable).parent}/", "")
     lines = [line.rstrip() for line in plain.splitlines() if not re.search(r"^epoch .* step \d", line)]
     if len(lines) > FIRST + LAST + 8:
         lines = [*lines[:FIRST], "…", *lines[-LAST:]]
