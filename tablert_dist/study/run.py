@@ -93,7 +93,7 @@ def run_study(
     total = sum(len(part.cells) for part in parts)
     say(f"run {name} in {run.folder}: {counted(total, 'cell')}")
     params = {"cells": total, "model.encoder": config.model.encoder}
-    parent = run.folder.tracker(Tracked(name), params, {"study": name, **provenance()})
+    parent = run.folder.tracker(Tracked(name), params, {"study": name, **provenance("tablert_dist.study")})
     done = []
     for part in parts:
         stored = replace(part, config=_stored(part.config, config))

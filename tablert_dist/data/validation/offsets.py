@@ -33,6 +33,8 @@ LEAST_ENTITIES = 30
 SURE_ENTITIES = 100
 SURE_FORMS = 50
 """Different words inside entities; where few words come again and again, other spans may explain them better by chance."""
+EMPTIED = 0.05
+"""Share of entities that a move may leave without a word: where spans are a word too long, none has one word."""
 HINT, SURE = 0.01, 0.02
 """How much more of the uncertainty has to go for a warning, and for an error."""
 PLAUSIBLE = 0.2
@@ -58,7 +60,8 @@ def judge(sentences: Sequence[Annotated]) -> Verdict | None:
     if sum(len(spans) for _, spans in sentences) < LEAST_ENTITIES:
         return None
     forms, shapes = _vocabulary([words for words, _ in sentences])
-    found = {move: _explained(_inside(sentences, move), forms, shapes) for move in [(0, 0), *MOVES]}
+    moves = [(0, 0), *(move for move in MOVES if _emptied(sentences, move) <= EMPTIED)]
+    found = {move: _explained(_inside(sentences, move), forms, shapes) for move in moves}
     as_is = found.pop((0, 0))
     if as_is is None:
         return None
@@ -112,6 +115,12 @@ def _example(sentences: Sequence[Annotated], move: tuple[int, int]) -> tuple[int
     ]
     anything = [(i, (words, spans)) for i, (words, spans) in enumerate(sentences) if spans]
     return next((c for c in can if c[1][1][0][1] - c[1][1][0][0] > 1), (can or anything)[0])
+
+
+def _emptied(sentences: Sequence[Annotated], move: tuple[int, int]) -> float:
+    """Share of the entities that a move leaves without a word."""
+    lengths = [end - start for _, spans in sentences for start, end in spans if end > start]
+    return sum(length + move[1] - move[0] <= 0 for length in lengths) / max(len(lengths), 1)
 
 
 def _inside(sentences: Sequence[Annotated], move: tuple[int, int]) -> NDArray[np.bool_]:
