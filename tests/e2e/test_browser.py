@@ -137,7 +137,7 @@ def test_the_served_page_draws_what_is_typed(tiny_encoder: str, tmp_path: Path) 
     text = "Ada works at Acme near Oslo ."
     with running(make_bundle(tiny_encoder, tmp_path)) as server:
         address = f"{server.url}/?text={text.replace(' ', '+')}"
-        shown = Drawn(chromium(address, tmp_path / "one", "--virtual-time-budget=15000", "--dump-dom"))
+        shown = Drawn(chromium(address, tmp_path / "one", "--virtual-time-budget=90000", "--dump-dom"))
         (frame,) = shown.all("iframe", sandbox="allow-scripts")
         assert "hidden" not in frame and re.fullmatch(r"height: \d{3,}px;", frame["style"]), (
             "the result told its height"
@@ -148,7 +148,7 @@ def test_the_served_page_draws_what_is_typed(tiny_encoder: str, tmp_path: Path) 
         page.write_text(frame["srcdoc"], encoding="utf-8")
         result = Drawn(chromium(page, tmp_path / "two", "--dump-dom"))
         assert arcs(result) == len(found["relations"]) and len(result.all("mark")) == len(found["entities"])
-        docs = chromium(f"{server.url}/docs", tmp_path / "three", "--virtual-time-budget=15000", "--dump-dom")
+        docs = chromium(f"{server.url}/docs", tmp_path / "three", "--virtual-time-budget=90000", "--dump-dom")
         assert "/v1/extract" in docs and "swagger-ui" in docs
 
 

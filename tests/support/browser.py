@@ -15,6 +15,9 @@ FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
+    # One process for a page and its sandboxed frame: time then runs for both.
+    "--disable-site-isolation-trials",
+    "--disable-features=IsolateSandboxedIframes",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",

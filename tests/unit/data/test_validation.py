@@ -359,4 +359,4 @@ def test_train_checks_first_unless_told_otherwise(
 def test_a_few_words_again_and_again_are_no_proof_of_shifted_spans(tmp_path: Path) -> None:
     """Forty sentences of eight words: other spans explain them better, but that stops no training."""
     found = [f for f in check(tmp_path / "d", tiny_records(40)) if f.check == "offsets"]
-    assert [f.severity for f in found] == ["warning"]
+    assert "error" not in [f.severity for f in found]
