@@ -113,6 +113,17 @@ def test_a_node_dies(cluster: Nodes, setting: dict[str, str], calm: Path, tmp_pa
     )
 
 
+def submitted(folder: Path, words: list[str]) -> Command:
+    """`ray job submit`, once the cluster takes it: the agent of a node that has just come up is not there yet."""
+    while True:
+        client = Command(folder, *words, executable=RAY)
+        wait_for(lambda: "submitted successfully" in client.text or client.process.poll() is not None)
+        if "No available agent" not in client.text:
+            return client
+        client.kill()
+        time.sleep(2)
+
+
 def test_the_client_that_submitted_the_job_dies(
     cluster: Nodes, setting: dict[str, str], calm: Path, tmp_path: Path
 ) -> None:
@@ -120,7 +131,7 @@ def test_the_client_that_submitted_the_job_dies(
     submit = ["job", "submit", "--address", cluster.dashboard, "--submission-id", "orphan", "--"]
     submit += [sys.executable, "-m", "tablert_dist.train", "--name", "r", *options]
     seed = tmp_path / "r" / "seed-1"
-    with Command(tmp_path / "out", *submit, executable=RAY) as client:
+    with submitted(tmp_path / "out", submit) as client:
         wait_for(lambda: epochs_in(seed) >= 2, running=client)
         client.kill()
         before, at = epochs_in(seed), time.monotonic()
