@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from tablert_dist.cli import main
 from tests.support import GOLDEN
+from tests.support.lines import told
 from tests.support.tiny import tiny_records, write_corpus
 
 
@@ -79,7 +80,7 @@ def test_a_run_leaves_its_best_and_newest_checkpoints_only(trained: Path) -> Non
 
 def test_names_are_not_reused_and_resume_wants_the_same_configuration(trained: Path, options: list[str]) -> None:
     again = train(trained, *options, "--name", "a")
-    said = [line for line in again.stderr.splitlines() if not re.search(r" …( \d+ s)?$", line)]
+    said = told(again.stderr)
     assert (again.returncode, len(said)) == (2, 1), again.stderr
     assert "--resume a" in again.stderr
     other = train(trained, *options, "--resume", "a", "--set", "train.seeds=[1,2]", "--set", "optim.lr=0.1")
@@ -242,7 +243,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(
     done = train(tmp_path, *options, *words)
     assert done.returncode == 2, done.stderr
     # On a slow machine a wait is told first.
-    said = [line for line in done.stderr.splitlines() if not re.search(r" …( \d+ s)?$", line)]
+    said = told(done.stderr)
     assert len(said) == 1 and reason in said[0] and said[0].startswith("error: "), done.stderr
     assert list(tmp_path.iterdir()) == [], "nothing is written"
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,9 +116,13 @@ def test_a_node_dies(cluster: Nodes, setting: dict[str, str], calm: Path, tmp_pa
 
 def submitted(folder: Path, words: list[str]) -> Command:
     """`ray job submit`, once the cluster takes it: the agent of a node that has just come up is not there yet."""
+
+    def answered(client: Command) -> bool:
+        return "submitted successfully" in client.text or client.process.poll() is not None
+
     while True:
         client = Command(folder, *words, executable=RAY)
-        wait_for(lambda: "submitted successfully" in client.text or client.process.poll() is not None)
+        wait_for(partial(answered, client))
         if "No available agent" not in client.text:
             return client
         client.kill()

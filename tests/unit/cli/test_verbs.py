@@ -13,6 +13,7 @@ from export.cli import main as tablert_export
 from tablert_dist.cli import main
 from tests.support import GOLDEN
 from tests.support.annotated import FOLDER
+from tests.support.lines import told
 
 BUNDLE, CHECKPOINT, CORPUS = GOLDEN / "bundle" / "cnn-fp32", GOLDEN / "checkpoint" / "cnn", GOLDEN / "corpus"
 
@@ -59,7 +60,7 @@ def test_kept_predictions_score_as_their_model_does(form: str, tmp_path: Path) -
     assert " scored, micro F1: NER " in done.stderr
     kept.write_text(kept.read_text(encoding="utf-8").replace("Ada", "Eve"), encoding="utf-8")
     other = run("evaluate", "--predictions", kept, "--data", CORPUS)
-    assert other.exit_code == 2 and "is of another text" in other.stderr and other.stderr.count("\n") == 1
+    assert other.exit_code == 2 and "is of another text" in other.stderr and len(told(other.stderr)) == 1
 
 
 def test_predict_ends_with_what_it_found() -> None:
@@ -90,7 +91,7 @@ def test_an_export_is_verified_on_a_folders_dev_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reason"),
     [
         (["data", "convert", "missing.json", "out.xyz"], "missing.json does not exist"),
         (["data", "check", "missing.json", "--html", "no/such/page.html"], "missing.json' does not exist"),
@@ -109,12 +110,12 @@ def test_an_export_is_verified_on_a_folders_dev_split(tmp_path: Path) -> None:
     ids=lambda value: " ".join(map(str, value[:2])) if isinstance(value, list) else "",
 )
 def test_what_is_missing_is_what_is_blamed(
-    words: list[object], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[object], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = run(*words)
-    assert done.exit_code == 2 and told in done.stderr, done.output
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
+    assert done.exit_code == 2 and reason in done.stderr, done.output
+    assert told(done.stderr)[0].startswith("error: ") and len(told(done.stderr)) == 1 and not list(tmp_path.iterdir())
 
 
 def test_one_is_not_several(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tablert_dist.runs.status import read_status, run_names
 from tablert_dist.storage.remote import Remote
 from tablert_dist.tracking import begin_run
 from tablert_dist.train.fit import FitResult, fit
+from tests.support.lines import told
 from tests.support.tiny import tiny_records, write_corpus
 from tests.unit.storage.test_remote import s3_server
 
@@ -217,7 +218,7 @@ def test_the_list_has_the_newest_first_and_an_unknown_name_gets_the_names(storag
     names = [line.split()[0] for line in listed.stdout.splitlines()[1:]]
     assert names == ["a", "old"] and "broken/run.json is not the record of a run" in listed.stderr
     unknown = tablert("status", "odl", "--storage", str(storage), cwd=tmp_path)
-    assert unknown.returncode == 2 and unknown.stderr.count("\n") == 1
+    assert unknown.returncode == 2 and len(told(unknown.stderr)) == 1
     assert f"no run 'odl' in {storage}; there are: a, broken, old; did you mean 'old'?" in unknown.stderr
     empty = tablert("status", "a", "--storage", "nowhere", cwd=tmp_path)
     assert empty.returncode == 2 and "it holds no run" in empty.stderr
