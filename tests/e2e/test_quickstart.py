@@ -15,7 +15,7 @@ from tests.support import ROOT
 from tests.support.docs import Triple, examples
 
 pytestmark = [pytest.mark.quickstart, pytest.mark.timeout(1200)]
-# Simple sentences, written before the sample's present templates and unlike them; none was used to choose anything.
+# Simple sentences, written before the sample's present templates and unlike them.
 SENTENCES: list[tuple[str, list[Triple]]] = [
     ("Tomas Weir is an engineer at Halden Optics.", [("Tomas Weir", "works_for", "Halden Optics")]),
     ("Halden Optics employs Ines Duarte.", [("Ines Duarte", "works_for", "Halden Optics")]),
