@@ -83,8 +83,8 @@ def _read(config: Config, model: str, data: str | None, split: str | None, texts
     from tablert_dist.data.gold import find_gold, read_gold
     from tablert_dist.inference.named import find_model
     from tablert_dist.inference.predictor import Predictor
+    from tablert_dist.pages.drawing.results import over_limit
     from tablert_dist.pages.sentences import annotated_page, texts_page
-    from tablert_dist.pages.sentences.results import over_limit
 
     if len(texts) > limit:
         raise over_limit(f"--text: {len(texts)} texts", limit)

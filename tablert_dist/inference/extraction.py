@@ -171,7 +171,7 @@ class Extraction:
         """The text with its entities and arcs, for a notebook: a page in a frame that loads nothing."""
         from tablert_dist.pages.drawing.frame import framed
 
-        return framed(self.text, self.entities, self.relations, self.symmetric)
+        return framed(self.to_json(), self.symmetric)
 
 
 def _ends(side: str, entity: FoundEntity) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from importlib.resources import files
 from typing import Any
 
 from tablert_dist.pages.drawing.page import Page, to_html
+from tablert_dist.pages.drawing.results import row_of
 from tablert_dist.pages.drawing.rows import Card
-from tablert_dist.pages.sentences import row_of
 
 
 def text_box() -> str:

@@ -10,19 +10,11 @@ from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.pages.drawing.heat import MOST_WORDS, payload
 from tablert_dist.pages.drawing.page import Page, ScoreRow
-from tablert_dist.pages.drawing.rows import Card, Row
+from tablert_dist.pages.drawing.results import DEFAULT_LIMIT, over_limit
+from tablert_dist.pages.drawing.rows import Card
 from tablert_dist.pages.sentences.compare import compare, plain
-from tablert_dist.pages.sentences.results import DEFAULT_LIMIT, over_limit
 from tablert_dist.schema import Sentence, overlapping_pairs
 from tablert_dist.scoring import LEVELS, TITLES, Counts, count
-
-
-def results_page(rows: Sequence[Row], title: str) -> Page:
-    """Finished results. Their types are all that is known of the schema: colours go by name."""
-    seen = {key for row in rows for key in row.types()}
-    kinds = {kind: tuple(sorted(name for k, name in seen if k == kind)) for kind in ("entity", "relation")}
-    cards = tuple(Card(f"{i}", (row,)) for i, row in enumerate(rows, 1))
-    return Page(title, cards, kinds["entity"], kinds["relation"])
 
 
 def texts_page(predictor: Predictor, texts: Sequence[str], title: str) -> Page:

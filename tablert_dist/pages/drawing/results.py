@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from tablert_dist.errors import InputError
-from tablert_dist.pages.drawing.rows import Arc, Mark, Row
+from tablert_dist.pages.drawing.page import Page
+from tablert_dist.pages.drawing.rows import Arc, Card, Mark, Row
 
 DEFAULT_LIMIT = 2000
 """Results on one page: a browser draws these in about half a second, at each change of width."""
@@ -26,6 +27,14 @@ def read_results(lines: Iterable[str], source: str, limit: int = DEFAULT_LIMIT) 
         except InputError as error:
             raise InputError(f"{source}: line {number}: {error}") from None
     return rows
+
+
+def results_page(rows: Sequence[Row], title: str) -> Page:
+    """Finished results. Their types are all that is known of the schema: colours go by name."""
+    seen = {key for row in rows for key in row.types()}
+    kinds = {kind: tuple(sorted(name for k, name in seen if k == kind)) for kind in ("entity", "relation")}
+    cards = tuple(Card(f"{i}", (row,)) for i, row in enumerate(rows, 1))
+    return Page(title, cards, kinds["entity"], kinds["relation"])
 
 
 def over_limit(what: str, limit: int) -> InputError:
