@@ -16,7 +16,15 @@ from tablert_dist.cli import complete
 
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 _MODEL = "A bundle (folder or .zip), a checkpoint, a run's name or folder, models:/NAME@ALIAS, or a hub id OWNER/NAME."
-_set_option = click.option(
+config_option = click.option(
+    "--config",
+    "config_name",
+    default="sample",
+    show_default=True,
+    shell_complete=complete.presets,
+    help="A preset (tablert presets lists them) or a TOML file.",
+)
+assignments_option = click.option(
     "--set",
     "assignments",
     multiple=True,
@@ -48,26 +56,19 @@ def example_lines(examples: tuple[str, ...]) -> str:
 def config_options(function: Callable[..., R]) -> Callable[..., R]:
     """`--config`, `--data`, `--set`; the verb receives `config`."""
 
-    @click.option(
-        "--config",
-        "config_name",
-        default="sample",
-        show_default=True,
-        shell_complete=complete.presets,
-        help="A preset (tablert presets lists them) or a TOML file.",
-    )
+    @config_option
     @click.option(
         "--data",
         default=None,
         type=click.Path(),
         help="Folder with *train.json, *dev.json, *test.json, *types.json, or other formats' files.",
     )
-    @_set_option
+    @assignments_option
     @wraps(function)
     def wrapper(config_name: str, data: str | None, assignments: tuple[str, ...], **rest: Any) -> R:
         from tablert_dist.config import load_config
 
-        overrides = _parsed(assignments)
+        overrides = parsed(assignments)
         if data is not None:
             overrides["data.path"] = data
         return function(config=load_config(config_name, overrides), **rest)
@@ -78,12 +79,12 @@ def config_options(function: Callable[..., R]) -> Callable[..., R]:
 def set_option(function: Callable[..., R]) -> Callable[..., R]:
     """`--set` alone, for the verbs that read a finished model; the verb receives `config`."""
 
-    @_set_option
+    @assignments_option
     @wraps(function)
     def wrapper(assignments: tuple[str, ...], **rest: Any) -> R:
         from tablert_dist.config import load_config
 
-        return function(config=load_config(None, _parsed(assignments)), **rest)
+        return function(config=load_config(None, parsed(assignments)), **rest)
 
     return wrapper
 
@@ -111,7 +112,8 @@ def model_option(
     return decorate
 
 
-def _parsed(assignments: tuple[str, ...]) -> dict[str, Any]:
+def parsed(assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Return what `--set` gave, by key. Raises InputError for one without `=`."""
     from tablert_dist.config import parse_assignment
 
     return dict(parse_assignment(text) for text in assignments)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from tablert_dist.cli import complete
-from tablert_dist.cli.common import plain_errors, set_up_logging, verb
+from tablert_dist.cli.common import assignments_option, config_option, parsed, plain_errors, set_up_logging, verb
 
 
 @verb(
@@ -18,22 +17,8 @@ from tablert_dist.cli.common import plain_errors, set_up_logging, verb
     "tablert data check data.json --html check.html",
 )
 @click.argument("source", metavar="DIR", type=click.Path())
-@click.option(
-    "--config",
-    "config_name",
-    default="sample",
-    show_default=True,
-    shell_complete=complete.presets,
-    help="A preset or a TOML file.",
-)
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    shell_complete=complete.keys,
-    help="Such as data.overlap=keep-gold.",
-)
+@config_option
+@assignments_option
 @click.option("--encoder", default=None, help="Tokenizer used to count subwords.  [default: model.encoder]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option("--html", default=None, type=click.Path(path_type=Path), help="Also write a page with plots.")
@@ -45,7 +30,7 @@ def command(
     set_up_logging()
     from dataclasses import replace
 
-    from tablert_dist.config import load_config, parse_assignment
+    from tablert_dist.config import load_config
     from tablert_dist.data.validation import Finding, examine_path
     from tablert_dist.data.validation.finding import in_order
     from tablert_dist.data.validation.tokenizer import find_tokenizer
@@ -57,8 +42,7 @@ def command(
         raise InputError(f"{html}: there is no folder '{html.parent}' to write to")
     if html is not None and html.is_dir():
         raise InputError(f"{html} is a folder; name the page, such as {html / 'check.html'}")
-    overrides = dict(parse_assignment(text) for text in assignments)
-    config = load_config(config_name, {**overrides, "data.path": source})
+    config = load_config(config_name, {**parsed(assignments), "data.path": source})
     tokenizer, missing = None, []
     try:
         tokenizer = find_tokenizer(encoder or config.model.encoder)

@@ -72,7 +72,7 @@ def command(
     largest = max(map(len, groups_of(sentences, by)))
     if largest > 0.2 * len(sentences):
         click.echo(
-            f"{largest} of {counted(len(sentences), 'sentence')} hang together, by documents that share a sentence"
+            f"{largest} of {counted(len(sentences), 'sentence')} stay in one part, because their documents share a sentence"
         )
     content: dict[str, bytes] = {}
     if folds is None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli import complete
-from tablert_dist.cli.common import STEP, plain_errors, set_up_logging, stopwatch, verb
+from tablert_dist.cli.common import STEP, assignments_option, parsed, plain_errors, set_up_logging, stopwatch, verb
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -51,14 +50,7 @@ class Step:
 @click.option(
     "--out", default=None, type=click.Path(path_type=Path), help="Folder of all that is made.  [default: ./NAME]"
 )
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    shell_complete=complete.keys,
-    help="Override one option of the preset `own`, such as train.epochs=20 (tablert config lists them).",
-)
+@assignments_option
 @click.option("--resume", is_flag=True, help="Go on in the folder where an earlier call stopped.")
 @plain_errors
 def command(source: Path, name: str | None, out: Path | None, assignments: tuple[str, ...], resume: bool) -> None:
@@ -127,10 +119,10 @@ def plan(source: Path, name: str, out: Path, assignments: tuple[str, ...] = ()) 
 
 def _configured(assignments: tuple[str, ...], out: Path) -> Config:
     """The configuration of the training: what is wrong in `--set` is refused before anything is made."""
-    from tablert_dist.config import load_config, parse_assignment
+    from tablert_dist.config import load_config
     from tablert_dist.errors import InputError
 
-    given = dict(parse_assignment(text) for text in assignments)
+    given = parsed(assignments)
     for key, why in (("data.path", "it is what this command makes"), ("train.storage", "choose the folder with --out")):
         if key in given:
             raise InputError(f"--set {key}: {why}")

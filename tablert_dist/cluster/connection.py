@@ -105,7 +105,7 @@ def _free_port() -> int:
 def _known_address(address: str | None, port: int | None) -> str | None:
     """host:port of the cluster that a driver connects to, or None where only Ray knows it.
 
-    Ray Train's PlacementGroupCleaner (Ray 2.60) looks for a cluster anew, without the address of its own: beside a
+    Ray Train's PlacementGroupCleaner (Ray 2.60) searches for a cluster without knowing the address of its own: beside a
     second cluster on the machine it fails, or asks the wrong one and takes a running training for dead. A worker that
     finds RAY_ADDRESS in its environment asks that one.
     """
