@@ -115,18 +115,19 @@ def test_a_node_dies(cluster: Nodes, setting: dict[str, str], calm: Path, tmp_pa
 
 
 def submitted(folder: Path, words: list[str]) -> Command:
-    """`ray job submit`, once the cluster takes it: the agent of a node that has just come up is not there yet."""
+    """`ray job submit`, once the cluster takes it: the agent of a head that has just come up is not there yet."""
 
     def answered(client: Command) -> bool:
         return "submitted successfully" in client.text or client.process.poll() is not None
 
-    while True:
+    for _ in range(5):
         client = Command(folder, *words, executable=RAY)
         wait_for(partial(answered, client))
         if "No available agent" not in client.text:
             return client
         client.kill()
         time.sleep(2)
+    raise TimeoutError(client.text[-4000:])
 
 
 def test_the_client_that_submitted_the_job_dies(

@@ -32,6 +32,9 @@ class Nodes:
                 "include_dashboard": True,
                 "dashboard_port": 0,
                 "dashboard_host": "127.0.0.1",
+                # Ray's own choice is one fixed port (52365): beside another cluster on this machine the agent would have
+                # no server, and "No available agent to submit job" would be the answer for good.
+                "dashboard_agent_listen_port": None,
             },
         )
         self.workers: list[Any] = []
