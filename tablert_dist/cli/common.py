@@ -171,9 +171,9 @@ def set_up_logging() -> None:
     """
     from tablert_dist.waiting import show_waits
 
-    # Threads that wait do not spin: beside any other work on the machine a spinning barrier makes training 8 times slower
-    # (libgomp; the results are the same). OMP_WAIT_POLICY=ACTIVE has the old way.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that wait for each other spin a little, then sleep (libgomp's own choice is 300 times as long). Beside one
+    # busy process on two cores training is twice as fast, alone 8% slower; the results are the same.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("tablert_dist").setLevel(logging.INFO)
     logging.getLogger("export").setLevel(logging.INFO)

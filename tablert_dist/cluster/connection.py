@@ -33,11 +33,11 @@ SETTINGS = {
     # Tune's own default writes three result files a trial beside our journal.
     "TOKENIZERS_PARALLELISM": "false",
     # See cli/common.py; the workers get it, too.
-    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "1000",
 }
 WORKER_SETTINGS = (
     "TOKENIZERS_PARALLELISM",
-    "OMP_WAIT_POLICY",
+    "GOMP_SPINCOUNT",
     "HF_HUB_OFFLINE",
     "TRANSFORMERS_OFFLINE",
     "HF_HOME",
