@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -76,15 +78,18 @@ class Merged:
 
 
 def merge(words: Sequence[str], spans: Sequence[Span], found: Sequence[Sentence]) -> Merged:
-    """What the windows found, each thing taken from the window in which its nearest edge is farthest away."""
-    count = len(words)
+    """What the windows found, each thing taken from the window in which its nearest edge is farthest away.
+
+    Time grows with the windows and with what was found in them, not with their squares.
+    """
+    places = _Windows(spans, len(words))
     entities: dict[Entity, Entity] = {}
     for (start, end), sentence in zip(spans, found, strict=True):
         for entity in sentence.entities:
             moved = _shift(entity, start)
-            if _best((moved.start, moved.end), spans, count) == (start, end):
+            if places.best((moved.start, moved.end)) == (start, end):
                 entities[moved] = moved
-    kept = _without_overlap(entities.values(), spans, count)
+    kept = _without_overlap(entities.values(), places)
     by_value = {entity: entity for entity in kept}
     relations = []
     for (start, end), sentence in zip(spans, found, strict=True):
@@ -92,13 +97,10 @@ def merge(words: Sequence[str], spans: Sequence[Span], found: Sequence[Sentence]
             head, tail = (by_value.get(_shift(e, start)) for e in (relation.head, relation.tail))
             if head is None or tail is None:
                 continue
-            if _best(_around(head, tail), spans, count) == (start, end):
+            if places.best(_around(head, tail)) == (start, end):
                 relations.append(Relation(head, tail, relation.type, relation.probability))
-    all_pairs = all(
-        _best(_around(first, second), spans, count) is not None
-        for i, first in enumerate(kept)
-        for second in kept[i + 1 :]
-    )
+    # The first and the last are farthest apart: a window that holds both holds every pair.
+    all_pairs = len(kept) < 2 or places.best(_around(kept[0], kept[-1])) is not None
     return Merged(Sentence(tuple(words), tuple(kept), tuple(relations)), all_pairs)
 
 
@@ -110,29 +112,37 @@ def _around(first: Entity, second: Entity) -> Span:
     return min(first.start, second.start), max(first.end, second.end)
 
 
-def _margin(span: Span, window: Span, count: int) -> float:
-    """Words to the nearest edge of the window; the sentence's own ends are no edges."""
-    left = span[0] - window[0] if window[0] > 0 else np.inf
-    right = window[1] - span[1] if window[1] < count else np.inf
-    return float(min(left, right))
+class _Windows:
+    """The windows of a sentence of `count` words, in their order: both their starts and their ends rise."""
+
+    def __init__(self, spans: Sequence[Span], count: int) -> None:
+        self.spans, self.count = spans, count
+        self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
+
+    def best(self, span: Span) -> Span | None:
+        """The window to read a span from; None where no window holds it whole."""
+        holding = self.spans[bisect_left(self._ends, span[1]) : bisect_right(self._starts, span[0])]
+        return max(holding, key=lambda window: self.margin(span, window), default=None)
+
+    def margin(self, span: Span, window: Span) -> float:
+        """Words to the nearest edge of the window; the sentence's own ends are no edges."""
+        left = span[0] - window[0] if window[0] > 0 else math.inf
+        right = window[1] - span[1] if window[1] < self.count else math.inf
+        return min(left, right)
 
 
-def _best(span: Span, spans: Sequence[Span], count: int) -> Span | None:
-    """The window to read a span from; None where no window holds it whole."""
-    holding = [w for w in spans if w[0] <= span[0] and span[1] <= w[1]]
-    return max(holding, key=lambda w: _margin(span, w, count), default=None)
-
-
-def _without_overlap(entities: Iterable[Entity], spans: Sequence[Span], count: int) -> list[Entity]:
+def _without_overlap(entities: Iterable[Entity], windows: _Windows) -> list[Entity]:
     """Where windows disagree about neighbouring words, the entity farther from its window's edge stays."""
 
     def rank(entity: Entity) -> tuple[float, float]:
         span = (entity.start, entity.end)
-        best = _best(span, spans, count)
-        return (_margin(span, best, count) if best else -1.0, entity.probability or 0.0)
+        best = windows.best(span)
+        return (windows.margin(span, best) if best else -1.0, entity.probability or 0.0)
 
+    taken = bytearray(windows.count)
     kept: list[Entity] = []
     for entity in sorted(entities, key=rank, reverse=True):
-        if all(entity.end <= other.start or other.end <= entity.start for other in kept):
+        if not any(taken[entity.start : entity.end]):
+            taken[entity.start : entity.end] = b"\1" * (entity.end - entity.start)
             kept.append(entity)
     return sorted(kept, key=lambda e: e.start)

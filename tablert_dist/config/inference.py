@@ -63,6 +63,13 @@ class ServeConfig(Section):
     """Texts in one request."""
     max_characters: PositiveInt = 200_000
     """Characters of one text."""
+    max_words: PositiveInt = 100_000
+    """Words of one request, over its texts; one with more gets 413."""
+    max_cells: PositiveInt = 4_000_000
+    """Table cells of one request: words squared, over its sentences and the windows of long ones. Two cores read some
+    100 000 to 200 000 a second with the packaged encoder; a request with more gets 413."""
+    deadline_s: PositiveFloat = 60.0
+    """Seconds until a request that is not answered gets 504, and its work leaves the queue."""
     max_body: PositiveInt = 4_000_000
     """Bytes of a request's body."""
     poll_seconds: PositiveFloat = 30.0

@@ -14,11 +14,11 @@ from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import Arrays, DeviceEngine
 from tablert_dist.heads.cnn.scheme import TABLE
 from tablert_dist.heads.table_decoding import softmax
-from tablert_dist.inference.extraction import Extraction, Read, joined
+from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.loading import LoadedModel, load_model
+from tablert_dist.inference.pieces import Piece, Plan, Planner
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import Floats, TagSet
-from tablert_dist.text import Span, merge, split_sentences, split_words, windows
 from tablert_dist.tokenization import EncodedSentence, SubwordTokenizer, collate
 
 
@@ -46,6 +46,7 @@ class Predictor:
         self.scores = scores
         self.max_cells = self.config.max_cells or engine.max_cells
         self.scheme = make_scheme(self.model, self.config.beam)
+        self.planner = Planner(tokenizer, self.config)
         known = (*tags.schema.entity_types, *tags.schema.relation_types)
         for name in self.config.thresholds:
             if name not in known:
@@ -130,41 +131,34 @@ class Predictor:
         if isinstance(texts, str):
             (one,) = self.predict([texts])
             return one
-        given = list(texts)
-        spans: list[list[list[Span]]] = [self._sentences(text) for text in given]
-        words = [
-            [text[start:end] for start, end in sentence]
-            for text, sentences in zip(given, spans, strict=True)
-            for sentence in sentences
-        ]
-        read = iter(self._read(words))
-        found = []
-        for text, sentences in zip(given, spans, strict=True):
-            parts = list(itertools.islice(read, len(sentences)))
-            found.append(
-                Extraction(
-                    text,
-                    joined([sentence for sentence, _ in parts]),
-                    tuple(itertools.chain.from_iterable(sentences)),
-                    Read.total(about for _, about in parts),
-                    self.tags.schema.symmetric,
-                )
-            )
-        return found
+        return self.read(self.planner.of_texts(list(texts)))
 
     def predict_words(self, sentences: Sequence[Sequence[str]]) -> list[Extraction]:
         """Extract from sentences given as words, in their order; the text of each is its words joined by spaces."""
-        found = []
-        for sentence, read in self._read(sentences):
-            ends = list(itertools.accumulate(len(w) + 1 for w in sentence.words))
-            spans = tuple((end - 1 - len(w), end - 1) for end, w in zip(ends, sentence.words, strict=True))
-            text = " ".join(sentence.words)
-            found.append(Extraction(text, sentence, spans, read, self.tags.schema.symmetric))
-        return found
+        return self.read(self.planner.of_words(sentences))
 
     def annotate(self, sentences: Sequence[Sequence[str]]) -> list[Sentence]:
         """Entities and relations of sentences given as words, in their order; one without words comes back empty."""
-        return [sentence for sentence, _ in self._read(sentences)]
+        return [found.sentence for found in self.predict_words(sentences)]
+
+    def read(self, plans: Sequence[Plan]) -> list[Extraction]:
+        """Extract from texts that `planner` has cut into pieces, in their order."""
+        found = iter(self.read_pieces([piece for plan in plans for piece in plan.pieces]))
+        symmetric = self.tags.schema.symmetric
+        return [plan.finish(list(itertools.islice(found, len(plan.pieces))), symmetric) for plan in plans]
+
+    def read_pieces(self, pieces: Sequence[Piece]) -> list[Sentence]:
+        """What is found in each piece by itself, in their order; batches are within `predict.max_cells`."""
+        results: list[Sentence] = [Sentence(())] * len(pieces)
+        lengths = [len(piece.words) for piece in pieces]
+
+        def decode(batch: list[int]) -> list[Sentence]:
+            inputs = self._inputs([pieces[i].encoded for i in batch])
+            return self.scheme.decode(self.engine, inputs, [pieces[i].words for i in batch], self.tags)
+
+        for i, sentence in halving(decode, evaluation_batches(lengths, self.max_cells), lengths):
+            results[i] = self._sure(sentence)
+        return results
 
     def probabilities(self, words: Sequence[str]) -> tuple[Floats, Floats]:
         """Softmax of every cell of one sentence's table: entity tags [N, E], relation tags [N, N, R] (cells i < j).
@@ -175,64 +169,6 @@ class Predictor:
             raise InputError(f"model.head = {self.model.head}: only TablERT-CNN has a table of all its probabilities")
         logits = self.engine.run(TABLE, self._inputs(self.tokenizer.encode([words])))
         return softmax(logits["entity_logits"][0]), softmax(logits["relation_logits"][0])
-
-    def _sentences(self, text: str) -> list[list[Span]]:
-        """The text's sentences as character spans of words; those without a word are left out."""
-        if not isinstance(text, str):
-            raise InputError(f"expected a text, found {type(text).__name__}")
-        config = self.config
-        cuts = split_sentences(text, config.language) if config.split_sentences else [(0, len(text))]
-        found = [[(start + a, start + b) for a, b in split_words(text[start:end])] for start, end in cuts]
-        return [words for words in found if words]
-
-    def _read(self, sentences: Sequence[Sequence[str]]) -> list[tuple[Sentence, Read]]:
-        filled = [words for words in sentences if words]
-        pieces: list[list[str]] = []
-        encoded: list[EncodedSentence] = []
-        cuts: list[list[Span]] = []
-        for words, whole in zip(filled, self.tokenizer.encode(filled, within_limit=False), strict=True):
-            spans = self._windows(words, whole)
-            cuts.append(spans)
-            parts = [list(words[start:end]) for start, end in spans]
-            pieces += parts
-            encoded += [whole] if spans == [(0, len(words))] else self.tokenizer.encode(parts)
-        predicted = iter(self._annotated(pieces, encoded))
-        read = iter(
-            self._merged(words, spans, list(itertools.islice(predicted, len(spans))))
-            for words, spans in zip(filled, cuts, strict=True)
-        )
-        return [next(read) if words else (Sentence(tuple(words)), Read(0, sentences=0)) for words in sentences]
-
-    def _windows(self, words: Sequence[str], whole: EncodedSentence) -> list[Span]:
-        if len(whole.ids) <= self.tokenizer.limit:
-            return [(0, len(words))]
-        if self.config.on_overflow == "error":
-            raise InputError(
-                f"a sentence of {len(words)} words is {len(whole.ids)} subwords, over the encoder's limit of "
-                f"{self.tokenizer.limit}: '{' '.join(words)[:60]} …'; predict.on_overflow = window reads it in pieces"
-            )
-        special = len(whole.ids) - int(whole.count.sum())
-        spans = windows(whole.count, self.tokenizer.limit - special)
-        return spans if self.config.on_overflow == "window" else spans[:1]
-
-    def _merged(self, words: Sequence[str], spans: Sequence[Span], found: Sequence[Sentence]) -> tuple[Sentence, Read]:
-        if len(spans) > 1:
-            merged = merge(words, spans, found)
-            return merged.sentence, Read(len(words), windows=len(spans), all_pairs=merged.all_pairs)
-        first = found[0]
-        return Sentence(tuple(words), first.entities, first.relations), Read(len(words), spans[0][1])
-
-    def _annotated(self, sentences: Sequence[Sequence[str]], encoded: Sequence[EncodedSentence]) -> list[Sentence]:
-        results: list[Sentence] = [Sentence(())] * len(sentences)
-        lengths = [e.words for e in encoded]
-
-        def decode(batch: list[int]) -> list[Sentence]:
-            inputs = self._inputs([encoded[i] for i in batch])
-            return self.scheme.decode(self.engine, inputs, [sentences[i] for i in batch], self.tags)
-
-        for i, sentence in halving(decode, evaluation_batches(lengths, self.max_cells), lengths):
-            results[i] = self._sure(sentence)
-        return results
 
     def _inputs(self, batch: Sequence[EncodedSentence]) -> Arrays:
         return collate([self.scheme.prepare(e) for e in batch], self.pad_id).arrays()

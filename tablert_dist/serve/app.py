@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,11 @@ from starlette.requests import ClientDisconnect
 from tablert_dist import __version__
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
-from tablert_dist.serve.batcher import ClosingError, Item, QueueFullError, RefusedError
-from tablert_dist.serve.body import ExtractRequest, RefusalError, parse, place, read_body
+from tablert_dist.serve.body import ExtractRequest, RefusalError, parse, read_body
 from tablert_dist.serve.metrics import Watched
 from tablert_dist.serve.page import drawn, text_box
 from tablert_dist.serve.service import Service
+from tablert_dist.serve.work import extract, state_of
 
 log = logging.getLogger(__name__)
 PATHS = frozenset(
@@ -34,9 +33,10 @@ _GONE = 499
 _REQUEST_BODY = {"required": True, "content": {"application/json": {"schema": ExtractRequest.model_json_schema()}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body is not JSON or not UTF-8."},
-    413: {"description": "The body is over serve.max_body."},
+    413: {"description": "The body is over serve.max_body, or its texts over serve.max_words or serve.max_cells."},
     422: {"description": "The JSON is not a request, or the model cannot read a text."},
     503: {"description": "The queue is full, or the server is starting or ending; see Retry-After."},
+    504: {"description": "Not read within serve.deadline_s."},
 }
 
 
@@ -69,7 +69,7 @@ def app_of(service: Service) -> FastAPI:
 
 def _add_extract(app: FastAPI, service: Service) -> None:
     @app.post("/v1/extract", openapi_extra={"requestBody": _REQUEST_BODY}, responses=_ERRORS)
-    async def extract(request: Request) -> Response:
+    async def extract_route(request: Request) -> Response:
         """Entities and relations of `text`, `texts` or `words`: `{"results": [...]}`, one for each text."""
         return await _answered(service, request, lambda results: answer(200, {"results": results}))
 
@@ -101,7 +101,7 @@ async def _answered(service: Service, request: Request, show: Callable[[list[Any
         body = await read_body(request, service.config.serve.max_body, service.held)
         held = len(body)
         name, items = parse(body, service.config.serve)
-        return show(await _predict(service, request, name, items))
+        return show(await extract(service, request, name, items))
     except RefusalError as refusal:
         return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)
     except ClientDisconnect:
@@ -133,35 +133,6 @@ def _add_states(app: FastAPI, service: Service) -> None:
         return HTMLResponse(page)
 
 
-async def _predict(service: Service, request: Request, name: str, items: Sequence[Item]) -> list[Any]:
-    """The results, unless the client leaves first: then its texts leave the queue."""
-    batcher = service.batcher
-    if not service.ready or batcher is None:
-        raise RefusalError(503, _state(service), {"Retry-After": "1"})
-    work = asyncio.ensure_future(batcher.submit(items))
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise ClientDisconnect
-        return work.result()
-    except QueueFullError as full:
-        raise RefusalError(503, str(full), {"Retry-After": str(full.retry_after)}) from None
-    except ClosingError:
-        raise RefusalError(503, "the server is ending; try again", {"Retry-After": "1"}) from None
-    except RefusedError as error:
-        raise RefusalError(422, f"{place(name, error.index)}: {error}") from None
-    finally:
-        gone.cancel()
-        work.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    # The body has been read: what can still come is the end of the connection.
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 def answer(status: int, tree: Any, headers: dict[str, str] | None = None) -> Response:
     """A tree as JSON."""
     text = json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
@@ -176,8 +147,4 @@ async def _plain(request: Request, error: Exception) -> Response:
 
 
 def _not_ready(service: Service) -> Response:
-    return answer(503, {"error": _state(service)}, {"Retry-After": "1"})
-
-
-def _state(service: Service) -> str:
-    return "the server is ending; try again" if service.draining else "the model is being loaded; try again"
+    return answer(503, {"error": state_of(service)}, {"Retry-After": "1"})

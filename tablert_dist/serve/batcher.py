@@ -1,39 +1,34 @@
-"""One queue of texts before one model: batches under a budget of table cells, run in a single thread."""
+"""The queue before one model: requests as pieces, small ones together, large ones in the time between."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-from tablert_dist.batching import WASTE
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
 from tablert_dist.inference.gpu_memory import gpu_cells
+from tablert_dist.inference.pieces import Piece
+from tablert_dist.schema import Sentence
+from tablert_dist.serve.lane import Lane, Reads, Share
 
-Item = str | list[str]
-"""A text, or the words of a sentence."""
-Run = Callable[[list[Item]], list[Any]]
-_WORD = re.compile(r"\w+|[^\w\s]")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-_LOOKED_AT = 4_000
-"""Characters of a text whose words are counted; the rest is taken to be alike."""
 CPU_CELLS = 8_000
 """Cells of a batch on a CPU, where more leave its caches: 240 CoNLL04 sentences in batches of 1, of 3,000, 8,000 and 20,000
 cells took 2.25, 1.93, 1.70 and 1.91 s."""
+BULK_PART = 0.4
+"""Of such a batch, for a bulk request's: so much of its time does a small request wait at most before it."""
 _LONGEST_RETRY_S = 30
 _SMOOTHING = 0.1
+_TELLING = 0.1
 
 
 class QueueFullError(Exception):
-    """The queue has no room; try again in `retry_after` seconds."""
+    """There is no room, or too much work before it; try again in `retry_after` seconds."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"the queue is full; try again in {retry_after} s")
+    def __init__(self, reason: str, retry_after: int) -> None:
+        super().__init__(f"{reason}; try again in {retry_after} s")
         self.retry_after = retry_after
 
 
@@ -42,182 +37,111 @@ class ClosingError(Exception):
 
 
 class RefusedError(InputError):
-    """The model cannot read one text of a request; `index` says which."""
+    """The model cannot read one piece of a request; `index` says which."""
 
     def __init__(self, index: int, reason: InputError) -> None:
         super().__init__(str(reason))
         self.index = index
 
 
-@dataclass(frozen=True)
-class Size:
-    """About how much work an item is."""
-
-    sentences: int
-    longest: int
-    """Words of the longest sentence."""
-    cells: int
-    """Words squared, over the sentences."""
-
-
-@dataclass(eq=False)
-class _Waiting:
-    item: Item
-    size: Size
-    arrived: float
-    future: asyncio.Future[Any]
-
-
 class Batcher:
-    """Gathers the texts of all requests into batches for `run`, which is never called twice at once.
+    """Reads the pieces of all requests: those within `predict.max_cells` (on a CPU at most CPU_CELLS) in one thread, in
+    batches; longer ones in another of low priority, so that nobody waits for a sentence of 500 words but its sender.
 
-    A batch starts when its cells fill `predict.max_cells` (on a CPU at most CPU_CELLS), or `serve.max_wait_ms` after its
-    first text came. It holds the oldest text and others of about its length: cells grow with the square of the longest.
-    Without `batching` every text is a batch of its own. Make one inside a running event loop.
+    Without `batching` every request is a batch of its own. Make one inside a running event loop.
     """
 
-    def __init__(
-        self, run: Run, config: Config, batching: bool = True, on_batch: Callable[[int], None] | None = None
-    ) -> None:
-        self._run, self._batching = run, batching
+    def __init__(self, config: Config, batching: bool = True, on_batch: Callable[[int], None] | None = None) -> None:
         self._on_batch = on_batch or (lambda size: None)
-        self._room = config.serve.queue
+        self._room, self._patience = config.serve.queue, config.serve.deadline_s
         if config.predict.provider == "cpu":
-            self._max_cells = min(config.predict.max_cells or CPU_CELLS, CPU_CELLS)
+            self.max_cells = min(config.predict.max_cells or CPU_CELLS, CPU_CELLS)
         else:
-            self._max_cells = config.predict.max_cells or gpu_cells()
-        self._split = config.predict.split_sentences
-        self._max_wait = config.serve.max_wait_ms / 1000 if batching else 0.0
-        self._waiting: list[_Waiting] = []
+            self.max_cells = config.predict.max_cells or gpu_cells()
+        bulk = max(1, int(BULK_PART * self.max_cells))
+        wait = config.serve.max_wait_ms / 1000 if batching else 0.0
+        self._light = Lane("model", self.max_cells, bulk, wait, self._note, together=batching)
+        self._heavy = Lane("long", self.max_cells, 1, 0.0, self._note, low_priority=True, together=False)
+        self._texts = 0
         self._closing = False
-        self._seconds_per_text = 0.01
+        self._seconds_per_cell = 1e-5
         self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._task = self._loop.create_task(self._work())
 
     def __len__(self) -> int:
-        """Texts waiting, those of the running batch not counted."""
-        return len(self._waiting)
+        """Texts of requests that are not answered yet."""
+        return self._texts
 
-    async def submit(self, items: Sequence[Item]) -> list[Any]:
-        """The results of all items, in their order.
+    @property
+    def cells(self) -> int:
+        """Table cells that wait."""
+        return self._light.cells + self._heavy.cells
 
-        Raises QueueFullError where they do not all fit, ClosingError at the end, and RefusedError for the first one that
-        `run` refuses. Cancelling a call removes its texts from the queue; other calls are unaffected.
-        """
+    def check(self, texts: int) -> None:
+        """Raise QueueFullError where so many texts have no room, ClosingError at the end."""
         if self._closing:
             raise ClosingError
-        if len(self._waiting) + len(items) > self._room:
-            raise QueueFullError(self._retry_after())
+        if self._texts + texts > self._room:
+            raise QueueFullError("the queue is full", self._retry_after())
+
+    async def submit(self, reader: Reads, pieces: Sequence[Piece], texts: int = 1) -> list[Sentence]:
+        """What `reader` finds in all pieces, in their order; they count as `texts` texts of the queue.
+
+        Raises QueueFullError where they have no room or would not be done within `serve.deadline_s`, ClosingError at the
+        end, and RefusedError for the first one that `reader` refuses. Cancelling a call removes its pieces from the
+        queue; other calls are unaffected.
+        """
+        self.check(texts)
+        if not pieces:
+            return []
+        cells, before = sum(piece.cells for piece in pieces), self.cells
+        if before and cells > self.max_cells and (before + cells) * self._seconds_per_cell > self._patience:
+            raise QueueFullError(
+                f"{cells} table cells behind {before} others would not be read within {self._patience:g} s "
+                "(serve.deadline_s)",
+                self._retry_after(),
+            )
+        results: list[Any] = [None] * len(pieces)
+        left, ended = len(pieces), self._loop.create_future()
+
+        def done(place: int, result: Sentence | Exception) -> None:
+            nonlocal left
+            results[place] = result
+            left -= 1
+            if ended.done():
+                return
+            if isinstance(result, Exception):
+                refused = RefusedError(place, result) if isinstance(result, InputError) else result
+                ended.set_exception(refused)
+            elif not left:
+                ended.set_result(None)
+
         now = self._loop.time()
-        mine = [_Waiting(item, estimate(item, self._split), now, self._loop.create_future()) for item in items]
-        self._waiting.extend(mine)
-        self._wake.set()
-        results = []
+        light = [(i, piece) for i, piece in enumerate(pieces) if piece.cells <= self.max_cells]
+        heavy = [(i, piece) for i, piece in enumerate(pieces) if piece.cells > self.max_cells]
+        bulk = sum(piece.cells for _, piece in light) > self.max_cells
+        shares = [Share(reader, light, now, done, bulk), Share(reader, heavy, now, done, bulk=True)]
+        lanes = [(lane, share) for lane, share in zip((self._light, self._heavy), shares, strict=True) if share.pieces]
+        self._texts += texts
         try:
-            for index, waiting in enumerate(mine):
-                try:
-                    results.append(await waiting.future)
-                except InputError as error:
-                    raise RefusedError(index, error) from None
+            for lane, share in lanes:
+                lane.add(share)
+            await ended
         finally:
-            if len(results) < len(mine):
-                self._withdraw(mine)
+            self._texts -= texts
+            for lane, share in lanes:
+                lane.withdraw([share])
         return results
 
     async def close(self) -> None:
-        """Take no more, answer those that wait, end the thread."""
+        """Take no more, answer those that wait, end the threads."""
         self._closing = True
-        self._wake.set()
-        await self._task
-        self._thread.shutdown()
+        await self._light.close()
+        await self._heavy.close()
 
-    def _withdraw(self, mine: Sequence[_Waiting]) -> None:
-        for waiting in mine:
-            # An exception that nobody fetches would be logged as a mistake of ours.
-            if not waiting.future.cancel() and not waiting.future.cancelled():
-                waiting.future.exception()
-        self._waiting = [w for w in self._waiting if not w.future.done()]
-
-    async def _work(self) -> None:
-        while True:
-            while not self._waiting:
-                if self._closing:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
-            await self._wait_for_company()
-            if batch := self._take():
-                await self._answer(batch)
-
-    async def _wait_for_company(self) -> None:
-        """Return when the oldest text has waited long enough, or a batch is full."""
-        while self._waiting and not self._closing:
-            left = self._waiting[0].arrived + self._max_wait - self._loop.time()
-            if left <= 0 or sum(w.size.cells for w in self._waiting) >= self._max_cells:
-                return
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(left):
-                    await self._wake.wait()
-            except TimeoutError:
-                return
-
-    def _take(self) -> list[_Waiting]:
-        """The oldest and, nearest in length first, those that fit beside it without much padding."""
-        batch = self._waiting[:1]
-        if self._batching and batch:
-            first = batch[0].size
-            sentences, longest, own = first.sentences, first.longest, first.cells
-            for waiting in sorted(self._waiting[1:], key=lambda w: abs(w.size.longest - first.longest)):
-                size = waiting.size
-                side, count, filled = max(longest, size.longest), sentences + size.sentences, own + size.cells
-                if count * side**2 <= min(self._max_cells, WASTE * filled):
-                    batch.append(waiting)
-                    sentences, longest, own = count, side, filled
-        taken = set(map(id, batch))
-        self._waiting = [w for w in self._waiting if id(w) not in taken]
-        return batch
-
-    async def _answer(self, batch: list[_Waiting]) -> None:
-        started = self._loop.time()
-        results = await self._loop.run_in_executor(self._thread, self._attempt, [w.item for w in batch])
-        spent = (self._loop.time() - started) / len(batch)
-        self._seconds_per_text += _SMOOTHING * (spent - self._seconds_per_text)
-        self._on_batch(len(batch))
-        for waiting, result in zip(batch, results, strict=True):
-            if waiting.future.done():
-                continue
-            if isinstance(result, Exception):
-                waiting.future.set_exception(result)
-            else:
-                waiting.future.set_result(result)
-
-    def _attempt(self, items: list[Item]) -> list[Any]:
-        """In the thread: results, or the exception in the place of each text that has none."""
-        try:
-            results = self._run(items)
-            if len(results) != len(items):
-                raise RuntimeError(f"{len(items)} texts gave {len(results)} results")
-            return results
-        except Exception as error:
-            if len(items) == 1:
-                return [error]
-        # One text of several is at fault; the others' requests must not fail with it.
-        return [self._attempt([item])[0] for item in items]
+    def _note(self, count: int, cells: int, seconds: float) -> None:
+        self._on_batch(count)
+        if cells >= _TELLING * self.max_cells:  # a short sentence's time says nothing about cells
+            self._seconds_per_cell += _SMOOTHING * (seconds / cells - self._seconds_per_cell)
 
     def _retry_after(self) -> int:
-        return min(_LONGEST_RETRY_S, max(1, math.ceil(len(self._waiting) * self._seconds_per_text)))
-
-
-def estimate(item: Item, split: bool) -> Size:
-    """How large an item is for the model, which reads a text sentence by sentence where `split` says so."""
-    if not isinstance(item, str):
-        return Size(1, len(item), len(item) ** 2)
-    seen = item[:_LOOKED_AT]
-    lengths = [len(_WORD.findall(part)) for part in (_SENTENCE_END.split(seen) if split else [seen])]
-    times = max(1, round(len(item) / _LOOKED_AT))
-    if not split:
-        return Size(1, times * lengths[0], (times * lengths[0]) ** 2)
-    return Size(times * len(lengths), max(lengths), times * sum(n**2 for n in lengths))
+        return min(_LONGEST_RETRY_S, max(1, math.ceil(self.cells * self._seconds_per_cell)))

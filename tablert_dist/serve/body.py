@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from tablert_dist.config import ServeConfig
 from tablert_dist.errors import nearest
-from tablert_dist.serve.batcher import Item
 
+Item = str | list[str]
+"""A text, or the words of a sentence."""
 BODY_SECONDS = 30.0
 """A body must arrive within; a client that dribbles would hold its memory for ever."""
 DISCARD = 32_000_000

@@ -31,17 +31,15 @@ class Metrics:
             "tablert_request_seconds", "From the head of a request to the end of its answer", ["path"],
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.batch = Histogram("tablert_batch_texts", "Texts in one batch", buckets=SIZES, registry=self.registry)
+        self.batch = Histogram(
+            "tablert_batch_sentences", "Sentences, and windows of long ones, in one batch", buckets=SIZES,
+            registry=self.registry,
+        )  # fmt: skip
         self.texts = Counter("tablert_texts", "Texts read by the model", registry=self.registry)
         self.reloads = Counter("tablert_reloads", "Bundle reloads, by outcome", ["outcome"], registry=self.registry)
-        queue = Gauge("tablert_queue_texts", "Texts waiting for the model", registry=self.registry)
+        queue = Gauge("tablert_queue_texts", "Texts of requests that are not answered yet", registry=self.registry)
         queue.set_function(waiting)
         ProcessCollector(registry=self.registry)
-
-    def on_batch(self, size: int) -> None:
-        """Record a batch of this many texts."""
-        self.batch.observe(size)
-        self.texts.inc(size)
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""

@@ -6,19 +6,22 @@ import asyncio
 import hashlib
 import json
 import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tablert_dist.config import Config, PredictConfig
 from tablert_dist.errors import InputError
 from tablert_dist.inference.bundle import MANIFEST
 from tablert_dist.inference.predictor import Predictor
-from tablert_dist.serve.batcher import Batcher, Item
+from tablert_dist.serve.batcher import Batcher
 from tablert_dist.serve.body import Held
 from tablert_dist.serve.metrics import Metrics
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 WATCH_SECONDS = 1.0
 HELD_BODIES = 16
 """So many bodies of the largest size may be in memory at once."""
@@ -51,14 +54,6 @@ class Model:
         model = {"id": hashlib.sha256(manifest).hexdigest()[:12], **{key: tree[key] for key in named if key in tree}}
         return Model(folder, predictor, {**predictor.tags.schema.to_json(), "model": model})
 
-    def run(self, items: list[Item]) -> list[dict[str, Any]]:
-        """Extractions as JSON, in the items' order."""
-        texts = [item for item in items if isinstance(item, str)]
-        words = [item for item in items if not isinstance(item, str)]
-        of_texts = iter(self.predictor.predict(texts) if texts else [])
-        of_words = iter(self.predictor.predict_words(words) if words else [])
-        return [next(of_texts if isinstance(item, str) else of_words).to_json() for item in items]
-
 
 class Service:
     """One process's model, queue and metrics. `start` and `stop` belong to the app's lifespan."""
@@ -70,10 +65,13 @@ class Service:
         self.loading: asyncio.Task[None] | None = None
         """The first load, where `load` was not called before."""
         self.draining = False
+        self.given_up = asyncio.Event()
+        """Set when the requests in flight get no more time: the server is ending."""
         self.metrics = Metrics(lambda: len(self.batcher) if self.batcher else 0)
         self.held = Held(HELD_BODIES * config.serve.max_body)
         self._refused: Path | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self._one_at_a_time = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
 
@@ -88,7 +86,7 @@ class Service:
 
     async def start(self) -> None:
         """Open the queue; load in the background; watch the bundle's link."""
-        self.batcher = Batcher(self._run, self.config, self.batching, self.metrics.on_batch)
+        self.batcher = Batcher(self.config, self.batching, self.metrics.batch.observe)
         if self.model is None:
             self.loading = asyncio.create_task(asyncio.to_thread(self.load))
             self.loading.add_done_callback(_log_failure)
@@ -102,6 +100,11 @@ class Service:
                 task.cancel()
         if self.batcher:
             await self.batcher.close()
+        self._aside.shutdown(wait=False, cancel_futures=True)
+
+    async def aside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run what takes long in a thread beside the server's; one at a time, for it takes Python's time from the others."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work, *arguments)
 
     def reload_soon(self) -> None:
         """Reload the bundle in the background."""
@@ -136,10 +139,6 @@ class Service:
                 continue
             if self.model and target not in (self.model.folder, self._refused):
                 await self.reload()
-
-    def _run(self, items: list[Item]) -> list[dict[str, Any]]:
-        assert self.model is not None, "the app lets nothing in before the model is there"
-        return self.model.run(items)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -72,3 +72,40 @@ def test_one_window_gives_what_it_found() -> None:
     sentence = Sentence(("x", "y", "z"), (a, b), (Relation(a, b, "works"),))
     merged = merge(sentence.words, [(0, 3)], [sentence])
     assert merged.sentence == sentence and merged.all_pairs
+
+
+def test_merging_takes_each_thing_from_the_window_that_holds_it_best() -> None:
+    """Against the definition, on windows that disagree; and of two things the one farther from its window's edge stays."""
+    rng = np.random.default_rng(3)
+    for _ in range(60):
+        count = int(rng.integers(8, 120))
+        words = [f"w{i}" for i in range(count)]
+        spans = windows(rng.integers(1, 4, count), int(rng.integers(8, 40)))
+        found = []
+        for start, end in spans:
+            at = sorted(rng.choice(end - start, min(4, end - start), replace=False).tolist())
+            entities = [Entity(i, i + 1, str(rng.choice(["Per", "Org"])), float(rng.random())) for i in at]
+            relations = tuple(Relation(a, b, "near") for a, b in itertools.pairwise(entities))
+            found.append(Sentence(tuple(words[start:end]), tuple(entities), relations))
+
+        def best(
+            span: tuple[int, int], spans: list[tuple[int, int]] = spans, count: int = count
+        ) -> tuple[int, int] | None:
+            def margin(window: tuple[int, int]) -> float:
+                left = span[0] - window[0] if window[0] else np.inf
+                return min(left, window[1] - span[1] if window[1] < count else np.inf)
+
+            return max((w for w in spans if w[0] <= span[0] and span[1] <= w[1]), key=margin, default=None)
+
+        expected = {
+            (e.start + w[0], e.type)
+            for w, sentence in zip(spans, found, strict=True)
+            for e in sentence.entities
+            if best((e.start + w[0], e.end + w[0])) == w
+        }
+        merged = merge(words, spans, found)
+        entities = merged.sentence.entities
+        assert {(e.start, e.type) for e in entities} == expected
+        assert merged.all_pairs == all(best((a.start, b.end)) for a, b in itertools.combinations(entities, 2))
+        for relation in merged.sentence.relations:
+            assert best((relation.head.start, relation.tail.end)) is not None

@@ -127,10 +127,10 @@ def test_the_result_as_a_page(server: Server, bundle: Path) -> None:
 
 def test_metrics_count(server: Server) -> None:
     good, texts = 'tablert_requests_total{path="/v1/extract",status="200"}', "tablert_texts_total"
-    before = server.metric(good), server.metric(texts), server.metric("tablert_batch_texts_count")
+    before = server.metric(good), server.metric(texts), server.metric("tablert_batch_sentences_count")
     server.post({"texts": ["Ada", "Bo", "Oslo"]})
     server.client.post("/v1/extract", content=b"{")
-    after = server.metric(good), server.metric(texts), server.metric("tablert_batch_texts_count")
+    after = server.metric(good), server.metric(texts), server.metric("tablert_batch_sentences_count")
     assert (after[0] - before[0], after[1] - before[1]) == (1, 3) and after[2] > before[2]
     assert server.metric('tablert_requests_total{path="/v1/extract",status="400"}') >= 1
     assert server.metric('tablert_request_seconds_count{path="/v1/extract"}') > after[0]

@@ -1,0 +1,129 @@
+"""A request's way through the model: its budget, its pieces through the queue, its results."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from tablert_dist.config import ServeConfig
+from tablert_dist.errors import InputError
+from tablert_dist.inference.pieces import Plan
+from tablert_dist.inference.predictor import Predictor
+from tablert_dist.serve.batcher import ClosingError, QueueFullError, RefusedError
+from tablert_dist.serve.body import Item, RefusalError, place
+from tablert_dist.serve.service import Service
+
+INLINE = 10_000
+"""Characters of a request that are cut into pieces at once; more are cut in a thread, so that nobody waits for them."""
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+async def extract(service: Service, request: Request, name: str, items: Sequence[Item]) -> list[Any]:
+    """The results as JSON, unless the client leaves, the deadline passes or the server ends before: then nothing of the
+    request stays in the queue, and RefusalError says so (ClientDisconnect for a client that left)."""
+    if not service.ready:
+        raise RefusalError(503, state_of(service), {"Retry-After": "1"})
+    config = service.config.serve
+    work = asyncio.ensure_future(_results(service, name, items))
+    gone = asyncio.ensure_future(_disconnected(request))
+    given_up = asyncio.ensure_future(service.given_up.wait())
+    try:
+        await asyncio.wait({work, gone, given_up}, timeout=config.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        if gone.done():
+            raise ClientDisconnect
+        if given_up.done():
+            raise RefusalError(503, state_of(service), {"Retry-After": "1"})
+        raise RefusalError(
+            504, f"not read within {config.deadline_s:g} s (serve.deadline_s); send less text in one request, or later"
+        )
+    except QueueFullError as full:
+        raise RefusalError(503, str(full), {"Retry-After": str(full.retry_after)}) from None
+    except ClosingError:
+        raise RefusalError(503, state_of(service), {"Retry-After": "1"}) from None
+    finally:
+        for task in (work, gone, given_up):
+            task.cancel()
+
+
+def state_of(service: Service) -> str:
+    """Why it takes no requests."""
+    return "the server is ending; try again" if service.draining else "the model is being loaded; try again"
+
+
+async def _results(service: Service, name: str, items: Sequence[Item]) -> list[Any]:
+    batcher, model = service.batcher, service.model
+    assert batcher is not None and model is not None, "the service is ready"
+    batcher.check(len(items))
+    _check_words(name, items, service.config.serve)
+    # Held to the end: after a reload the pieces of one model must not meet another.
+    predictor = model.predictor
+    small = sum(map(_characters, items)) <= INLINE
+    plans = _plans(predictor, name, items) if small else await service.aside(_plans, predictor, name, items)
+    pieces = [piece for plan in plans for piece in plan.pieces]
+    cells = sum(piece.cells for piece in pieces)
+    if cells > service.config.serve.max_cells:
+        words = sum(len(plan.offsets) for plan in plans)
+        raise RefusalError(
+            413,
+            f"{words} words in {len(pieces)} sentences and windows make {cells} table cells; this server takes at most "
+            f"{service.config.serve.max_cells} in one request (serve.max_cells): send shorter sentences, or fewer",
+        )
+    try:
+        found = await batcher.submit(predictor, pieces, len(items))
+    except RefusedError as error:
+        ends = itertools.accumulate(len(plan.pieces) for plan in plans)
+        index = next(i for i, end in enumerate(ends) if error.index < end)
+        raise RefusalError(422, f"{place(name, index)}: {error}") from None
+    service.metrics.texts.inc(len(items))
+    return _finished(predictor, plans, found) if small else await service.aside(_finished, predictor, plans, found)
+
+
+def _plans(predictor: Predictor, name: str, items: Sequence[Item]) -> list[Plan]:
+    """Raises RefusalError for the first item that cannot be read."""
+    plans = []
+    for index, item in enumerate(items):
+        try:
+            if isinstance(item, str):
+                plans += predictor.planner.of_texts([item])
+            else:
+                plans += predictor.planner.of_words([item])
+        except InputError as error:
+            raise RefusalError(422, f"{place(name, index)}: {error}") from None
+    return plans
+
+
+def _finished(predictor: Predictor, plans: Sequence[Plan], found: Sequence[Any]) -> list[dict[str, Any]]:
+    rest = iter(found)
+    symmetric = predictor.tags.schema.symmetric
+    return [plan.finish(list(itertools.islice(rest, len(plan.pieces))), symmetric).to_json() for plan in plans]
+
+
+def _check_words(name: str, items: Sequence[Item], config: ServeConfig) -> None:
+    """Before anything is split: what is far too much must cost nothing."""
+    words = 0
+    for item in items:
+        found = _WORD.finditer(item) if isinstance(item, str) else item
+        words += sum(1 for _ in itertools.islice(found, config.max_words - words + 1))
+        if words > config.max_words:
+            raise RefusalError(
+                413, f"{name} has more than {config.max_words} words, which is all that this server takes in one request "
+                "(serve.max_words); send it in parts",
+            )  # fmt: skip
+
+
+def _characters(item: Item) -> int:
+    return len(item) if isinstance(item, str) else sum(map(len, item))
+
+
+async def _disconnected(request: Request) -> None:
+    # The body has been read: what can still come is the end of the connection.
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
