@@ -68,10 +68,15 @@ class ServeConfig(Section):
     max_cells: PositiveInt = 4_000_000
     """Table cells of one request: words squared, over its sentences and the windows of long ones. Two cores read some
     100 000 to 200 000 a second with the packaged encoder; a request with more gets 413."""
-    deadline_s: PositiveFloat = 60.0
+    deadline_seconds: PositiveFloat = 60.0
     """Seconds until a request that is not answered gets 504, and its work leaves the queue."""
     max_body: PositiveInt = 4_000_000
     """Bytes of a request's body."""
+    connections: PositiveInt = 1000
+    """At once; fewer where the process may not open so many descriptors. One more takes the place of the one that has been
+    idle longest."""
+    head_seconds: PositiveFloat = 10.0
+    """Seconds for the head of a request to arrive; a connection that is slower is closed with 408."""
     poll_seconds: PositiveFloat = 30.0
     """How often a registered model's alias is looked up."""
     replicas: PositiveInt = 1

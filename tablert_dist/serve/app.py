@@ -36,7 +36,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"description": "The body is over serve.max_body, or its texts over serve.max_words or serve.max_cells."},
     422: {"description": "The JSON is not a request, or the model cannot read a text."},
     503: {"description": "The queue is full, or the server is starting or ending; see Retry-After."},
-    504: {"description": "Not read within serve.deadline_s."},
+    504: {"description": "Not read within serve.deadline_seconds."},
 }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tablert_dist.config import Config
@@ -53,7 +54,7 @@ class Batcher:
 
     def __init__(self, config: Config, batching: bool = True, on_batch: Callable[[int], None] | None = None) -> None:
         self._on_batch = on_batch or (lambda size: None)
-        self._room, self._patience = config.serve.queue, config.serve.deadline_s
+        self._room, self._patience = config.serve.queue, config.serve.deadline_seconds
         if config.predict.provider == "cpu":
             self.max_cells = min(config.predict.max_cells or CPU_CELLS, CPU_CELLS)
         else:
@@ -76,28 +77,36 @@ class Batcher:
         """Table cells that wait."""
         return self._light.cells + self._heavy.cells
 
-    def check(self, texts: int) -> None:
-        """Raise QueueFullError where so many texts have no room, ClosingError at the end."""
+    @contextlib.contextmanager
+    def room(self, texts: int) -> Iterator[None]:
+        """Count a request's texts while it is answered. Raises QueueFullError where they have no room, ClosingError at the
+        end."""
         if self._closing:
             raise ClosingError
         if self._texts + texts > self._room:
             raise QueueFullError("the queue is full", self._retry_after())
+        self._texts += texts
+        try:
+            yield
+        finally:
+            self._texts -= texts
 
-    async def submit(self, reader: Reads, pieces: Sequence[Piece], texts: int = 1) -> list[Sentence]:
-        """What `reader` finds in all pieces, in their order; they count as `texts` texts of the queue.
+    async def submit(self, reader: Reads, pieces: Sequence[Piece]) -> list[Sentence]:
+        """What `reader` finds in all pieces, in their order.
 
-        Raises QueueFullError where they have no room or would not be done within `serve.deadline_s`, ClosingError at the
-        end, and RefusedError for the first one that `reader` refuses. Cancelling a call removes its pieces from the
-        queue; other calls are unaffected.
+        Raises QueueFullError where they would not be read within `serve.deadline_seconds`, ClosingError at the end, and
+        RefusedError for the first one that `reader` refuses. Cancelling a call removes its pieces from the queue; other
+        calls are unaffected.
         """
-        self.check(texts)
+        if self._closing:
+            raise ClosingError
         if not pieces:
             return []
         cells, before = sum(piece.cells for piece in pieces), self.cells
         if before and cells > self.max_cells and (before + cells) * self._seconds_per_cell > self._patience:
             raise QueueFullError(
                 f"{cells} table cells behind {before} others would not be read within {self._patience:g} s "
-                "(serve.deadline_s)",
+                "(serve.deadline_seconds)",
                 self._retry_after(),
             )
         results: list[Any] = [None] * len(pieces)
@@ -121,13 +130,11 @@ class Batcher:
         bulk = sum(piece.cells for _, piece in light) > self.max_cells
         shares = [Share(reader, light, now, done, bulk), Share(reader, heavy, now, done, bulk=True)]
         lanes = [(lane, share) for lane, share in zip((self._light, self._heavy), shares, strict=True) if share.pieces]
-        self._texts += texts
         try:
             for lane, share in lanes:
                 lane.add(share)
             await ended
         finally:
-            self._texts -= texts
             for lane, share in lanes:
                 lane.withdraw([share])
         return results

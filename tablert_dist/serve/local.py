@@ -14,12 +14,17 @@ import uvicorn
 from tablert_dist.config import Config, ServeConfig
 from tablert_dist.errors import InputError
 from tablert_dist.serve.app import make_app
+from tablert_dist.serve.body import BODY_SECONDS
+from tablert_dist.serve.connections import ANSWER_SECONDS, Connections, room_for, throttled
 from tablert_dist.serve.service import Service
 
 DRAIN_SECONDS = 30
 """How long requests in flight may take after SIGTERM."""
+GIVE_UP_SECONDS = 20
+"""After so many of them whoever still waits gets 503: a retry elsewhere is better than a cut connection."""
 _KEEP_ALIVE_SECONDS = 30
-_BACKLOG = 2048
+_LISTEN = 2048
+"""Connections that the system keeps for us until they are accepted."""
 
 
 class _Server(uvicorn.Server):
@@ -32,7 +37,7 @@ class _Server(uvicorn.Server):
 def serve(bundle: Path, config: Config, echo: Callable[[str], None], batching: bool = True) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads the bundle. Raises InputError where it cannot start."""
     listener = bind(config.serve)
-    with listener:
+    with listener, throttled():
         asyncio.run(_serve(bundle, config, echo, batching, listener))
 
 
@@ -65,17 +70,23 @@ async def _serve(
 ) -> None:
     app = make_app(bundle, config, batching)
     service: Service = app.state.service
-    server = _Server(
-        uvicorn.Config(
-            app, log_config=None, log_level="warning", access_log=False, lifespan="on", backlog=_BACKLOG,
-            server_header=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=DRAIN_SECONDS,
-        )
+    ours = config.serve
+    most, backlog = room_for(ours.connections)
+    connections = Connections(most, ours.head_seconds, BODY_SECONDS + ours.deadline_seconds + ANSWER_SECONDS)
+    settings = uvicorn.Config(
+        app, log_config=None, log_level="warning", access_log=False, lifespan="on", backlog=backlog,
+        server_header=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=DRAIN_SECONDS,
     )  # fmt: skip
+    settings.load()
+    settings.http_protocol_class = connections.guard(settings.http_protocol_class)
+    server = _Server(settings)
     _handle_signals(server, service)
+    sweeping = asyncio.create_task(connections.keep_sweeping())
     running = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started and not running.done():
             await asyncio.sleep(0.01)
+        listener.listen(_LISTEN)  # asyncio has set it to what it accepts in one go
         if service.loading:
             await service.loading
         if not server.should_exit:
@@ -85,6 +96,7 @@ async def _serve(
         raise
     finally:
         await running
+        sweeping.cancel()
 
 
 def _handle_signals(server: uvicorn.Server, service: Service) -> None:
@@ -94,6 +106,7 @@ def _handle_signals(server: uvicorn.Server, service: Service) -> None:
         # A second signal does not wait for the requests in flight.
         server.force_exit = server.should_exit
         server.should_exit = service.draining = True
+        loop.call_later(GIVE_UP_SECONDS, service.given_up.set)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)

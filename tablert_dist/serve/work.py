@@ -34,7 +34,7 @@ async def extract(service: Service, request: Request, name: str, items: Sequence
     gone = asyncio.ensure_future(_disconnected(request))
     given_up = asyncio.ensure_future(service.given_up.wait())
     try:
-        await asyncio.wait({work, gone, given_up}, timeout=config.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, gone, given_up}, timeout=config.deadline_seconds, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             return work.result()
         if gone.done():
@@ -42,7 +42,8 @@ async def extract(service: Service, request: Request, name: str, items: Sequence
         if given_up.done():
             raise RefusalError(503, state_of(service), {"Retry-After": "1"})
         raise RefusalError(
-            504, f"not read within {config.deadline_s:g} s (serve.deadline_s); send less text in one request, or later"
+            504,
+            f"not read within {config.deadline_seconds:g} s (serve.deadline_seconds); send less text in one request, or later",
         )
     except QueueFullError as full:
         raise RefusalError(503, str(full), {"Retry-After": str(full.retry_after)}) from None
@@ -61,29 +62,22 @@ def state_of(service: Service) -> str:
 async def _results(service: Service, name: str, items: Sequence[Item]) -> list[Any]:
     batcher, model = service.batcher, service.model
     assert batcher is not None and model is not None, "the service is ready"
-    batcher.check(len(items))
-    _check_words(name, items, service.config.serve)
-    # Held to the end: after a reload the pieces of one model must not meet another.
-    predictor = model.predictor
-    small = sum(map(_characters, items)) <= INLINE
-    plans = _plans(predictor, name, items) if small else await service.aside(_plans, predictor, name, items)
-    pieces = [piece for plan in plans for piece in plan.pieces]
-    cells = sum(piece.cells for piece in pieces)
-    if cells > service.config.serve.max_cells:
-        words = sum(len(plan.offsets) for plan in plans)
-        raise RefusalError(
-            413,
-            f"{words} words in {len(pieces)} sentences and windows make {cells} table cells; this server takes at most "
-            f"{service.config.serve.max_cells} in one request (serve.max_cells): send shorter sentences, or fewer",
-        )
-    try:
-        found = await batcher.submit(predictor, pieces, len(items))
-    except RefusedError as error:
-        ends = itertools.accumulate(len(plan.pieces) for plan in plans)
-        index = next(i for i, end in enumerate(ends) if error.index < end)
-        raise RefusalError(422, f"{place(name, index)}: {error}") from None
-    service.metrics.texts.inc(len(items))
-    return _finished(predictor, plans, found) if small else await service.aside(_finished, predictor, plans, found)
+    with batcher.room(len(items)):
+        _check_words(name, items, service.config.serve)
+        # Held to the end: after a reload the pieces of one model must not meet another.
+        predictor = model.predictor
+        small = sum(map(_characters, items)) <= INLINE
+        plans = _plans(predictor, name, items) if small else await service.aside(_plans, predictor, name, items)
+        pieces = [piece for plan in plans for piece in plan.pieces]
+        _check_cells(plans, sum(piece.cells for piece in pieces), service.config.serve)
+        try:
+            found = await batcher.submit(predictor, pieces)
+        except RefusedError as error:
+            ends = itertools.accumulate(len(plan.pieces) for plan in plans)
+            index = next(i for i, end in enumerate(ends) if error.index < end)
+            raise RefusalError(422, f"{place(name, index)}: {error}") from None
+        service.metrics.texts.inc(len(items))
+        return _finished(predictor, plans, found) if small else await service.aside(_finished, predictor, plans, found)
 
 
 def _plans(predictor: Predictor, name: str, items: Sequence[Item]) -> list[Plan]:
@@ -117,6 +111,17 @@ def _check_words(name: str, items: Sequence[Item], config: ServeConfig) -> None:
                 413, f"{name} has more than {config.max_words} words, which is all that this server takes in one request "
                 "(serve.max_words); send it in parts",
             )  # fmt: skip
+
+
+def _check_cells(plans: Sequence[Plan], cells: int, config: ServeConfig) -> None:
+    if cells > config.max_cells:
+        words = sum(len(plan.offsets) for plan in plans)
+        pieces = sum(len(plan.pieces) for plan in plans)
+        raise RefusalError(
+            413,
+            f"{words} words in {pieces} sentences and windows make {cells} table cells; this server takes at most "
+            f"{config.max_cells} in one request (serve.max_cells): send shorter sentences, or fewer",
+        )
 
 
 def _characters(item: Item) -> int:

@@ -70,12 +70,19 @@ class Server:
 
 
 @contextmanager
-def running(bundle: Path | str, *settings: str, options: tuple[str, ...] = (), timeout: float = 60) -> Iterator[Server]:
-    """A server process on a free loopback port, of a bundle or of models:/…; it is ended, and must then end well."""
+def running(
+    bundle: Path | str, *settings: str, options: tuple[str, ...] = (), timeout: float = 60, descriptors: int = 0
+) -> Iterator[Server]:
+    """A server process on a free loopback port, of a bundle or of models:/…; it is ended, and must then end well.
+
+    `descriptors`: as many and no more may it open.
+    """
     kind = "--model" if str(bundle).startswith("models:/") else "--bundle"
     words = [sys.executable, "-m", "tablert_dist.cli", "serve", kind, str(bundle), *options]
     for setting in ("serve.port=0", *settings):
         words += ["--set", setting]
+    if descriptors:
+        words = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *words]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout and process.stderr
     log: list[str] = []

@@ -58,7 +58,7 @@ def test_the_batcher_by_itself() -> None:
     reader = Reader()
 
     async def main() -> None:
-        batcher = Batcher(config(queue=8, max_wait_ms=30.0))
+        batcher = Batcher(config(queue=8, max_wait_ms=200.0))
         found = await asyncio.gather(
             *(batcher.submit(reader, pieces(t)) for t in ("a", "bad", "c")), return_exceptions=True
         )
@@ -66,17 +66,19 @@ def test_the_batcher_by_itself() -> None:
         assert [words(f) for f in (found[0], found[2])] == [["A"], ["C"]]  # type: ignore[arg-type]
         assert reader.batches == [["a", "bad", "c"], ["a"], ["bad"], ["c"]]
         with pytest.raises(RefusedError) as refused:
-            await batcher.submit(reader, pieces("x", "bad", "y"), 3)
+            await batcher.submit(reader, pieces("x", "bad", "y"))
         assert refused.value.index == 1
         leaver = asyncio.create_task(batcher.submit(reader, pieces("l")))
         stayer = asyncio.create_task(batcher.submit(reader, pieces("s")))
         await asyncio.sleep(0.005)
-        assert len(batcher) == 2
-        with pytest.raises(QueueFullError, match="the queue is full"):
-            await batcher.submit(reader, pieces("f"), 7)
         leaver.cancel()
-        assert words(await stayer) == ["S"] and reader.batches[-1] == ["s"] and len(batcher) == 0
-        last = asyncio.create_task(batcher.submit(reader, pieces("end", "long " * 80), 2))
+        assert words(await stayer) == ["S"] and reader.batches[-1] == ["s"]
+        with batcher.room(2):
+            assert len(batcher) == 2
+            with pytest.raises(QueueFullError, match="the queue is full"), batcher.room(7):
+                pass
+        assert len(batcher) == 0
+        last = asyncio.create_task(batcher.submit(reader, pieces("end", "long " * 80)))
         await asyncio.sleep(0)
         await batcher.close()
         assert words(await last)[0] == "END" and len(reader.batches[-1]) == 1, "not padded to each other"
@@ -156,7 +158,7 @@ def test_work_that_is_cancelled_leaves_the_queue() -> None:
         assert batcher.cells > 0
         bulk.cancel()
         await asyncio.sleep(0)
-        assert batcher.cells == 0 and len(batcher) == 0
+        assert batcher.cells == 0
         read = len(reader.batches)
         await batcher.submit(reader, pieces("me"))
         assert len(reader.batches) <= read + 2
@@ -169,7 +171,7 @@ def test_a_large_request_that_would_miss_its_deadline_is_refused_while_others_wa
     reader = Reader(lambda pieces: 0.05)
 
     async def main() -> None:
-        batcher = Batcher(config(deadline_s=0.5, max_wait_ms=1.0))
+        batcher = Batcher(config(deadline_seconds=0.5, max_wait_ms=1.0))
         many = ["one of many words here " * 4] * 100
         first = asyncio.create_task(batcher.submit(reader, pieces(*many)))
         await asyncio.sleep(0.5)
