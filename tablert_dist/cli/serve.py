@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     default=True,
     help="Disable to answer one text at a time, as a baseline for measurements.",
 )
+@click.option("--insecure", is_flag=True, help="Let other machines in without a token (serve.insecure).")
 @plain_errors
 @set_option
-def command(config: Config, model: str, on_ray: bool, batching: bool) -> None:
+def command(config: Config, model: str, on_ray: bool, batching: bool, insecure: bool) -> None:
     """Serve until SIGTERM; a changed link, alias, or SIGHUP reloads the bundle without dropping a request."""
     set_up_logging()
     from tablert_dist.waiting import waiting
@@ -43,9 +44,12 @@ def command(config: Config, model: str, on_ray: bool, batching: bool) -> None:
         import prometheus_client  # noqa: F401
         import uvicorn  # noqa: F401
 
+    from tablert_dist.config import with_overrides
     from tablert_dist.errors import InputError
     from tablert_dist.inference.named import REGISTERED, find_bundle
 
+    if insecure:
+        config = with_overrides(config, {"serve.insecure": True})
     if model.startswith(REGISTERED) and not Path(model).exists():
         _serve_registered(model, config, on_ray, batching)
         return

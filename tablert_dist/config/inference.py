@@ -55,6 +55,19 @@ class ServeConfig(Section):
     """Loopback by default: anyone who reaches the port may use the model."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """0 = a free one, printed."""
+    token: str = ""
+    """What a request must bring as `Authorization: Bearer TOKEN`. Better in `serve.token_file` or $TABLERT_TOKEN: a command
+    line can be read by everyone on the machine."""
+    token_file: str = ""
+    """A file whose first line is the token."""
+    insecure: bool = False
+    """Listen to other machines without a token (`--insecure`)."""
+    hosts: tuple[str, ...] = ()
+    """Names under which the server answers, beside loopback's; empty: on loopback only those, elsewhere any."""
+    origins: tuple[str, ...] = ()
+    """Sites whose pages may ask (CORS), as `https://example.org`; none by default."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """A port of its own for `/metrics`, without the token; 0 = on the server's port, with it."""
     max_wait_ms: Annotated[float, Field(ge=0.0)] = 5.0
     """How long the first text of a batch waits for others."""
     queue: PositiveInt = 256

@@ -164,7 +164,7 @@ def _coerce(key: str, value: Any) -> Any:
 
 
 def _takes_text(annotation: Any) -> bool:
-    return annotation is str or (get_origin(annotation) is not dict and str in get_args(annotation))
+    return annotation is str or (get_origin(annotation) not in (dict, tuple) and str in get_args(annotation))
 
 
 def _is_literal(annotation: Any) -> bool:

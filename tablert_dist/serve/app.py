@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,12 +12,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from tablert_dist import __version__
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
-from tablert_dist.serve.body import ExtractRequest, RefusalError, parse, read_body
+from tablert_dist.serve.access import Access, allowed_hosts, token_of
+from tablert_dist.serve.body import ExtractRequest, RefusalError, answer, parse, read_body
 from tablert_dist.serve.metrics import Watched
 from tablert_dist.serve.page import drawn, text_box
 from tablert_dist.serve.service import Service
@@ -32,8 +33,10 @@ _GONE = 499
 """Nobody reads this status: the client went away."""
 _REQUEST_BODY = {"required": True, "content": {"application/json": {"schema": ExtractRequest.model_json_schema()}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "The body is not JSON or not UTF-8."},
+    400: {"description": "The body is not JSON or not UTF-8, or the Host header names another server."},
+    401: {"description": "The server has a token, and the request has not."},
     413: {"description": "The body is over serve.max_body, or its texts over serve.max_words or serve.max_cells."},
+    415: {"description": "The content type is not application/json."},
     422: {"description": "The JSON is not a request, or the model cannot read a text."},
     503: {"description": "The queue is full, or the server is starting or ending; see Retry-After."},
     504: {"description": "Not read within serve.deadline_seconds."},
@@ -60,6 +63,11 @@ def app_of(service: Service) -> FastAPI:
         description="Entities and relations of a text. Every error is {\"error\": \"one sentence\"}.",
     )  # fmt: skip
     app.state.service = service
+    # The last one added is the first one asked.
+    if origins := service.config.serve.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+    token = token_of(service.config.serve)
+    app.add_middleware(Access, token=token, hosts=allowed_hosts(service.config.serve, token))
     app.add_middleware(Watched, metrics=service.metrics, paths=PATHS)
     app.add_exception_handler(HTTPException, _plain)
     _add_extract(app, service)
@@ -123,20 +131,16 @@ def _add_states(app: FastAPI, service: Service) -> None:
         """200 when requests are taken; 503 before the model is loaded and while the server ends."""
         return answer(200, {"status": "ready"}) if service.ready else _not_ready(service)
 
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        """Prometheus' text."""
-        return Response(service.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    if not service.config.serve.metrics_port:
+
+        @app.get("/metrics")
+        async def metrics() -> Response:
+            """Prometheus' text."""
+            return Response(service.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def root() -> Response:
         return HTMLResponse(page)
-
-
-def answer(status: int, tree: Any, headers: dict[str, str] | None = None) -> Response:
-    """A tree as JSON."""
-    text = json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
-    return Response(text.encode(), status, headers, media_type="application/json")
 
 
 async def _plain(request: Request, error: Exception) -> Response:

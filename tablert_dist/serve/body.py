@@ -1,11 +1,12 @@
-"""The body of a request: read under a limit, parsed strictly, refused in one sentence."""
+"""The body of a request: read under a limit, parsed strictly, refused in one sentence; and an answer's."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from tablert_dist.config import ServeConfig
@@ -110,6 +111,12 @@ def parse(body: bytes, config: ServeConfig) -> tuple[str, list[Item]]:
     for index, item in enumerate(items):
         _check(item, place(name, index), config.max_characters)
     return name, items
+
+
+def answer(status: int, tree: Any, headers: dict[str, str] | None = None) -> Response:
+    """A tree as JSON."""
+    text = json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
+    return Response(text.encode(), status, headers, media_type="application/json")
 
 
 def place(name: str, index: int) -> str:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
+from prometheus_client import start_http_server
 
 from tablert_dist.config import Config, ServeConfig
 from tablert_dist.errors import InputError
+from tablert_dist.serve.access import check_exposure, token_of
 from tablert_dist.serve.app import make_app
 from tablert_dist.serve.body import BODY_SECONDS
 from tablert_dist.serve.connections import ANSWER_SECONDS, Connections, room_for, throttled
@@ -36,6 +38,7 @@ class _Server(uvicorn.Server):
 
 def serve(bundle: Path, config: Config, echo: Callable[[str], None], batching: bool = True) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads the bundle. Raises InputError where it cannot start."""
+    check_exposure(config.serve, token_of(config.serve))
     listener = bind(config.serve)
     with listener, throttled():
         asyncio.run(_serve(bundle, config, echo, batching, listener))
@@ -70,6 +73,7 @@ async def _serve(
 ) -> None:
     app = make_app(bundle, config, batching)
     service: Service = app.state.service
+    _open_metrics(config.serve, service)
     ours = config.serve
     most, backlog = room_for(ours.connections)
     connections = Connections(most, ours.head_seconds, BODY_SECONDS + ours.deadline_seconds + ANSWER_SECONDS)
@@ -97,6 +101,17 @@ async def _serve(
     finally:
         await running
         sweeping.cancel()
+
+
+def _open_metrics(config: ServeConfig, service: Service) -> None:
+    """Metrics on a port of their own. Raises InputError where it is taken."""
+    if config.metrics_port:
+        try:
+            start_http_server(config.metrics_port, config.host, service.metrics.registry)
+        except OSError as error:
+            raise InputError(
+                f"serve.metrics_port = {config.metrics_port} cannot be had ({error.strerror}); choose another"
+            ) from None
 
 
 def _handle_signals(server: uvicorn.Server, service: Service) -> None:

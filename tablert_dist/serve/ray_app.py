@@ -11,6 +11,7 @@ from typing import Any
 
 from tablert_dist.config import Config, load_config, parse_assignment, with_overrides
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.serve.access import check_exposure, token_of
 from tablert_dist.serve.app import app_of
 from tablert_dist.serve.local import bind, url_of
 from tablert_dist.serve.service import Service
@@ -45,9 +46,10 @@ def application(args: Mapping[str, Any]) -> Any:
             f"args: expected bundle: FOLDER and optionally set: [KEY=VALUE, …], found {', '.join(args) or 'nothing'}"
         )
     assignments = args.get("set") or []
-    return deployment(
-        Path(args["bundle"]), load_config(None, dict(parse_assignment(str(text)) for text in assignments))
-    )
+    config = load_config(None, dict(parse_assignment(str(text)) for text in assignments))
+    # Ray's proxy listens where `http_options` says, which is not told here: on Kubernetes to every other pod.
+    check_exposure(config.serve.model_copy(update={"host": "0.0.0.0"}), token_of(config.serve))
+    return deployment(Path(args["bundle"]), config)
 
 
 def deployment(bundle: Path, config: Config) -> Any:
@@ -55,7 +57,9 @@ def deployment(bundle: Path, config: Config) -> Any:
     from ray import serve
     from ray.serve.config import AutoscalingConfig, BackpressureConfig
 
-    ours = config.serve
+    ours, token = config.serve, token_of(config.serve)
+    # The replicas may run where neither the file nor the variable is.
+    config = with_overrides(config, {"serve.token": token})
     if ours.max_replicas < ours.replicas:
         raise InputError(f"serve.max_replicas = {ours.max_replicas} is below serve.replicas = {ours.replicas}")
     if ours.gpus_per_replica and config.predict.provider == "cpu":
@@ -95,6 +99,7 @@ def serve_on_ray(bundle: Path, config: Config, echo: Callable[[str], None]) -> N
     from tablert_dist.inference.bundle import open_bundle
 
     open_bundle(bundle)
+    check_exposure(config.serve, token_of(config.serve))
     # Bound and let go: Ray's proxy binds it in another process, and says nothing readable where it cannot.
     with bind(config.serve) as probe:
         port = probe.getsockname()[1]

@@ -77,8 +77,8 @@ def running(
 
     `descriptors`: as many and no more may it open.
     """
-    kind = "--model" if str(bundle).startswith("models:/") else "--bundle"
-    words = [sys.executable, "-m", "tablert_dist.cli", "serve", kind, str(bundle), *options]
+    option = "--model" if str(bundle).startswith("models:/") else "--bundle"
+    words = [sys.executable, "-m", "tablert_dist.cli", "serve", option, str(bundle), *options]
     for setting in ("serve.port=0", *settings):
         words += ["--set", setting]
     if descriptors:
@@ -94,7 +94,8 @@ def running(
     killer.cancel()
     assert line.startswith("serving http://127.0.0.1:"), log
     try:
-        with httpx.Client(base_url=line.split()[1], timeout=30, trust_env=False) as client:
+        kind = {"content-type": "application/json"}
+        with httpx.Client(base_url=line.split()[1], timeout=30, trust_env=False, headers=kind) as client:
             yield Server(process, client, log)
         process.terminate()
         assert process.wait(60) == 0, log

@@ -115,13 +115,13 @@ def test_silent_connections_neither_stop_the_server_nor_fill_its_log(bundle: Pat
 def test_a_slow_head_is_cut_off_and_a_fast_one_is_not(bundle: Path) -> None:
     with running(bundle, "serve.head_seconds=0.5") as server:
         silent, dribbling = open_silent(server, 2)
-        dribbling.sendall(b"POST /v1/extract HTTP/1.1\r\nHost: x\r\n")
+        dribbling.sendall(b"POST /v1/extract HTTP/1.1\r\nHost: 127.0.0.1\r\n")
         for one in (silent, dribbling):
             assert one.recv(100).startswith(b"HTTP/1.1 408 ") and one.recv(100) == b""
             one.close()
         # A second request on a kept connection is held to it as well.
         (kept,) = open_silent(server, 1)
-        kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         answer = b""
         while not answer.endswith(b'{"status":"alive"}'):
             answer += kept.recv(1000)
