@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ NAME = "tablert"
 TARGET_REQUESTS = 16
 """Requests in flight at one replica above which the autoscaler starts another."""
 _ROOM_BEYOND_QUEUE = 64
+DRAIN_SECONDS = 30.0
+"""How long requests in flight may take after SIGTERM."""
+_DRAIN_PAUSE_S = 0.5
+_PROXY = "SERVE_PROXY_ACTOR"
+"""How the names of Ray Serve's proxies begin (2.60)."""
 _QUIET = {"enable_access_log": False, "log_level": "WARNING"}
 
 
@@ -33,6 +39,11 @@ class Replica:
 
     def __serve_build_asgi_app__(self) -> Any:
         return app_of(self.service)
+
+    async def drain(self) -> int:
+        """Take no more requests, which get 503 with Retry-After; the texts that are not answered yet."""
+        self.service.draining = True
+        return len(self.service.batcher or ())
 
 
 def application(args: Mapping[str, Any]) -> Any:
@@ -83,7 +94,7 @@ def deployment(bundle: Path, config: Config) -> Any:
         ),
         health_check_period_s=2,
         health_check_timeout_s=10,
-        graceful_shutdown_timeout_s=30,
+        graceful_shutdown_timeout_s=DRAIN_SECONDS,
         logging_config=_QUIET,
     )
     # Absolute, but a link stays a link: the replicas watch where it points.
@@ -121,7 +132,22 @@ def serve_on_ray(bundle: Path, config: Config, echo: Callable[[str], None]) -> N
             raise RunError(f"the replicas did not start: {str(error).splitlines()[-1]}") from None
         echo(f"serving {url_of(config.serve.host, port)}")
         ended.wait()
-        serve.delete(NAME)
+        _drain(ray, serve)
     finally:
         serve.shutdown()
         ray.shutdown()
+
+
+def _drain(ray: Any, serve: Any) -> None:
+    """Let the replicas answer what they have and refuse the rest, then close the port: a proxy whose application is gone
+    answers 404, which a client takes for its own mistake."""
+    handle = serve.get_app_handle(NAME)
+    until = time.monotonic() + DRAIN_SECONDS
+    # Once more after the first: a request may have been on its way to a replica that did not know yet.
+    waiting = [1]
+    while any(waiting) and time.monotonic() < until:
+        waiting = handle.broadcast("drain").results(timeout_s=DRAIN_SECONDS)
+        time.sleep(_DRAIN_PAUSE_S)
+    for actor in ray.util.list_named_actors(all_namespaces=True):
+        if actor["name"].startswith(_PROXY):
+            ray.kill(ray.get_actor(actor["name"], namespace=actor["namespace"]), no_restart=True)

@@ -10,6 +10,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -66,7 +67,26 @@ def test_a_killed_replica_is_replaced_and_no_answer_is_wrong(bundle: Path) -> No
         assert server.client.post("/v1/extract", content=TEN_MB).status_code == 413
 
 
-def test_the_manifest_is_one(bundle: Path) -> None:
+def test_sigterm_under_load_answers_503_until_the_port_is_closed(bundle: Path) -> None:
+    """Never 404, which a client would take for its own mistake."""
+    seen: Counter[int] = Counter()
+    with running(bundle, "serve.replicas=1", options=("--ray",), timeout=120) as server, ThreadPoolExecutor(4) as pool:
+
+        def ask() -> None:
+            with contextlib.suppress(httpx.TransportError):
+                while True:
+                    seen[server.post({"text": "Ada near Oslo"}).status_code] += 1
+
+        asking = [pool.submit(ask) for _ in range(4)]
+        wait_for(lambda: seen[200] > 20)
+        server.process.terminate()
+        for one in asking:
+            one.result()
+        assert server.process.wait(60) == 0
+    assert set(seen) == {200, 503}, seen
+
+
+def test_the_manifest_is_one(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Serve configuration in it, validated by Ray, and its arguments given to the builder that it names."""
     import yaml
     from ray.serve.schema import ServeDeploySchema
@@ -75,6 +95,10 @@ def test_the_manifest_is_one(bundle: Path) -> None:
     assert (tree["apiVersion"], tree["kind"]) == ("ray.io/v1", "RayService")
     (one,) = ServeDeploySchema.parse_obj(yaml.safe_load(tree["spec"]["serveConfigV2"])).applications
     assert one.import_path == f"{application.__module__}:{application.__name__}"
+    monkeypatch.delenv("TABLERT_TOKEN", raising=False)
+    with pytest.raises(InputError, match="lets other machines in, and there is no token"):
+        application({**one.args, "bundle": str(bundle)})
+    monkeypatch.setenv("TABLERT_TOKEN", "x" * 32)
     built = application({**one.args, "bundle": str(bundle)})
     options = built._bound_deployment
     assert options.ray_actor_options["num_cpus"] == 2 and options.max_ongoing_requests >= 2 * 64
