@@ -136,7 +136,7 @@ def _add_states(app: FastAPI, service: Service) -> None:
         @app.get("/metrics")
         async def metrics() -> Response:
             """Prometheus' text."""
-            return Response(service.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+            return Response(await service.metrics_page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def root() -> Response:

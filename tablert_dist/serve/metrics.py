@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
 
 log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
@@ -44,6 +46,38 @@ class Metrics:
     def page(self) -> bytes:
         """The text that Prometheus reads."""
         return generate_latest(self.registry)
+
+    def families(self) -> list[Metric]:
+        """All metrics as they are now; they can be pickled."""
+        return list(self.registry.collect())
+
+
+class Summed:
+    """The metrics of several servers as those of one: a registry's collector. Start times are left out."""
+
+    def __init__(self, servers: Iterable[Sequence[Metric]]) -> None:
+        self._servers = list(servers)
+
+    def collect(self) -> Iterator[Metric]:
+        """As prometheus_client says."""
+        families: dict[str, Metric] = {}
+        sums: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+        for family in itertools.chain.from_iterable(self._servers):
+            families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            counts = sums.setdefault(family.name, defaultdict(float))
+            for sample in family.samples:
+                if not sample.name.endswith(("_created", "start_time_seconds")):
+                    counts[sample.name, tuple(sorted(sample.labels.items()))] += sample.value
+        for name, family in families.items():
+            for (sample_name, labels), value in sums[name].items():
+                family.add_sample(sample_name, dict(labels), value)
+            yield family
+
+    def page(self) -> bytes:
+        """The text that Prometheus reads."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
 
 
 class Watched:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import threading
@@ -10,11 +11,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import Metric
+
 from tablert_dist.config import Config, load_config, parse_assignment, with_overrides
 from tablert_dist.errors import InputError, RunError
 from tablert_dist.serve.access import check_exposure, token_of
 from tablert_dist.serve.app import app_of
 from tablert_dist.serve.local import bind, url_of
+from tablert_dist.serve.metrics import Summed
 from tablert_dist.serve.service import Service
 
 NAME = "tablert"
@@ -24,9 +28,21 @@ _ROOM_BEYOND_QUEUE = 64
 DRAIN_SECONDS = 30.0
 """How long requests in flight may take after SIGTERM."""
 _DRAIN_PAUSE_S = 0.5
+_METRICS_PATIENCE_S = 5.0
 _PROXY = "SERVE_PROXY_ACTOR"
 """How the names of Ray Serve's proxies begin (2.60)."""
 _QUIET = {"enable_access_log": False, "log_level": "WARNING"}
+
+
+class _ReplicaService(Service):
+    """A service that is one of several: its metrics are those of all of them."""
+
+    async def metrics_page(self) -> bytes:
+        from ray import serve
+
+        # A request reaches any one of the replicas; one alone would count up and down.
+        found = serve.get_app_handle(NAME).broadcast("metrics")
+        return Summed(await asyncio.to_thread(found.results, timeout_s=_METRICS_PATIENCE_S)).page()
 
 
 class Replica:
@@ -34,11 +50,15 @@ class Replica:
 
     def __init__(self, bundle: str, config: Config) -> None:
         # Loaded here and not in the background: a replica gets no requests before its constructor is through.
-        self.service = Service(Path(bundle), config)
+        self.service = _ReplicaService(Path(bundle), config)
         self.service.load()
 
     def __serve_build_asgi_app__(self) -> Any:
         return app_of(self.service)
+
+    async def metrics(self) -> list[Metric]:
+        """This replica's."""
+        return self.service.metrics.families()
 
     async def drain(self) -> int:
         """Take no more requests, which get 503 with Retry-After; the texts that are not answered yet."""

@@ -75,6 +75,10 @@ class Service:
         self._one_at_a_time = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
 
+    async def metrics_page(self) -> bytes:
+        """What `/metrics` answers."""
+        return self.metrics.page()
+
     @property
     def ready(self) -> bool:
         """Whether requests are answered."""
