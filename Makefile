@@ -8,7 +8,7 @@ PORT ?= 5000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
-.PHONY: install quickstart test e2e test-ray test-slow test-gpu dist test-dist lint bench docs ui clean
+.PHONY: install quickstart test e2e test-ray test-slow test-gpu dist test-dist lint bench soak docs ui clean
 
 install: $(STAMP)
 
@@ -62,6 +62,10 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/deptry .
 	$(BIN)/codespell --skip '*.json,docs/study,*/sample/names.py' tablert_dist export tune_spaces bench docs *.md *.toml *.yaml
+
+# Twenty minutes of 1.5 times the load that the server can take, of the quickstart's bundle: make quickstart soak.
+soak: install
+	$(BIN)/python -m bench.soak --bundle runs/quickstart/bundle $(SOAK)
 
 bench: install
 	$(BIN)/python -m bench
