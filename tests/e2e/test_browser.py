@@ -152,6 +152,16 @@ def test_the_served_page_draws_what_is_typed(tiny_encoder: str, tmp_path: Path) 
         assert "/v1/extract" in docs and "swagger-ui" in docs
 
 
+def test_the_served_page_asks_for_the_token_where_one_is_needed(tiny_encoder: str, tmp_path: Path) -> None:
+    with running(make_bundle(tiny_encoder, tmp_path), "serve.token=a-token-of-enough-characters") as server:
+        # A browser says 401 on the console.
+        words = ("--virtual-time-budget=90000", "--dump-dom")
+        text = chromium(f"{server.url}/?text=Ada", tmp_path / "one", *words, quiet=False)
+    shown = Drawn(text)
+    assert "hidden" not in shown.all("label", id="asked")[0] and "a token is needed" in text
+    assert "hidden" in shown.all("iframe", sandbox="allow-scripts")[0]
+
+
 def test_mlflows_page_opens_at_the_runs(tiny_encoder: str, tmp_path: Path) -> None:
     records = tiny_records(24)
     data = write_corpus(tmp_path / "tiny", {"train": records, "dev": records[:6]})
