@@ -73,7 +73,7 @@ def main(
 
         click.echo(f"triton: {write_repository(out, triton)}")
     if zipped:
-        from tablert_dist.inference.hub import pack
+        from tablert_dist.inference.archive import pack
 
         click.echo(f"zip: {pack(out, packed)}")
     say_next(f"echo 'Some text .' | {paste('tablert', 'predict', '--model', out)}")

@@ -22,16 +22,13 @@ from export.verify import verify
 from tablert_dist import __version__
 from tablert_dist.config import ExportConfig
 from tablert_dist.errors import InputError
-from tablert_dist.heads.base import Stage
+from tablert_dist.heads.base import LENGTHS, Stage
 from tablert_dist.heads.cnn.scheme import TABLE
 from tablert_dist.model import TableModel
 from tablert_dist.model.checkpoint import ModelCard, load_checkpoint
 from tablert_dist.schema import Sentence
 from tablert_dist.storage.atomic import whole_folder, write_json, write_text
 from tablert_dist.waiting import waiting
-
-FIXED = {"TWO": 2, "FOUR": 4}
-"""Axes of inputs whose length is in their name."""
 
 
 class VerificationError(RuntimeError):
@@ -50,19 +47,21 @@ def export_bundle(
     gold: Sequence[Sentence] | None = None,
     verified_on: str = "",
     allow: str | None = None,
+    code_from: str | None = None,
 ) -> VerificationReport:
     """Write the bundle `out` of a checkpoint, verified against torch on odd shapes and on real sentences.
 
     These are `gold` (annotated: F1 is compared too), else `sentences` (lists of words), else the packaged sample's.
-    `allow` is a reason for which missed gates pass; it goes on record. Raises InputError where `out` exists or int8 is
-    asked for without `gold`, VerificationError where a gate is missed; then nothing is left in `out`.
+    `allow` is a reason for which missed gates pass; it goes on record. `code_from`: as `load_checkpoint`. Raises InputError
+    where `out` exists or int8 is asked for without `gold`, VerificationError where a gate is missed; then nothing is left
+    in `out`.
     """
     if out.exists():
         raise InputError(f"{out} exists; give a folder that does not")
     if config.precision == "int8" and gold is None:
         raise InputError("int8 is judged by its F1: give annotated sentences with --verify-data FILE")
     with waiting(f"loading the checkpoint {checkpoint.name}"):
-        model, card = load_checkpoint(checkpoint)
+        model, card = load_checkpoint(checkpoint, code_from=code_from)
     words = [s.words for s in gold] if gold is not None else sentences or sample_sentences(card)
     out.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(out) as part:
@@ -169,7 +168,7 @@ def example_inputs(spec: Stage, width: int) -> dict[str, torch.Tensor]:
     No two axes alike and none of them 1: the tracer would take equal sizes for the same axis, and 1 for a constant.
     """
     axes = [axis for names in spec.inputs.values() for axis in names if axis.islower()]
-    sizes = {axis: 2 + 3 * i for i, axis in enumerate(dict.fromkeys(axes))} | FIXED | {"H": width}
+    sizes = {axis: 2 + 3 * i for i, axis in enumerate(dict.fromkeys(axes))} | LENGTHS | {"H": width}
     examples = {}
     for name, names in spec.inputs.items():
         shape = [sizes[axis] for axis in names]

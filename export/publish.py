@@ -16,11 +16,13 @@ from tablert_dist.cluster import ScalingPlan
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
 from tablert_dist.inference.predictor import Predictor
-from tablert_dist.model.checkpoint import read_card
+from tablert_dist.inference.torch_engine import TorchEngine
+from tablert_dist.model.checkpoint import load_checkpoint, read_card
 from tablert_dist.runs.folder import Tracked
 from tablert_dist.runs.result import FitResult
 from tablert_dist.scoring import Scores, count
 from tablert_dist.storage.mirror import JOURNAL, RESULT
+from tablert_dist.tags import TagSet
 from tablert_dist.tracking import promote, register
 from tablert_dist.train.fit import train_seeds
 from tablert_dist.tune.search import SearchResult
@@ -58,15 +60,22 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say)
         results = train_seeds(config, run.folder.child("best"), corpus, scaling, parent=result.uid)
         retrained = FitResult(run.name, run.path / "best", results)
         checkpoint = Path(retrained.best["checkpoint"])
-    scores = score_checkpoint(checkpoint, corpus, config)
+    # In the training that was told to trust the encoder's own code, and nowhere else: the bundle needs none.
+    code_from = config.model.encoder if config.model.trust_remote_code else None
+    scores = score_checkpoint(checkpoint, corpus, config, code_from)
     bundle = run.path / "bundle"
     # A resumed search exports again: the winner may be another.
     shutil.rmtree(bundle, ignore_errors=True)
     split = "dev" if "dev" in corpus.splits else "train"
     report = export_bundle(
-        checkpoint, bundle, config.export, gold=corpus.splits[split], verified_on=f"{corpus.name} {split}"
+        checkpoint,
+        bundle,
+        config.export,
+        gold=corpus.splits[split],
+        verified_on=f"{corpus.name} {split}",
+        code_from=code_from,
     )
-    protocol = dict(read_card(checkpoint).notes["protocol"])
+    protocol = dict(read_card(checkpoint, verified=True, trusted=code_from is not None).notes["protocol"])
     version, not_champion = _publish(result, config, checkpoint, bundle, scores)
     found = {
         "trial": result.best.name,
@@ -87,9 +96,16 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say)
     return Finished(checkpoint, bundle, report, scores, protocol, version, not_champion, retrained)
 
 
-def score_checkpoint(checkpoint: Path, corpus: Corpus, config: Config) -> dict[str, Scores]:
-    """Scores on dev and test, where there are such splits."""
-    predictor = Predictor.load(checkpoint, config.predict)
+def score_checkpoint(
+    checkpoint: Path, corpus: Corpus, config: Config, code_from: str | None = None
+) -> dict[str, Scores]:
+    """Scores on dev and test, where there are such splits. `code_from`: as `load_checkpoint`."""
+    if code_from is None:
+        predictor = Predictor.load(checkpoint, config.predict)
+    else:
+        model, card = load_checkpoint(checkpoint, code_from=code_from)
+        tags = TagSet(card.schema)
+        predictor = Predictor(TorchEngine(model), card.tokenizer, tags, card.pad_id, config.predict, card.model)
     found = {}
     for split in ("dev", "test"):
         gold = corpus.splits.get(split)
@@ -120,7 +136,7 @@ def _publish(
         log.warning("MLflow has not got everything yet, so the model is not registered")
         return None, None
     uri, name = run.folder.tracking.uri, config.tracking.registered_model
-    protocol = read_card(checkpoint).notes["protocol"]
+    protocol = read_card(checkpoint, verified=True, trusted=config.model.trust_remote_code).notes["protocol"]
     dev_f1 = scores["dev"].f1("re_plus") if "dev" in scores else result.best.best(METRIC)
     tags = {
         "data.name": protocol["dataset"],

@@ -104,13 +104,16 @@ class Schema:
 
     @staticmethod
     def from_json(tree: Mapping[str, Any]) -> Schema:
-        """Inverse of `to_json`. Raises InputError where a key is missing."""
-        try:
-            return Schema(
-                tuple(tree["entity_types"]), tuple(tree["relation_types"]), frozenset(tree.get("symmetric", ()))
-            )
-        except (KeyError, TypeError) as error:
-            raise InputError(f"schema: not a schema ({error})") from None
+        """Inverse of `to_json`. Raises InputError where a key is missing or holds something else than names."""
+        if not isinstance(tree, Mapping):
+            raise InputError(f"schema: not a schema (an object is expected, not {type(tree).__name__})")
+        named = {}
+        for key in ("entity_types", "relation_types", "symmetric"):
+            names = tree.get(key, () if key == "symmetric" else None)
+            if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+                raise InputError(f"schema: not a schema ('{key}' must be a list of names)")
+            named[key] = tuple(names)
+        return Schema(named["entity_types"], named["relation_types"], frozenset(named["symmetric"]))
 
     @staticmethod
     def infer(sentences: Iterable[Sentence]) -> Schema:

@@ -37,6 +37,13 @@ def read_tokenizer(path: Path, limit: int) -> SubwordTokenizer:
         raise InputError(f"{path}: not a tokenizer: {error}") from None
 
 
+def check_pad_id(pad_id: int, tokenizer: SubwordTokenizer, what: str) -> None:
+    """Raise InputError, beginning with `what`, where the id that fills up a batch is outside the vocabulary."""
+    size = tokenizer.tokenizer.get_vocab_size()
+    if not 0 <= pad_id < size:
+        raise InputError(f"{what}: pad_id = {pad_id} is outside the vocabulary of {size} subwords")
+
+
 class SubwordTokenizer:
     """Splits given words into subwords: one object for training and serving, never cutting, never padding.
 

@@ -76,6 +76,25 @@ def config_options(function: Callable[..., R]) -> Callable[..., R]:
     return wrapper
 
 
+def trust_option(function: Callable[..., R]) -> Callable[..., R]:
+    """`--trust-remote-code`, below `config_options`, whose `config` it changes."""
+
+    @click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Same as model.trust_remote_code: let the encoder run its author's code. Read that code first.",
+    )
+    @wraps(function)
+    def wrapper(config: Any, trust_remote_code: bool, **rest: Any) -> R:
+        from tablert_dist.config import with_overrides
+
+        if trust_remote_code:
+            config = with_overrides(config, {"model.trust_remote_code": True})
+        return function(config=config, **rest)
+
+    return wrapper
+
+
 def set_option(function: Callable[..., R]) -> Callable[..., R]:
     """`--set` alone, for the verbs that read a finished model; the verb receives `config`."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tablert_dist.cli import complete
-from tablert_dist.cli.common import config_options, plain_errors, say_next, set_up_logging, verb
+from tablert_dist.cli.common import config_options, plain_errors, say_next, set_up_logging, trust_option, verb
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--no-check", is_flag=True, help="Skip the validation of the data (tablert data check).")
 @plain_errors
 @config_options
+@trust_option
 def command(config: Config, name: str | None, resume: str | None, init_from: str | None, no_check: bool) -> None:
     """Train every seed, print the scores with their protocol."""
     set_up_logging()

@@ -83,5 +83,7 @@ class HeadOptions(Section):
             old = {key: new.pop(key) for key in keys if key in new}
             if old:
                 section = new.get(head, {})
-                new[head] = {**(section if isinstance(section, Mapping) else section.model_dump()), **old}
+                section = section.model_dump() if isinstance(section, Section) else section
+                # Something else than a section is left to the validation, which says so.
+                new[head] = {**section, **old} if isinstance(section, Mapping) else section
         return new

@@ -39,6 +39,9 @@ class ModelConfig(HeadOptions):
     """A Hugging Face hub id, a local folder, or `package:NAME/FOLDER` for a folder inside an installed package."""
     layer: Annotated[int, Field(ge=0)] | None = None
     """Encoder layer whose hidden states are read: 0 = embedding output; unset = the last. Layers above it are not run."""
+    trust_remote_code: bool = False
+    """Let an encoder run its author's code, downloaded with it. Training and search only, on record; a checkpoint, a bundle
+    or a served model never may."""
     frozen: bool = False
     """No gradient and no dropout inside the encoder."""
     gradient_checkpointing: bool = False

@@ -72,6 +72,8 @@ WORDS = "words"
 ENCODER = Stage(SUBWORDS, {"word_vectors": ("batch", "words", "H")})
 
 
+LENGTHS = {"TWO": 2, "FOUR": 4}
+"""Axes whose length is in their name."""
 Masks = Mapping[str, NDArray[np.bool_]]
 
 
@@ -97,6 +99,10 @@ class Scheme(Protocol):
 
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
         """A sentence for each list of words, with probabilities. `inputs` are those of the first stage."""
+        ...
+
+    def sizes(self, tags: TagSet) -> Mapping[str, int]:
+        """Lengths of the axes in capitals that the types fix, by the axis' name."""
         ...
 
     def valid_mask(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,6 +97,10 @@ class TableLabels:
     def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
         """As it is."""
         return encoded
+
+    def sizes(self, tags: TagSet) -> Mapping[str, int]:
+        """As `Scheme.sizes`: the tags."""
+        return {"E": len(tags.entity_tags), "R": len(tags.relation_tags)}
 
     def representable(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
         """As `restrict_to_table`."""

@@ -1,42 +1,12 @@
-"""Bundles as one file, and on the Hugging Face hub."""
+"""Bundles on the Hugging Face hub."""
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tablert_dist.errors import InputError
-from tablert_dist.inference.bundle import MANIFEST, open_bundle
-from tablert_dist.storage.atomic import whole_file
+from tablert_dist.inference.bundle import open_bundle
 from tablert_dist.waiting import waiting
-
-
-def pack(folder: Path, out: Path) -> Path:
-    """A bundle as one .zip, written whole. Raises InputError where the folder is no sound bundle or `out` exists."""
-    open_bundle(folder)
-    if out.exists():
-        raise InputError(f"{out} exists; give a file that does not")
-    with whole_file(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            archive.write(path, path.relative_to(folder))
-    return out
-
-
-def unpack(archive: Path, out: Path) -> Path:
-    """The bundle of a .zip in the folder `out`. Nothing is written outside it, and nothing that is no plain file."""
-    try:
-        with zipfile.ZipFile(archive) as found:
-            for item in found.infolist():
-                name = PurePosixPath(item.filename)
-                # The upper bits are the Unix mode: a link would be followed when it is read.
-                if name.is_absolute() or ".." in name.parts or (item.external_attr >> 28) == 0xA:
-                    raise InputError(f"{archive}: it holds {item.filename}, which lies outside the bundle")
-            if MANIFEST not in found.namelist():
-                raise InputError(f"{archive}: no bundle: {MANIFEST} is missing")
-            found.extractall(out)
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{archive}: not a zip file: {error}") from None
-    return out
 
 
 def download(repo_id: str, revision: str | None = None, instead: str = "give a bundle's folder or a hub id") -> Path:

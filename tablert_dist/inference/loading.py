@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tablert_dist.config import ModelConfig, PredictConfig
 from tablert_dist.errors import InputError, missing_extra
+from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import DeviceEngine
 from tablert_dist.inference.bundle import MANIFEST, open_bundle
 from tablert_dist.schema import Schema
 from tablert_dist.scoring import LEVELS, TITLES
 from tablert_dist.storage.checkpoint_folder import META
+from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import SubwordTokenizer
 from tablert_dist.waiting import waiting
 
@@ -67,16 +69,19 @@ def _of_bundle(folder: Path, config: PredictConfig) -> LoadedModel:
 
     bundle = open_bundle(folder)
     engine = OnnxEngine(bundle.graphs, config.provider, config.threads, config.spinning)
-    model = ModelConfig.model_validate(bundle.config["model"], strict=False)
-    return LoadedModel(engine, bundle.tokenizer, bundle.schema, bundle.pad_id, model, _verified(folder))
+    engine.check(make_scheme(bundle.model), TagSet(bundle.schema))
+    scores = (
+        "" if bundle.verified is None else _in_words(bundle.verified.verified_on, bundle.verified.f1.get("onnx", {}))
+    )
+    return LoadedModel(engine, bundle.tokenizer, bundle.schema, bundle.pad_id, bundle.model, scores)
 
 
 def _of_archive(archive: Path, config: PredictConfig) -> LoadedModel:
-    from tablert_dist.inference.hub import unpack
+    from tablert_dist.inference.archive import unpack
 
     folder = Path(tempfile.mkdtemp(prefix="tablert-bundle-"))
     try:
-        return _of_bundle(unpack(archive, folder), config)
+        return _of_bundle(unpack(archive, folder / "bundle"), config)
     finally:
         # The sessions have read their graphs by now.
         shutil.rmtree(folder, ignore_errors=True)
@@ -98,20 +103,22 @@ def _of_checkpoint(folder: Path, config: PredictConfig) -> LoadedModel:
     if config.threads:
         torch.set_num_threads(config.threads)
     model, card = load_checkpoint(folder, device)
-    row = (card.notes.get("history") or [{}])[-1]
-    scores = {level: row[f"dev/{level}_f1"] for level in LEVELS if f"dev/{level}_f1" in row}
     return LoadedModel(
-        TorchEngine(model), card.tokenizer, card.schema, card.pad_id, card.model, _in_words("dev", scores)
+        TorchEngine(model),
+        card.tokenizer,
+        card.schema,
+        card.pad_id,
+        card.model,
+        _in_words("dev", _dev_scores(card.notes)),
     )
 
 
-def _verified(folder: Path) -> str:
-    """The scores that the export was verified with."""
-    try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        return _in_words(report["verified_on"], report["f1"].get("onnx", {}))
-    except (OSError, ValueError, KeyError, AttributeError):
-        return ""  # an older bundle: nothing is on record
+def _dev_scores(notes: Mapping[str, Any]) -> dict[str, float]:
+    """Those of the last epoch on record; nothing where there are none."""
+    history = notes.get("history")
+    row = history[-1] if isinstance(history, list) and history and isinstance(history[-1], dict) else {}
+    found = {level: row.get(f"dev/{level}_f1") for level in LEVELS}
+    return {level: value for level, value in found.items() if isinstance(value, int | float)}
 
 
 def _in_words(split: str, f1: Mapping[str, float]) -> str:

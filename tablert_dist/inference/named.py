@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import re
 import shutil
 import tempfile
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from tablert_dist.config import Config, with_overrides
 from tablert_dist.errors import InputError, nearest
-from tablert_dist.inference.bundle import MANIFEST
+from tablert_dist.inference.bundle import MANIFEST, read_manifest
 from tablert_dist.inference.loading import not_a_model
 from tablert_dist.runs.files import RECORD
 from tablert_dist.runs.folder import RunFolder
@@ -19,6 +18,7 @@ from tablert_dist.runs.location import runs_folder, tracking_uri
 from tablert_dist.runs.result import checkpoint_of
 from tablert_dist.storage.atomic import sha256
 from tablert_dist.storage.checkpoint_folder import META
+from tablert_dist.storage.records import read_object
 from tablert_dist.waiting import waiting
 
 REGISTERED = "models:/"
@@ -57,9 +57,9 @@ def find_bundle(name: str, config: Config) -> Path:
     """
     found = find_model(name, config)
     if found.is_file():
-        from tablert_dist.inference.hub import unpack
+        from tablert_dist.inference.archive import unpack
 
-        return unpack(found, _scratch())
+        return unpack(found, _scratch() / "bundle")
     if (found / META).is_file():
         raise InputError(
             f"{name} is no bundle but a checkpoint: export it first with tablert-export --onnx --model {name} --out bundle"
@@ -114,8 +114,8 @@ def _bundle_in(run: RunFolder) -> Path | None:
     folder = run.child("bundle")
     if not folder.mirror.fetch(MANIFEST):
         return None
-    files = json.loads((folder.path / MANIFEST).read_text(encoding="utf-8")).get("files", {})
-    folder.mirror.pull_files(files)
+    what = f"bundle {folder}"
+    folder.mirror.pull_files(read_manifest(read_object(folder.path / MANIFEST, what), what).files)
     return folder.path
 
 

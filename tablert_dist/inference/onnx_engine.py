@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from tablert_dist.batching import CELLS
 from tablert_dist.errors import InputError, OutOfMemory, is_out_of_memory
-from tablert_dist.heads.base import Arrays
+from tablert_dist.heads.base import LENGTHS, Arrays, Axes, Scheme
 from tablert_dist.inference.gpu_memory import gpu_cells
+from tablert_dist.tags import TagSet
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -24,6 +26,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "tensorrt": {"trt_fp16_enable": "1", "trt_engine_cache_enable": "0"},
 }
 """Options of each provider."""
+INT64, FLOAT = "tensor(int64)", "tensor(float)"
 
 
 class OnnxEngine:
@@ -38,6 +41,7 @@ class OnnxEngine:
         options.log_severity_level = 3
         # By default waiting threads do not spin: they would take the cores from whatever else runs beside.
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+        self._graphs = dict(graphs)
         self._sessions = {stage: _session(ort, path, options, provider) for stage, path in graphs.items()}
         self.provider = next(iter(self._sessions.values())).get_providers()[0]
         self.binds = self.provider != PROVIDERS["cpu"]
@@ -47,13 +51,22 @@ class OnnxEngine:
         """As `DeviceEngine.max_cells`."""
         return gpu_cells() if self.binds else CELLS
 
+    def check(self, scheme: Scheme, tags: TagSet) -> None:
+        """Raise InputError where a graph's inputs and outputs are not those of the scheme's stage for these types."""
+        fixed = {**LENGTHS, **scheme.sizes(tags)}
+        for name, stage in scheme.stages.items():
+            session, path = self._sessions[name], self._graphs[name]
+            ints = {key: INT64 for key in stage.inputs if key not in stage.floats}
+            _compare(path, "input", session.get_inputs(), stage.inputs, ints, fixed)
+            _compare(path, "output", session.get_outputs(), stage.outputs, {}, fixed)
+
     def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
-        """As `Engine.run`."""
+        """As `Engine.run`. Raises InputError where the graph fails: it is not one that was exported and verified."""
         try:
             return self._run(stage, arrays)
         except Exception as error:  # onnxruntime has no class of its own for it
             if not is_out_of_memory(error):
-                raise
+                raise InputError(f"{self._graphs[stage]}: onnxruntime cannot run the graph: {_reason(error)}") from None
         raise OutOfMemory(f"{self.provider}: out of memory")
 
     def _run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
@@ -91,7 +104,7 @@ def _session(ort: Any, path: Path, options: Any, provider: str) -> Any:
     if choice != "cpu" and wanted in ort.get_available_providers():
         # A listed provider may still be unusable: the session then falls back to the CPU without an error, whatever
         # disable_fallback() was told (onnxruntime 1.31, onnxruntime#23372, #23647).
-        session = ort.InferenceSession(str(path), options, providers=[(wanted, OPTIONS[choice])])
+        session = _opened(ort, path, options, (wanted, OPTIONS[choice]))
         if session.get_providers()[0] == wanted:
             return session
     if provider not in {"auto", "cpu"}:
@@ -99,4 +112,41 @@ def _session(ort: Any, path: Path, options: Any, provider: str) -> Any:
             f"predict.provider = {provider}: onnxruntime gives no session with {PROVIDERS[provider]} here (is the [gpu] "
             f"extra installed, and are a driver and a GPU there?); use cpu or auto"
         )
-    return ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
+    return _opened(ort, path, options, PROVIDERS["cpu"])
+
+
+def _opened(ort: Any, path: Path, options: Any, provider: Any) -> Any:
+    try:
+        return ort.InferenceSession(str(path), options, providers=[provider])
+    except Exception as error:  # onnxruntime's classes have no common one
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"{path}: there is not enough memory to load the graph") from None
+        raise InputError(f"{path}: onnxruntime cannot read the graph: {_reason(error)}") from None
+
+
+def _compare(
+    path: Path, kind: str, tensors: Any, axes: Mapping[str, Axes], types: Mapping[str, str], fixed: Mapping[str, int]
+) -> None:
+    """Raise InputError where the tensors are not these, of these types and lengths."""
+    found = {tensor.name: tensor for tensor in tensors}
+    if set(found) != set(axes):
+        raise InputError(f"{path}: its {kind}s are {', '.join(found) or 'none'}; they must be {', '.join(axes)}")
+    for name, names in axes.items():
+        tensor, wanted = found[name], types.get(name, FLOAT)
+        if tensor.type != wanted or len(tensor.shape) != len(names):
+            raise InputError(
+                f"{path}: its {kind} {name} is a {tensor.type} of {len(tensor.shape)} axes, not a {wanted} of {len(names)}"
+            )
+        for axis, length in zip(names, tensor.shape, strict=True):
+            if axis in fixed and isinstance(length, int) and length != fixed[axis]:
+                raise InputError(
+                    f"{path}: its {kind} {name} has {length} of what this model's types make {fixed[axis]}"
+                )
+            if axis.islower() and isinstance(length, int):
+                raise InputError(f"{path}: its {kind} {name} takes only {length} {axis}")
+
+
+def _reason(error: Exception) -> str:
+    """In one line, without the source files that onnxruntime names."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r"/\S+/(\w+\.(?:cc|h|cpp)):\d+ ?", r"\1 ", lines[0])[:300]

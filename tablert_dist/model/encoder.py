@@ -120,35 +120,51 @@ class TextParts:
     place: str
 
 
-def check_encoder(source: str, layer: int | None = None) -> TextParts:
+def check_encoder(source: str, layer: int | None = None, trust_remote_code: bool = False) -> TextParts:
     """Find the encoder without loading its weights.
 
-    `source` is a hub id, a local folder or `package:NAME/FOLDER`. Raises InputError where it cannot be found or
-    lacks the layer.
+    `source` is a hub id, a local folder or `package:NAME/FOLDER`. `trust_remote_code`: code of its author's may run.
+    Raises InputError where it cannot be found, lacks the layer, or wants to run such code and may not.
     """
     place = str(locate(source, "encoder")) if source.startswith(PACKAGE) or Path(source).exists() else source
     with _as_input_error(source), waiting(f"looking up the encoder {source}"):
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(place)
-        tokenizer = _load_tokenizer(place, subword_limit(config))
+        if not trust_remote_code:
+            _refuse_code(source, place)
+        config = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
+        tokenizer = _load_tokenizer(place, subword_limit(config), trust_remote_code)
     depth = getattr(config, "num_hidden_layers", None)
     if layer is not None and (depth is None or layer > depth):
         raise InputError(f"model.layer = {layer}: the encoder '{source}' has {depth} layers (0 = its embeddings)")
     return TextParts(config, tokenizer, place)
 
 
-def load_encoder(source: str, layer: int | None = None) -> EncoderParts:
+def _refuse_code(source: str, place: str) -> None:
+    """Raise InputError for an encoder that only its author's code can make: transformers would ask on standard input."""
+    from transformers import PreTrainedConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    tree, _ = PreTrainedConfig.get_config_dict(place)
+    # Where transformers has the architecture built in, it takes that and leaves the author's code alone.
+    if tree.get("auto_map") and tree.get("model_type") not in CONFIG_MAPPING_NAMES:
+        raise InputError(
+            f"encoder '{source}' wants to run code of its author's, downloaded with it: choose an encoder that transformers "
+            "has built in, or read that code and allow it with --trust-remote-code (training only)"
+        )
+
+
+def load_encoder(source: str, layer: int | None = None, trust_remote_code: bool = False) -> EncoderParts:
     """Load an encoder without the layers above `layer`.
 
     Raises InputError as `check_encoder`, and where its hidden state l is not what its first l layers give.
     """
-    text = check_encoder(source, layer)
-    kept = {} if layer is None else {"num_hidden_layers": layer}
+    text = check_encoder(source, layer, trust_remote_code)
+    kept: dict[str, Any] = {} if layer is None else {"num_hidden_layers": layer}
     with _as_input_error(source), waiting(_loading(source, text.place)):
-        transformer = _pretrained(text.place, **kept)
+        transformer = _pretrained(text.place, trust_remote_code=trust_remote_code, **kept)
         if layer is not None and layer < text.config.num_hidden_layers:
-            _check_truncation(text.place, transformer, layer, source)
+            _check_truncation(text.place, transformer, layer, source, trust_remote_code)
     return EncoderParts(transformer, text.tokenizer, pad_id(text.config))
 
 
@@ -170,20 +186,21 @@ def _as_input_error(source: str) -> Iterator[None]:
         ) from None
 
 
-def _pretrained(place: str, **kept: Any) -> nn.Module:
+def _pretrained(place: str, *, trust_remote_code: bool, **kept: Any) -> nn.Module:
     """The weights, without a progress bar of their own."""
     from transformers import AutoModel
     from transformers.utils import logging as noise
 
     noise.disable_progress_bar()
-    return _without_pooler(AutoModel.from_pretrained(place, **kept))
+    return _without_pooler(AutoModel.from_pretrained(place, trust_remote_code=trust_remote_code, **kept))
 
 
 def build_encoder(config_folder: Path) -> nn.Module:
-    """The architecture of a saved encoder, weights not loaded."""
+    """The architecture of a saved encoder, weights not loaded; never with code of its own."""
     from transformers import AutoConfig, AutoModel
 
-    return _without_pooler(AutoModel.from_config(AutoConfig.from_pretrained(str(config_folder))))
+    config = AutoConfig.from_pretrained(str(config_folder), trust_remote_code=False)
+    return _without_pooler(AutoModel.from_config(config, trust_remote_code=False))
 
 
 def _without_pooler(transformer: Any) -> nn.Module:
@@ -194,22 +211,22 @@ def _without_pooler(transformer: Any) -> nn.Module:
     return transformer
 
 
-def _load_tokenizer(place: str, limit: int) -> SubwordTokenizer:
+def _load_tokenizer(place: str, limit: int, trust_remote_code: bool) -> SubwordTokenizer:
     file = Path(place) / "tokenizer.json"
     if file.is_file():
         return read_tokenizer(file, limit)
     from transformers import AutoTokenizer
 
-    fast = AutoTokenizer.from_pretrained(place, use_fast=True)
+    fast = AutoTokenizer.from_pretrained(place, use_fast=True, trust_remote_code=trust_remote_code)
     backend = getattr(fast, "backend_tokenizer", None)
     if backend is None:
         raise InputError(f"encoder '{place}' has no fast tokenizer (tokenizer.json)")
     return SubwordTokenizer(Tokenizer.from_str(backend.to_str()), limit)
 
 
-def _check_truncation(place: str, transformer: nn.Module, layer: int, source: str) -> None:
+def _check_truncation(place: str, transformer: nn.Module, layer: int, source: str, trusted: bool) -> None:
     """An architecture with a final norm gives another hidden state when it is cut; say so instead of training on it."""
-    whole = _pretrained(place).eval()
+    whole = _pretrained(place, trust_remote_code=trusted).eval()
     ids = torch.arange(1, 9)[None] % int(whole.config.vocab_size)  # type: ignore[union-attr, arg-type]
     was_training = transformer.training
     with torch.no_grad():

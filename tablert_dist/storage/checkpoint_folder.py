@@ -1,35 +1,107 @@
-"""A checkpoint's folder without torch: its files, and whether they are what was saved."""
+"""A checkpoint's folder without torch: its files, its record, and whether they are what was saved."""
 
 from __future__ import annotations
 
-import json
 import logging
+from functools import cache
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from tablert_dist.storage.atomic import sha256
+from pydantic import Field
+
+from tablert_dist.errors import InputError
+from tablert_dist.storage.records import (
+    SEAL,
+    Digest,
+    FileName,
+    Record,
+    altered,
+    parsed,
+    read_object,
+    seal_is_broken,
+)
 
 log = logging.getLogger(__name__)
 
 META, WEIGHTS, TRAINER = "checkpoint.json", "model.safetensors", "trainer.pt"
+ENCODER, TOKENIZER = "encoder/config.json", "tokenizer.json"
+LONGEST = 1_000_000
+"""Subwords of the longest window that is believed: no encoder's positions come near, and arrays have this length."""
+
+
+class CheckpointRecord(Record):
+    """What `checkpoint.json` holds."""
+
+    format: Literal[1] = 1
+    config: dict[str, Any]
+    types: dict[str, Any] = Field(alias="schema")
+    subword_limit: Annotated[int, Field(ge=3, le=LONGEST)]
+    pad_id: Annotated[int, Field(ge=0)]
+    notes: dict[str, Any]
+    files: dict[FileName, Digest] = Field(default={})
+
+
+def read_record(folder: Path) -> CheckpointRecord:
+    """Return the record, its types and ranges checked and its seal whole. Raises InputError."""
+    what = f"checkpoint {folder}"
+    tree = read_object(folder / META, what)
+    record = parsed(CheckpointRecord, tree, f"{what}: {META}")
+    if seal_is_broken(tree):
+        raise InputError(
+            f"{what}: {META} was altered: its seal is not that of its content (types, configuration, limits)"
+        )
+    return record
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with the folder's files, or None: each has the sha256 that was written when it was saved.
+    """What is wrong with the folder's record or files, or None: all is what was written when it was saved.
 
     A missing trainer's state is no damage: it is removed when it is no longer needed.
     """
     try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        return f"{META} cannot be read ({error})"
-    for name, digest in meta.get("files", {}).items():
-        path = folder / name
-        if not path.is_file():
-            if name != TRAINER:
-                return f"{name} is missing"
-        elif sha256(path) != digest:
-            return f"{name} ({path.stat().st_size} bytes) is not what was saved"
-    return None
+        record = read_record(folder)
+    except InputError as error:
+        return str(error).removeprefix(f"checkpoint {folder}: ")
+    return altered(folder, record.files, (TRAINER,))
+
+
+def checked_record(folder: Path) -> CheckpointRecord:
+    """Return the record after every file was compared with it. Raises InputError for one that is missing or altered.
+
+    A checkpoint of a version that kept no hashes is read all the same, and the log says what could not be checked.
+    """
+    record = read_record(folder)
+    what = f"checkpoint {folder}"
+    if not record.files:
+        _say_once(f"{what} keeps no hashes (an early version wrote it): its files could not be checked")
+    elif unlisted := [name for name in (WEIGHTS, TOKENIZER, ENCODER) if name not in record.files]:
+        raise InputError(f"{what}: {META} has no hash of {', '.join(unlisted)}")
+    elif SEAL not in read_object(folder / META, what):
+        _say_once(f"{what} has no seal (an earlier version wrote it): its types and configuration could not be checked")
+    if wrong := altered(folder, record.files, (TRAINER,)):
+        raise InputError(f"{what}: {wrong}; take it again from where it came, or train again")
+    return record
+
+
+@cache
+def _say_once(line: str) -> None:
+    log.warning(line)
+
+
+def refuse_code(folder: Path) -> None:
+    """Raise InputError where the encoder's configuration names code to run: a checkpoint is data."""
+    what = f"checkpoint {folder}"
+    tree = read_object(folder / ENCODER, what)
+    if "auto_map" in tree:
+        raise InputError(
+            f"{what}: {ENCODER} wants to run code of its own (auto_map), which a checkpoint never may; train on an encoder "
+            "that transformers has built in, or export the model in the same tablert tune --trust-remote-code"
+        )
+    for key in ("attn_implementation", "_attn_implementation"):
+        if "/" in str(tree.get(key, "")):
+            raise InputError(
+                f"{what}: {ENCODER} wants to download code ({key} = {tree[key]!r}), which a checkpoint never may"
+            )
 
 
 def checkpoint_name(epoch: int) -> str:

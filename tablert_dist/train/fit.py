@@ -49,7 +49,7 @@ def fit(
         RunStore.check(config, name, resume, "train")
     corpus = check(config, say, validate)
     if init_from is not None:
-        check_init(init_from, corpus)
+        check_init(init_from, corpus, config.model.trust_remote_code)
     scaling = None
     if config.cluster.num_workers:
         ray = connect(config, show_workers=True)
@@ -122,7 +122,7 @@ def check(config: Config, say: Say, validate: bool = False) -> Corpus:
         corpus = load_corpus(config.data, config.model)
     for note in corpus.notes:
         say(note)
-    limits = check_encoder(config.model.encoder, config.model.layer)
+    limits = check_encoder(config.model.encoder, config.model.layer, config.model.trust_remote_code)
     drop_overflow(corpus, limits, config)
     form = head_spec(config.model).form
     with waiting("counting what the head can hold"):
@@ -141,11 +141,11 @@ def check(config: Config, say: Say, validate: bool = False) -> Corpus:
     return corpus
 
 
-def check_init(folder: Path, corpus: Corpus) -> None:
-    """Refuse a checkpoint of another schema before anything starts."""
+def check_init(folder: Path, corpus: Corpus, trusted: bool = False) -> None:
+    """Refuse a checkpoint of another schema before anything starts. `trusted`: as `read_card`."""
     from tablert_dist.model.checkpoint import read_card
 
-    card = read_card(folder)
+    card = read_card(folder, trusted=trusted)
     if card.schema != corpus.schema:
         raise InputError(
             f"--init-from {folder}: that checkpoint has the types {card.schema.to_json()}, "

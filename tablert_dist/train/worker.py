@@ -75,8 +75,8 @@ def run_worker(
     prepared = prepare(config, job.seed, corpus)
     model, tags = prepared.model, prepared.tags
     if job.init_from:
-        start_from(model, job.init_from, tags)
-    history, state = _resume(job.folder.path, model)
+        start_from(model, job.init_from, tags, config.model.trust_remote_code)
+    history, state = _resume(job.folder.path, model, config.model.trust_remote_code)
     # Beside the trials of a search, or the seeds of a training: what one of them has computed serves the others.
     splits = examples_of(prepared, config, context, job.folder.path.parent / FEATURES)
     session = Session(job, config, prepared.corpus, model, prepared.parts, context, tracker)
@@ -123,7 +123,7 @@ def prepare(config: Config, seed: int, corpus: Corpus | None = None) -> Prepared
     corpus = corpus or load_corpus(config.data, config.model)
     tags = TagSet(corpus.schema)
     torch.manual_seed(seed)
-    parts = load_encoder(config.model.encoder, config.model.layer)
+    parts = load_encoder(config.model.encoder, config.model.layer, config.model.trust_remote_code)
     corpus = drop_overflow(corpus, parts, config)
     return Prepared(corpus, tags, parts, build_model(config.model, parts, tags))
 
@@ -158,9 +158,9 @@ def effective(config: Config) -> Config:
     return config
 
 
-def start_from(model: TableModel, folder: Path, tags: TagSet) -> None:
-    """Take the weights of a checkpoint of the same schema."""
-    card = ckpt.read_card(folder)
+def start_from(model: TableModel, folder: Path, tags: TagSet, trusted: bool = False) -> None:
+    """Take the weights of a checkpoint of the same schema. `trusted`: as `read_card`."""
+    card = ckpt.read_card(folder, trusted=trusted)
     if card.schema != tags.schema:
         raise InputError(
             f"checkpoint {folder} was trained on another schema: {card.schema.to_json()} against {tags.schema.to_json()}"
@@ -168,11 +168,11 @@ def start_from(model: TableModel, folder: Path, tags: TagSet) -> None:
     ckpt.load_weights(model, folder)
 
 
-def _resume(folder: Path, model: TableModel) -> tuple[list[dict[str, float]], dict[str, Any] | None]:
+def _resume(folder: Path, model: TableModel, trusted: bool) -> tuple[list[dict[str, float]], dict[str, Any] | None]:
     newest = resumable(folder)
     if newest is None:
         return [], None
-    card = ckpt.read_card(newest)
+    card = ckpt.read_card(newest, verified=True, trusted=trusted)
     ckpt.load_weights(model, newest)
     state = ckpt.read_trainer(newest)
     log.info("resuming from %s", newest)

@@ -50,6 +50,10 @@ class SpertScheme:
             encoded, first=np.concatenate([zero, encoded.first]), count=np.concatenate([zero + 1, encoded.count])
         )
 
+    def sizes(self, tags: TagSet) -> Mapping[str, int]:
+        """As `Scheme.sizes`: a span has a type or none, a pair any of the relations."""
+        return {"T": 1 + len(tags.schema.entity_types), "R": len(tags.schema.relation_types)}
+
     def representable(self, sentence: Sentence, tags: TagSet) -> tuple[Sentence, TableLoss]:
         """All but entities that are too long or a span's second type; overlaps and several relations on a pair are no
         loss."""

@@ -11,7 +11,7 @@ import pytest
 
 from tablert_dist.config import Config, load_config
 from tablert_dist.errors import InputError
-from tablert_dist.inference.hub import pack
+from tablert_dist.inference.archive import pack
 from tablert_dist.inference.named import find_bundle, find_checkpoint, find_model, identity
 from tablert_dist.runs.store import RunStore
 from tablert_dist.tracking import begin_run, default_uri, register

@@ -21,6 +21,7 @@ from tablert_dist.scoring import best_epoch
 from tablert_dist.storage.checkpoint_folder import checkpoints, resumable
 from tablert_dist.train.tracked import described, flat_public
 from tablert_dist.train.worker import choose_context, run_worker
+from tests.support.altered import edit, sealed_again, with_code
 from tests.support.reliability import record
 from tests.support.tiny import tiny_records, write_corpus
 
@@ -80,6 +81,29 @@ def test_a_checkpoint_cut_off_in_the_middle_is_passed_over(
     weights = [ckpt.load_checkpoint(Path(r["checkpoint"]))[0].state_dict() for r in (calm, ended)]
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
     record("the newest checkpoint", "one of its files cut in half", None, 1, "same bits")
+
+
+def test_a_checkpoint_that_names_code_is_not_resumed_from(config: Config, tmp_path: Path) -> None:
+    class InterruptedRunError(Exception):
+        pass
+
+    def stop(row: dict[str, float]) -> None:
+        raise InterruptedRunError
+
+    struck = Job(config, RunFolder(tmp_path / "struck"), 1)
+    with pytest.raises(InterruptedRunError):
+        run_worker(struck, choose_context(config), report=stop)
+    newest = tmp_path / "struck" / "epoch_001"
+    with_code(newest / "encoder", tmp_path / "ran")
+    sealed_again(newest)
+    with pytest.raises(InputError, match=r"encoder/config\.json wants to run code of its own"):
+        run_worker(struck, choose_context(config))
+    assert not (tmp_path / "ran").exists()
+    (newest / "trainer.pt").write_bytes(b"no state")
+    edit(newest / "encoder" / "config.json", lambda tree: tree.pop("auto_map"))
+    sealed_again(newest)
+    with pytest.raises(InputError, match=r"trainer\.pt cannot be read"):
+        run_worker(struck, choose_context(config))
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
