@@ -8,7 +8,7 @@ PORT ?= 5000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
-.PHONY: install quickstart test e2e test-ray test-slow test-gpu dist test-dist lint bench soak docs ui clean
+.PHONY: install quickstart test e2e test-ray test-slow fuzz test-gpu dist test-dist lint bench soak docs ui clean
 
 install: $(STAMP)
 
@@ -42,6 +42,10 @@ test-slow: install
 # The quickstart, and what README and docs print of its model.
 e2e: install
 	$(BIN)/python -m pytest -m quickstart
+
+# Ten thousand damaged bundles and checkpoints: each loads or is refused in a sentence (docs/guides/reliability.md).
+fuzz: install
+	$(BIN)/python -m tests.support.fuzz --count 10000 --seed 2026
 
 # On a machine with a card; elsewhere every one of them is skipped.
 test-gpu: install
