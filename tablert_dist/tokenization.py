@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,19 @@ class EncodedSentence:
 
 def read_tokenizer(path: Path, limit: int) -> SubwordTokenizer:
     """A `tokenizer.json`. Raises InputError where it is none."""
-    try:
+    with _rust_errors(f"{path}: not a tokenizer"):
         return SubwordTokenizer(Tokenizer.from_file(str(path)), limit)
-    except Exception as error:  # tokenizers raises nothing more precise
-        raise InputError(f"{path}: not a tokenizer: {error}") from None
+
+
+@contextmanager
+def _rust_errors(what: str) -> Iterator[None]:
+    """Raise InputError for what tokenizers raises: nothing more precise than Exception, and Rust's panics, which are none."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise InputError(f"{what}: {(str(error).strip() or type(error).__name__).splitlines()[0]}") from None
 
 
 def check_pad_id(pad_id: int, tokenizer: SubwordTokenizer, what: str) -> None:
@@ -55,6 +65,7 @@ class SubwordTokenizer:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._settings = json.loads(tokenizer.to_str())
+        _check_template(self._settings.get("post_processor"))
         if _lacks_prefix_space(self._settings.get("pre_tokenizer")):
             # Words arrive without the space that a byte-level vocabulary marks the start of a word with.
             _set_prefix_space(self._settings["pre_tokenizer"])
@@ -69,7 +80,8 @@ class SubwordTokenizer:
 
     def encode(self, sentences: Sequence[Sequence[str]], within_limit: bool = True) -> list[EncodedSentence]:
         """Encode lists of words. Raises InputError for an empty one and, unless told otherwise, one over `limit`."""
-        found = self.tokenizer.encode_batch([list(words) for words in sentences], is_pretokenized=True)
+        with _rust_errors("the tokenizer cannot split the text"):
+            found = self.tokenizer.encode_batch([list(words) for words in sentences], is_pretokenized=True)
         encoded = [
             self._encoded(index, words, encoding)
             for index, (words, encoding) in enumerate(zip(sentences, found, strict=True))
@@ -116,6 +128,19 @@ def _runs(encoding: object, words: int) -> EncodedSentence:
     positions = np.flatnonzero(inside)[::-1]
     first[owner[positions]] = positions
     return EncodedSentence(ids, first, count.astype(np.int64))
+
+
+def _check_template(part: Any) -> None:
+    """Raise InputError for a special token that a template uses and does not define: Rust would panic at the first text."""
+    if not isinstance(part, dict):
+        return
+    for inner in part.get("processors") or ():
+        _check_template(inner)
+    defined = part.get("special_tokens") or {}
+    for piece in (*(part.get("single") or ()), *(part.get("pair") or ())):
+        token = piece.get("SpecialToken") if isinstance(piece, dict) else None
+        if token and token["id"] not in defined:
+            raise InputError(f"its post_processor uses the token {token['id']!r}, which it does not define")
 
 
 def _lacks_prefix_space(part: dict[str, object] | None) -> bool:

@@ -9,7 +9,9 @@ from tablert_dist.config.load import (
     parse_assignment,
     preset_names,
     public_config,
+    recorded_config,
     with_overrides,
+    without_logins,
 )
 from tablert_dist.config.tree import (
     ClusterConfig,
@@ -43,5 +45,7 @@ __all__ = [
     "parse_assignment",
     "preset_names",
     "public_config",
+    "recorded_config",
     "with_overrides",
+    "without_logins",
 ]

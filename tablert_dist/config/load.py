@@ -18,8 +18,9 @@ from pydantic.fields import FieldInfo
 from tablert_dist.config.heads import RENAMED
 from tablert_dist.config.section import Section
 from tablert_dist.config.toml_files import read_toml, shipped
-from tablert_dist.config.tree import Config
+from tablert_dist.config.tree import ADDRESSES, Config
 from tablert_dist.errors import InputError, nearest
+from tablert_dist.storage.secrets import redact, without_login
 
 log = logging.getLogger(__name__)
 PRESETS = "tablert_dist.config.presets"
@@ -71,14 +72,32 @@ def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"configuration: {key} = {first['input']!r}: {message}".replace("= Config", "")) from None
+        value = redact(repr(first["input"]))
+        raise InputError(f"configuration: {key} = {value}: {message}".replace("= Config", "")) from None
+
+
+def recorded_config(tree: Mapping[str, Any]) -> Config:
+    """The configuration of a run's record, whichever version wrote it; a login in an address there is left out."""
+    return Config.model_validate(without_logins(tree), strict=False)
+
+
+def without_logins(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration's tree without logins in its addresses, which earlier versions let through."""
+    clean = {section: dict(part) if isinstance(part, Mapping) else part for section, part in tree.items()}
+    for key in ADDRESSES:
+        section, field = key.split(".")
+        if isinstance(clean.get(section), dict) and isinstance(clean[section].get(field), str):
+            clean[section][field] = without_login(clean[section][field])
+    return clean
 
 
 def parse_assignment(text: str) -> tuple[str, str]:
     """Split `a.b=c` as given to `--set`. Raises InputError if there is no `=`."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"--set {text}: write it as section.key=value, for example --set model.cnn.kernel_size=5")
+        raise InputError(
+            f"--set {redact(text)}: write it as section.key=value, for example --set model.cnn.kernel_size=5"
+        )
     return key.strip(), value.strip()
 
 

@@ -10,12 +10,17 @@ from tablert_dist.config.heads import Head, HeadOptions
 from tablert_dist.config.inference import ExportConfig, PredictConfig, ServeConfig
 from tablert_dist.config.schedulers import known_scheduler
 from tablert_dist.config.section import PositiveFloat, PositiveInt, Probability, Section
+from tablert_dist.storage.secrets import no_login
+
+Address = Annotated[str | None, AfterValidator(no_login)]
+"""What may be a URL; one with a login is refused, since a configuration is written to files and sent to workers."""
+ADDRESSES = ("data.path", "model.encoder", "train.storage", "cluster.address", "tracking.uri")
 
 
 class DataConfig(Section):
     """Which sentences, and what happens to those that a table or the encoder cannot hold."""
 
-    path: str | None = None
+    path: Address = None
     """Folder with `*train.json`, `*dev.json`, `*test.json`, `*types.json`, or other formats' files or sub-folders
     `train`, `dev`, `test` (docs/guides/formats.md); or `package:NAME/FOLDER`."""
     format: str = "auto"
@@ -35,7 +40,7 @@ class ModelConfig(HeadOptions):
     head: Head = "cnn"
     """`cnn`: TablERT-CNN (the paper). `tablert`: tags from word to word, bilinear relations. `spert`: spans and pairs of
     them."""
-    encoder: str = "bert-base-cased"
+    encoder: Annotated[str, AfterValidator(no_login)] = "bert-base-cased"
     """A Hugging Face hub id, a local folder, or `package:NAME/FOLDER` for a folder inside an installed package."""
     layer: Annotated[int, Field(ge=0)] | None = None
     """Encoder layer whose hidden states are read: 0 = embedding output; unset = the last. Layers above it are not run."""
@@ -102,7 +107,7 @@ class TrainConfig(Section):
     eval_cells: PositiveInt | None = None
     """Table cells (words squared, padded) in one batch of evaluation; unset: 20 000 on a CPU, on a GPU by its free memory.
     A batch that does not fit in memory is halved."""
-    storage: str | None = None
+    storage: Address = None
     """Folder that every node sees, or URL (`s3://bucket/runs`), of the runs. Unset: `./runs`, or `~/tablert_runs` inside
     a Ray job."""
 
@@ -166,7 +171,7 @@ class ClusterConfig(Section):
     """Workers that an autoscaler may grow the cluster to; unset: what the cluster has now."""
     max_failures: Annotated[int, Field(ge=0)] = 2
     """Restarts of the workers before a run is given up."""
-    address: str | None = None
+    address: Address = None
     """A Ray cluster to connect to; unset: the one of this job or machine, or a new local one."""
 
 
@@ -175,8 +180,9 @@ class TrackingConfig(Section):
 
     enabled: bool = True
     """Keep a journal of each run and send it to MLflow."""
-    uri: str | None = None
-    """An MLflow server's address; unset: an SQLite file in `train.storage`."""
+    uri: Address = None
+    """An MLflow server's address, without a login (MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or
+    MLFLOW_TRACKING_TOKEN, take that); unset: an SQLite file in `train.storage`."""
     experiment: str = "tablert"
     """The MLflow experiment that runs are in."""
     registered_model: str = "tablert"

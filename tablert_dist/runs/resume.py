@@ -7,22 +7,19 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from tablert_dist.config import Config, flatten, load_config, preset_names
+from tablert_dist.config import flatten, load_config, preset_names, recorded_config
 from tablert_dist.config.toml_files import shipped
-from tablert_dist.tracking import redact
 
 
 def resume_command(record: Mapping[str, Any]) -> str:
     """`tablert train --config conll04 … --resume NAME`, which sets every key as it was."""
-    config = Config.model_validate(record["config"], strict=False)
+    config = recorded_config(record["config"])
     wanted = flatten(config)
     known = {name: flatten(load_config(name)) for name in preset_names()}
     preset = min(known, key=lambda name: sum(known[name].get(key) != value for key, value in wanted.items()))
     words = ["tablert", record["kind"], *record.get("options", ()), "--config", preset]
     if record["kind"] == "tune":
         words += ["--space", _space(str(record.get("space", "paper")))]
-    # A login in the address is not shown: the user knows it.
-    wanted["tracking.uri"] = redact(wanted["tracking.uri"]) if wanted["tracking.uri"] else None
     for key, value in wanted.items():
         if known[preset].get(key) != value:
             words += ["--data", str(value)] if key == "data.path" and value else ["--set", f"{key}={_text(value)}"]

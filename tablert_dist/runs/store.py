@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.config import Config, flatten
+from tablert_dist.config import Config, flatten, recorded_config, without_logins
 from tablert_dist.config.heads import RENAMED
 from tablert_dist.errors import InputError, nearest
 from tablert_dist.runs.files import RECORD
@@ -64,7 +64,7 @@ class RunStore:
         run = cls.named(config, name, resume, kind)
         if run is None:
             return None
-        old, new = flatten(Config.model_validate(run.record["config"], strict=False)), flatten(config)
+        old, new = flatten(recorded_config(run.record["config"])), flatten(config)
         changed = [k for k in new if old.get(k) != new[k] and not k.startswith(FREE_ON_RESUME)]
         if changed:
             told = ", ".join(f"{k} was {old.get(k)!r}, now {new[k]!r}" for k in changed)
@@ -138,4 +138,6 @@ def _has_record(runs: RunFolder, folder: RunFolder) -> bool:
 
 
 def _read_record(folder: RunFolder) -> dict[str, Any]:
-    return dict(json.loads((folder.path / RECORD).read_text(encoding="utf-8")))
+    record = dict(json.loads((folder.path / RECORD).read_text(encoding="utf-8")))
+    # What an earlier version let through is gone with the next change of the record.
+    return {**record, "config": without_logins(record["config"])} if "config" in record else record

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tablert_dist.errors import InputError
+from tablert_dist.storage.secrets import no_login, redact
 
 
 def is_url(place: str) -> bool:
@@ -24,10 +24,10 @@ class Remote:
     """
 
     def __init__(self, url: str) -> None:
-        if re.match(r"[^/]+://[^/]*@", url):
-            raise InputError(
-                "a storage URL must not hold a login: give it in the environment, such as AWS_ACCESS_KEY_ID"
-            )
+        try:
+            no_login(url)
+        except ValueError as error:
+            raise InputError(f"{redact(url)}: {error}") from None
         self.url = url
 
     def __getstate__(self) -> dict[str, str]:

@@ -6,10 +6,11 @@ package does not import mlflow.
 
 from __future__ import annotations
 
+from tablert_dist.storage.secrets import redact
 from tablert_dist.tracking.journal import read_uid
 from tablert_dist.tracking.registry import download, promote, register, version_of
 from tablert_dist.tracking.sender import replay
-from tablert_dist.tracking.store import NOTE, default_uri, experiment_page, redact
+from tablert_dist.tracking.store import NOTE, default_uri, experiment_page
 from tablert_dist.tracking.tracker import JournalTracker, NullTracker, Status, Tracker, begin_run
 
 __all__ = [

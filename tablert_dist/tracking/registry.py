@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tablert_dist.errors import InputError
+from tablert_dist.storage.secrets import redact
 from tablert_dist.tracking import store
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def register(
     def work(client: MlflowClient) -> int:
         run = store.find_run(client, run_uid)
         if run is None:
-            raise InputError(f"MLflow at {store.redact(uri)} has no run {run_uid}; send it with: tablert sync")
+            raise InputError(f"MLflow at {redact(uri)} has no run {run_uid}; send it with: tablert sync")
         _make_model(client, registered_model)
         source = f"{run.info.artifact_uri}/{artifact_folder}".rstrip("/")
         version = _version(client, registered_model, source, run.info.run_id)
@@ -106,7 +107,7 @@ def version_of(uri: str, model_uri: str, timeout: float = 10.0) -> int:
             return int(client.get_model_version_by_alias(name, alias).version)
         except MlflowException as error:
             if store.code(error) in _MISSING:
-                raise InputError(f"MLflow at {store.redact(uri)} has no {model_uri}: {store.reason(error)}") from error
+                raise InputError(f"MLflow at {redact(uri)} has no {model_uri}: {store.reason(error)}") from error
             raise
 
     return _until_there(uri, work, timeout)
@@ -137,7 +138,7 @@ def download(uri: str, model_uri: str, out: Path, timeout: float = 60.0) -> Path
             source = client.get_model_version_download_uri(name, version)
         except MlflowException as error:
             if store.code(error) in _MISSING:
-                raise InputError(f"MLflow at {store.redact(uri)} has no {model_uri}: {store.reason(error)}") from error
+                raise InputError(f"MLflow at {redact(uri)} has no {model_uri}: {store.reason(error)}") from error
             raise
         out.parent.mkdir(parents=True, exist_ok=True)
         # Beside `out` first: a download that breaks off leaves no half of a model there.
@@ -180,6 +181,6 @@ def _until_there(uri: str, work: Callable[[MlflowClient], T], timeout: float) ->
                 raise
             left = deadline - time.monotonic()
             if store.code(error) in _FINAL or left <= 0:
-                raise InputError(f"MLflow at {store.redact(uri)} cannot be used: {store.reason(error)}") from error
+                raise InputError(f"MLflow at {redact(uri)} cannot be used: {store.reason(error)}") from error
             time.sleep(min(delay, left))
             delay = min(2 * delay, 10.0)

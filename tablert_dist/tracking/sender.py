@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tablert_dist.errors import InputError
 from tablert_dist.storage.atomic import write_text
+from tablert_dist.storage.secrets import redact, without_login
 from tablert_dist.tracking import journal, store
 from tablert_dist.tracking.journal import Event
 from tablert_dist.tracking.requests import groups_of, send
@@ -119,12 +120,12 @@ class Sender:
         if not self._down:
             self._down = True
             text = "MLflow at %s cannot be used now (%s); nothing waits for it, and %s is sent when it can."
-            logger.warning(text, store.redact(self._uri), store.reason(error), self._folder / journal.FILE)
+            logger.warning(text, redact(self._uri), store.reason(error), self._folder / journal.FILE)
 
     def _say_up(self) -> None:
         if self._down:
             self._down = False
-            logger.warning("MLflow at %s can be used again.", store.redact(self._uri))
+            logger.warning("MLflow at %s can be used again.", redact(self._uri))
 
     def _drain(self) -> bool:
         """Send every complete line that was not sent; False where that must be tried again."""
@@ -135,7 +136,7 @@ class Sender:
         with (self._folder / LOCK_FILE).open("ab") as file, journal.file_lock(file.fileno(), wait=False) as mine:
             if not mine:  # another process sends this journal just now
                 return False
-            state = State.load(self._folder, store.without_login(self._uri))
+            state = State.load(self._folder, without_login(self._uri))
             groups: Iterator[tuple[list[Event], int]] = groups_of(self._folder, state.sent)
             first = next(groups, None)
             if first and self._publish:

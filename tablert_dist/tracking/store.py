@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tablert_dist.errors import InputError
+from tablert_dist.storage.secrets import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,17 +40,6 @@ _ENVIRONMENT = {
 def default_uri(storage: Path) -> str:
     """The SQLite store in `storage`: `sqlite:///<absolute storage>/mlflow.db`."""
     return f"sqlite:///{storage.absolute()}/mlflow.db"
-
-
-def redact(uri: str) -> str:
-    """The text with every `user:password@` and every `password=…` or `token=…` in it masked."""
-    uri = re.sub(r"(://)[^/\s]*@", r"\1***@", uri)
-    return re.sub(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s]+", r"\1=***", uri)
-
-
-def without_login(uri: str) -> str:
-    """The uri without its `user:password@`: what may be written to a file."""
-    return re.sub(r"(://)[^/\s]*@", r"\1", uri)
 
 
 def reason(error: BaseException) -> str:

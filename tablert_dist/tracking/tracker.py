@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from tablert_dist.tracking import store
+from tablert_dist.storage.secrets import redact, without_login
 from tablert_dist.tracking.journal import Journal
 from tablert_dist.tracking.sender import Sender
 
@@ -144,7 +144,7 @@ class JournalTracker(_Closing):
         if not sent and status is not None:
             # Without a status another process continues the journal, and sends this too.
             text = "Not everything of this run is in MLflow at %s yet; send the rest later with: tablert sync %s"
-            logger.warning(text, store.redact(self._uri), self._journal.folder)
+            logger.warning(text, redact(self._uri), self._journal.folder)
         return sent
 
     def _wake(self) -> None:
@@ -172,7 +172,7 @@ def begin_run(
     called before anything new is sent. Raises OSError where the folder cannot be written.
     """
     journal = Journal(folder)
-    uid = journal.begin(uri=store.without_login(uri), experiment=experiment, name=name, parent=parent)
+    uid = journal.begin(uri=without_login(uri), experiment=experiment, name=name, parent=parent)
     journal.params(params or {})
     journal.tags(tags or {})
     return JournalTracker(journal, uid, uri, sends, publish)

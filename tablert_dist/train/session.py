@@ -126,7 +126,8 @@ class Session:
             },
         }
         if not self.context.rank:
-            write_json(self.folder / RESULT, result)
+            # By its name: the file is logged, and goes with the folder wherever that goes (`read_result`).
+            write_json(self.folder / RESULT, {**result, "checkpoint": folder.name})
             # Finished: nothing goes on from the optimiser's state, which is two thirds of a checkpoint.
             last = checkpoint_name(int(history[-1]["epoch"]))
             for kept in checkpoints(self.folder):

@@ -137,11 +137,11 @@ def test_what_leaves_the_machine_names_no_path() -> None:
     secret = {
         "data.path": "/home/me/data",
         "train.storage": "/mnt/x",
-        "tracking.uri": "http://me:pw@h",
+        "tracking.uri": "http://mlflow.example",
         "model.encoder": "/m/enc",
     }
     text = str(public_config(with_overrides(load_config("sample"), secret)))
-    assert not any(word in text for word in ("/home", "/mnt", "pw", "/m/"))
+    assert not any(word in text for word in ("/home", "/mnt", "mlflow.example", "/m/"))
     assert "'encoder': 'enc'" in text
     assert flatten(load_config("sample"))["model.cnn.hidden"] == [128]
 

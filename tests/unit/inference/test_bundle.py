@@ -16,6 +16,11 @@ from tests.support import GOLDEN
 from tests.support.altered import copied, edit, sealed_again
 
 BUNDLES = GOLDEN / "bundle"
+TEMPLATE = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +59,11 @@ BUNDLES = GOLDEN / "bundle"
         ("report.json", {"f1": {"onnx": {"ner": "high"}}}, r"report\.json is damaged \(f1\.onnx\.ner = 'high'"),
         ("report.json", {"verified_on": None}, r"report\.json is damaged \(verified_on = None"),
         ("tokenizer.json", {"model": {"type": "none"}}, r"tokenizer\.json: not a tokenizer"),
+        (
+            "tokenizer.json",
+            {"post_processor": {**TEMPLATE, "special_tokens": {}}},
+            r"tokenizer\.json: not a tokenizer: its post_processor uses the token '\[CLS\]', which it does not define",
+        ),
         ("tokenizer.json", {"pre_tokenizer": {"type": 3}}, r"tokenizer\.json: not a tokenizer"),
     ],
 )
