@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,8 @@ def check_shapes(folder: Path, card: ModelCard) -> None:
     for key, value in tree.items():
         if "layer" in key and isinstance(value, int) and value > len(shapes):
             raise InputError(f"{what}: {ENCODER}: {key} = {value}, but {WEIGHTS} has only {len(shapes)} tensors")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{what}: {ENCODER}: {key} = {value} is no number to compute with")
     try:
         with torch.device("meta"):
             encoder = WordEncoder(build_encoder(folder / "encoder"), card.model.frozen)

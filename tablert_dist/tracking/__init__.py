@@ -9,7 +9,7 @@ from __future__ import annotations
 from tablert_dist.storage.secrets import redact
 from tablert_dist.tracking.journal import read_uid
 from tablert_dist.tracking.registry import download, promote, register, version_of
-from tablert_dist.tracking.sender import replay
+from tablert_dist.tracking.sender import journals_of, replay
 from tablert_dist.tracking.store import NOTE, default_uri, experiment_page
 from tablert_dist.tracking.tracker import JournalTracker, NullTracker, Status, Tracker, begin_run
 
@@ -23,6 +23,7 @@ __all__ = [
     "default_uri",
     "download",
     "experiment_page",
+    "journals_of",
     "promote",
     "read_uid",
     "redact",

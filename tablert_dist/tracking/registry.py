@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FINAL = ("INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST", "UNAUTHENTICATED")
 _MISSING = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 
 
@@ -180,7 +179,7 @@ def _until_there(uri: str, work: Callable[[MlflowClient], T], timeout: float) ->
             if not store.code(error) or isinstance(error, InputError):
                 raise
             left = deadline - time.monotonic()
-            if store.code(error) in _FINAL or left <= 0:
+            if store.is_permanent(error) or store.code(error) == "RESOURCE_DOES_NOT_EXIST" or left <= 0:
                 raise InputError(f"MLflow at {redact(uri)} cannot be used: {store.reason(error)}") from error
             time.sleep(min(delay, left))
             delay = min(2 * delay, 10.0)

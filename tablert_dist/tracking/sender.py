@@ -69,6 +69,8 @@ class Sender:
         self._start: Event | None = None
         self._settled = -1  # size of the journal when all of it was sent
         self._down = False
+        self.refusal: str | None = None
+        """Why it is of no use to try again; None while it may be."""
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._given_up = threading.Event()
@@ -104,9 +106,9 @@ class Sender:
                 delay = min(max(2 * delay, 0.5), MAX_DELAY_S)
                 self._say_down(error)
             else:
-                delay = 0.0
+                delay, self.refusal = 0.0, None
             if closing:
-                if complete:
+                if complete or self.refusal:
                     return
                 # Someone waits for this: do not sleep through a server that is back.
                 self._given_up.wait(min(delay or 0.2, 2.0))
@@ -117,10 +119,15 @@ class Sender:
                 self._wake.clear()
 
     def _say_down(self, error: Exception) -> None:
+        reason = store.reason(error)
+        self.refusal = reason if store.is_permanent(error) else None
         if not self._down:
             self._down = True
-            text = "MLflow at %s cannot be used now (%s); nothing waits for it, and %s is sent when it can."
-            logger.warning(text, redact(self._uri), store.reason(error), self._folder / journal.FILE)
+            if self.refusal:
+                text = "MLflow at %s cannot be used: %s. Training goes on; %s keeps what is to be sent."
+            else:
+                text = "MLflow at %s cannot be used now (%s); nothing waits for it, and %s is sent when it can."
+            logger.warning(text, redact(self._uri), reason, self._folder / journal.FILE)
 
     def _say_up(self) -> None:
         if self._down:
@@ -210,10 +217,26 @@ def replay(folder: Path, timeout: float = 60.0, uri: str | None = None) -> bool:
     """Send what `folder`'s journal holds and MLflow does not, for at most `timeout` seconds; whether all was sent.
 
     `uri` is the store to send to; default: the one in the journal, which has no password in it (MLflow reads
-    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD). Raises InputError where there is no journal.
+    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD). Raises InputError where there is no journal, and where trying
+    again is of no use.
     """
     if journal.read_start(folder) is None:
         raise InputError(f"{folder} has no {journal.FILE}: give the folder of a run")
     target = uri or journal.Journal(folder).uri
     assert target is not None
-    return Sender(folder, target).finish(timeout)
+    sender = Sender(folder, target)
+    sent = sender.finish(timeout)
+    if sender.refusal and not sent:
+        raise InputError(f"MLflow at {redact(target)} cannot be used: {sender.refusal}")
+    return sent
+
+
+def journals_of(folder: Path) -> list[Path]:
+    """Folders with a journal in a run's folder: the run's own first, then its seeds', its trials' and theirs.
+
+    In this order a parent is in MLflow before what names it. Raises InputError where there is none.
+    """
+    found = [path.parent for path in folder.rglob(journal.FILE) if journal.read_start(path.parent) is not None]
+    if not found:
+        raise InputError(f"{folder} has no {journal.FILE} in it: give the folder of a run")
+    return sorted(found, key=lambda path: (len(path.parts), path))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tablert_dist.errors import InputError
 from tablert_dist.storage.secrets import redact
+from tablert_dist.tracking.sqlite_store import make_store, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,6 +26,13 @@ NOTE = "mlflow.note.content"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """The experiment's page opens on its runs and not on traces (MLflow 3.17)."""
 
+FINAL = ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "INVALID_PARAMETER_VALUE", "FEATURE_DISABLED")
+"""MLflow's codes of what does not pass by itself."""
+_BROKEN = re.compile(
+    r"out-of-date database schema|table \S+ already exists|no such (?:table|column)|file is not a database|"
+    r"database disk image is malformed|Can't locate revision|error code (?:401|403)\b"
+)
+"""In the messages of a store that nobody can use as it is."""
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -51,7 +59,7 @@ def reason(error: BaseException) -> str:
 def connect(uri: str) -> MlflowClient:
     """A client of the store or server at `uri`; the first one in a process takes seconds (import, tables of SQLite).
 
-    Raises mlflow.exceptions.MlflowException where the uri cannot be used.
+    Raises mlflow.exceptions.MlflowException where the uri cannot be used, InputError where its SQLite file is half-made.
     """
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -61,9 +69,9 @@ def connect(uri: str) -> MlflowClient:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     # It logs a traceback at each try where the database is busy; the sender says it once, in a sentence.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    file = _sqlite_file(uri)
+    file = sqlite_file(uri)
     if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_store(file)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -72,9 +80,9 @@ def code(error: BaseException) -> str:
     return str(getattr(error, "error_code", ""))
 
 
-def _sqlite_file(uri: str) -> Path | None:
-    match = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", uri)
-    return Path(match[1]) if match else None
+def is_permanent(error: BaseException) -> bool:
+    """Whether trying again is of no use: somebody has to put something right first."""
+    return isinstance(error, InputError) or code(error) in FINAL or bool(_BROKEN.search(str(error)))
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
@@ -86,7 +94,7 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
 
     known = client.get_experiment_by_name(name)
     if known is None:
-        file = _sqlite_file(uri)
+        file = sqlite_file(uri)
         place = (file.parent / "mlartifacts").absolute().as_uri() if file else None
         try:
             return str(client.create_experiment(name, artifact_location=place, tags=EXPERIMENT_TAGS))

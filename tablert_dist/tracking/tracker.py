@@ -143,7 +143,10 @@ class JournalTracker(_Closing):
         sent = self._sender.finish(timeout)
         if not sent and status is not None:
             # Without a status another process continues the journal, and sends this too.
-            text = "Not everything of this run is in MLflow at %s yet; send the rest later with: tablert sync %s"
+            if self._sender.refusal:
+                text = "Nothing more of this run can be sent to MLflow at %s until that is put right; then: tablert sync %s"
+            else:
+                text = "Not everything of this run is in MLflow at %s yet; send the rest later with: tablert sync %s"
             logger.warning(text, redact(self._uri), self._journal.folder)
         return sent
 
