@@ -64,7 +64,13 @@ def main(
         raise InputError(f"{packed} exists; give another --out")
     from tablert_dist.cli.program import paste
 
-    report = _export(config, _source(config, run_name, model), out, precision, verify_data, allow)
+    source = _source(config, run_name, model)
+    if triton:
+        from export.triton import refuse_repository
+        from tablert_dist.model.checkpoint import read_card
+
+        refuse_repository(triton, read_card(source).model)
+    report = _export(config, source, out, precision, verify_data, allow)
     for line in report.lines():
         click.echo(line)
     click.echo(f"bundle: {out}")

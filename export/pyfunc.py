@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from tablert_dist import __version__
 from tablert_dist.storage.atomic import write_text
 from tablert_dist.waiting import waiting
 
+TEXT = "text"
+"""The input column."""
 EXAMPLE = "Mira Holt works for Ostrava Looms."
 """The input example: a sentence of nobody's data."""
 
@@ -26,7 +29,7 @@ def save_pyfunc(bundle: Path, out: Path) -> Path:
 def _save(bundle: Path, out: Path) -> None:
     from mlflow import pyfunc
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+    from mlflow.types.schema import AnyType, ColSpec, Schema
 
     # It would rather infer the signature from an example that it runs; here it is said. Recorded, not ignored: MLflow puts
     # a filter of its own before ours (pyfunc_model.py).
@@ -35,8 +38,10 @@ def _save(bundle: Path, out: Path) -> None:
             path=str(out),
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
-            input_example=[EXAMPLE],
-            signature=ModelSignature(Schema([ColSpec(DataType.string)]), Schema([ColSpec(AnyType())])),
+            input_example={TEXT: [EXAMPLE]},
+            # A name, so that of several columns the right one is read. Any type, so that null and 3 arrive as they are and
+            # are refused: a column of strings has them turned into "None" and "3" by the server (MLflow 3.17).
+            signature=ModelSignature(Schema([ColSpec(AnyType(), TEXT)]), Schema([ColSpec(AnyType())])),
             pip_requirements=[f"tablert-dist=={__version__}", f"onnxruntime>={_runtime()}"],
         )
     for one in told:
@@ -66,15 +71,23 @@ def _without_paths(description: Path) -> None:
 
 
 def texts_of(given: Any) -> list[str]:
-    """The texts in what MLflow passes: a list, a table with the column `text`, or one text. Raises ValueError."""
+    """The texts in what MLflow passes: a table or mapping with `text`, or a list. Raises ValueError for anything else."""
     if isinstance(given, str):
         return [given]
+    if isinstance(given, Mapping):
+        if TEXT not in given:
+            raise ValueError(f"expected the column '{TEXT}', found {list(given)}")
+        given = given[TEXT]
     if hasattr(given, "columns"):
         columns = list(given.columns)
-        if "text" not in columns and len(columns) != 1:
-            raise ValueError(f"expected a column 'text', found {columns}")
-        given = given["text" if "text" in columns else columns[0]].tolist()
-    texts = list(given)
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("expected texts (strings)")
+        # 0: a list's, in models that were registered before their column had a name.
+        if TEXT not in columns and columns != [0]:
+            raise ValueError(f"expected the column '{TEXT}', found {columns}")
+        given = given[columns[0] if columns == [0] else TEXT].tolist()
+    # {"inputs": ["a", "b"]} comes as one cell with both.
+    cells = [given] if isinstance(given, str) else list(given)
+    texts = [text for cell in cells for text in (cell if isinstance(cell, list) else [cell])]
+    for n, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"{TEXT} {n} is no string: {text!r}")
     return texts

@@ -6,12 +6,28 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from tablert_dist.config import ModelConfig
 from tablert_dist.errors import InputError
+from tablert_dist.heads import make_scheme
 from tablert_dist.inference.bundle import open_bundle
 from tablert_dist.storage.atomic import whole_folder, write_text
 
 TYPES = {"tensor(int64)": "TYPE_INT64", "tensor(float)": "TYPE_FP32"}
 MAX_BATCH = 32
+
+
+def refuse_repository(out: Path, model: ModelConfig, name: str = "tablert") -> None:
+    """Raise InputError where no repository of such a model can be written to `out`: asked before the export's minutes."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--triton {out} is a file; give a folder")
+    if (out / name).exists():
+        raise InputError(f"{out / name} exists; give another --triton folder")
+    stages = make_scheme(model).stages
+    if len(stages) > 1:
+        raise InputError(
+            f"--triton: a {model.head} model has the graphs {', '.join(stages)}, between which somebody has to decode; only "
+            f"TablERT-CNN's one graph can be served by Triton"
+        )
 
 
 def write_repository(bundle: Path, out: Path, name: str = "tablert") -> Path:
@@ -23,14 +39,8 @@ def write_repository(bundle: Path, out: Path, name: str = "tablert") -> Path:
     from tablert_dist.inference.onnx_engine import import_onnxruntime
 
     opened = open_bundle(bundle)
+    refuse_repository(out, opened.model, name)
     folder = out / name
-    if folder.exists():
-        raise InputError(f"{folder} exists; give another --triton folder")
-    if len(opened.graphs) > 1:
-        raise InputError(
-            f"--triton: {bundle} has the graphs {', '.join(opened.graphs)}, between which somebody has to decode; only "
-            f"TablERT-CNN's one graph can be served by Triton"
-        )
     (graph,) = opened.graphs.values()
     session = import_onnxruntime().InferenceSession(str(graph), providers=["CPUExecutionProvider"])
     lines = [

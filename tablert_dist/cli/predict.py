@@ -102,10 +102,10 @@ class Total:
 
 def _here(predictor: Predictor, source: str, done: int) -> Iterator[list[dict[str, Any]]]:
     """Results of the lines after the first `done`, as they come."""
-    from tablert_dist.inference.jsonl import predict_lines
+    from tablert_dist.inference.jsonl import predict_lines, read_lines
 
-    with _reading(source) as lines:
-        numbered = enumerate(lines, 1)
+    with _reading(source) as file:
+        numbered = enumerate(read_lines(file), 1)
         for _ in itertools.islice(numbered, done):
             pass
         for chunk in _chunks(numbered):
@@ -144,9 +144,8 @@ def _reading(source: str) -> Any:
     from tablert_dist.errors import InputError
 
     if source == "-":
-        return nullcontext(sys.stdin)
+        return nullcontext(sys.stdin.buffer)
     try:
-        # A byte that is no UTF-8 must not end the file's reading; it shows as U+FFFD.
-        return Path(source).open(encoding="utf-8", errors="replace")
+        return Path(source).open("rb")
     except OSError as error:
         raise InputError(f"{source}: cannot be read: {error.strerror}") from None

@@ -38,6 +38,8 @@ def command(config: Config, name: str | None, storage: str | None, as_json: bool
     from tablert_dist.runs.status import read_status, run_names
 
     place = _root(storage or config.train.storage)
+    if (storage or config.train.storage) and not is_url(place) and not Path(place).is_dir():
+        raise InputError(f"there is no folder '{place}': give the storage of the runs, or a URL")
     where = place.partition("?")[0]
     with at_hand(place) as root:
         if name is not None:

@@ -5,10 +5,23 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from tablert_dist.errors import InputError
 from tablert_dist.inference.predictor import Predictor
+
+
+def decoded(line: bytes) -> str:
+    """A line as text. A byte that is no UTF-8 must not end the file's reading; it shows as U+FFFD."""
+    return line.decode("utf-8", errors="replace")
+
+
+def read_lines(file: BinaryIO) -> Iterator[str]:
+    """The lines of a file or of standard input, ended by a newline alone.
+
+    As bytes, so that a bare carriage return ends none, here as in a part of the file that a reader on a cluster gets.
+    """
+    return map(decoded, file)
 
 
 def predict_lines(predictor: Predictor, chunk: Sequence[tuple[int, str]]) -> Iterator[dict[str, Any]]:

@@ -38,7 +38,8 @@ class OnnxEngine:
         ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        # Fatal ones only: what it logs as an error it also raises, and we say that in a sentence.
+        options.log_severity_level = 4
         # By default waiting threads do not spin: they would take the cores from whatever else runs beside.
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
         self._graphs = dict(graphs)

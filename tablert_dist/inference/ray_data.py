@@ -26,13 +26,13 @@ class Reader:
 
     def __call__(self, parts: dict[str, Any]) -> dict[str, Any]:
         """One part after the other."""
-        from tablert_dist.inference.jsonl import predict_lines
+        from tablert_dist.inference.jsonl import decoded, predict_lines
 
         results = []
         with self.source.open("rb") as file:
             for offset, first, count in zip(parts["offset"], parts["first"], parts["count"], strict=True):
                 file.seek(int(offset))
-                lines = [file.readline().decode("utf-8", errors="replace") for _ in range(int(count))]
+                lines = [decoded(file.readline()) for _ in range(int(count))]
                 results += [
                     json.dumps(found) for found in predict_lines(self.predictor, list(enumerate(lines, int(first))))
                 ]

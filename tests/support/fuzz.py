@@ -31,6 +31,8 @@ from tests.support.altered import sealed_again
 from tests.support.mutations import mutated
 
 MODELS = ("bundle/cnn-fp32", "bundle/tablert-fp32", "bundle/spert-fp32", "checkpoint/cnn", "checkpoint/spert")
+MOST_MEMORY = 500
+"""MB that a damaged model of 100 kB may take beyond what the others did."""
 TEXT = "Ada Bo works at Acme near Oslo ."
 REASONS = {
     "a hash or a seal": "was altered",
@@ -73,22 +75,33 @@ def fuzz(numbers: range, seed: int, folder: Path) -> Iterator[Outcome]:
     for number in numbers:
         rng = random.Random(f"{seed} {number}")  # no secret is made of it
         model = rng.choice(made)
+        before = largest()
         with mutated(model, rng) as mutation:
-            name = model.relative_to(folder).as_posix()
-            try:
-                predictor = Predictor.load(model)
-                predictor.predict(TEXT)
-            except (InputError, RunError) as error:
-                told = str(error)
-                reason = next((kind for kind, sign in REASONS.items() if re.search(sign, told)), "another reason")
-                fault = "more than one line" if "\n" in told else ""
-                yield Outcome(number, name, str(mutation), reason, fault and f"{fault}: {told!r}")
-            except BaseException as error:  # Rust's panics are no Exception
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                yield Outcome(number, name, str(mutation), "fault", f"{type(error).__name__}: {str(error)[:300]}")
-            else:
-                yield Outcome(number, name, str(mutation), "it works")
+            result, fault = loaded(model)
+        grown = largest() - before
+        if number != numbers.start and grown > MOST_MEMORY:
+            fault = fault or f"it took {grown:.0f} MB more than any before"
+        yield Outcome(number, model.relative_to(folder).as_posix(), str(mutation), result, fault)
+
+
+def loaded(model: Path) -> tuple[str, str]:
+    """What loading a model and reading a text with it comes to, and the fault where it is one."""
+    try:
+        Predictor.load(model).predict(TEXT)
+    except (InputError, RunError) as error:
+        told = str(error)
+        reason = next((kind for kind, sign in REASONS.items() if re.search(sign, told)), "another reason")
+        return reason, f"more than one line: {told!r}" if "\n" in told else ""
+    except BaseException as error:  # Rust's panics are no Exception
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return "fault", f"{type(error).__name__}: {str(error)[:300]}"
+    return "it works", ""
+
+
+def largest(of: int = resource.RUSAGE_SELF) -> float:
+    """The largest size of the process so far, in MB."""
+    return resource.getrusage(of).ru_maxrss / 1e3
 
 
 def in_children(first: int, count: int, seed: int) -> Iterator[Outcome]:
@@ -129,8 +142,7 @@ def main(count: int, first: int, seed: int, child: bool) -> None:
     click.echo(f"{count} mutations of {len(MODELS)} models, seed {seed}, {time.monotonic() - started:.0f} s")
     for result, number in results.most_common():
         click.echo(f"{number:7} {result}")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
-    click.echo(f"{faults} faults; largest process {peak:.0f} MB")
+    click.echo(f"{faults} faults; largest process {largest(resource.RUSAGE_CHILDREN):.0f} MB")
     sys.exit(bool(faults))
 
 

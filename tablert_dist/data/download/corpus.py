@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def download(
     of another content is in the way, RunError where no source gives the files.
     """
     reasons = []
+    # The first folder that we make ourselves: where nothing comes, it goes again.
+    ours = next((path for path in (*reversed(folder.absolute().parents), folder.absolute()) if not path.exists()), None)
     for place in _places(what, source):
         if not place.paths:
             reasons.append(f"{place.name}: {place.lacks}")
@@ -55,9 +58,23 @@ def download(
             continue
         missing = tuple(sorted(set(what.files) - set(place.paths)))
         return Fetched(folder, place, tuple(place.paths), missing)
+    if ours is not None:
+        _drop_empty(ours)
     raise RunError(
         f"{what.name} could not be fetched; run the command again to go on where it stopped. " + "; ".join(reasons)
     )
+
+
+def _drop_empty(folder: Path) -> None:
+    """Remove a folder that holds no file; one with a part of a file is gone on with."""
+    for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
+        _remove(path)
+    _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    with suppress(OSError):  # not empty, or never made
+        folder.rmdir()
 
 
 def _places(what: DataSet, source: str | None) -> tuple[Source, ...]:

@@ -426,6 +426,14 @@ def test_the_command_fetches_the_true_files(name: str, server: Server, data_root
     assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == set(first.paths)
 
 
+def test_a_download_that_gives_nothing_leaves_no_folder(server: Server, tmp_path: Path) -> None:
+    for words in ((str(tmp_path / "data" / "x"), "data"), (str(tmp_path / "there" / "x"), "x")):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        done = CliRunner().invoke(command, ["conll04", "--out", words[0], "--source", server.url, "--timeout", "2"])
+        assert done.exit_code == 1 and "could not be fetched" in done.stderr, done.output
+    assert [p.name for p in tmp_path.rglob("*")] == ["there"], "what was there before stays"
+
+
 def test_the_command_refuses_in_a_sentence(server: Server, tmp_path: Path) -> None:
     server.answers["/conll04_train.json"] = ranged(b"[]")
     (tmp_path / "file").write_text("")

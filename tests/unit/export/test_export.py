@@ -73,10 +73,14 @@ def test_texts_of_what_mlflow_passes() -> None:
     assert texts_of("one") == ["one"] and texts_of(["a", "b"]) == ["a", "b"]
     assert texts_of(pd.DataFrame({"text": ["a"], "id": [1]})) == ["a"]
     assert texts_of(pd.DataFrame({0: ["a", "b"]})) == ["a", "b"]
-    with pytest.raises(ValueError, match="column 'text'"):
-        texts_of(pd.DataFrame({"a": ["x"], "b": ["y"]}))
-    with pytest.raises(ValueError, match="strings"):
-        texts_of([1])
+    assert texts_of({"text": ["a", "b"]}) == texts_of({"text": [["a", "b"]]}) == texts_of([["a"], "b"]) == ["a", "b"]
+    assert texts_of(pd.DataFrame({"title": ["t"], "text": ["a"]})) == ["a"]
+    for table in ({"a": ["x"], "b": ["y"]}, {"title": ["x"]}):
+        with pytest.raises(ValueError, match="column 'text'"):
+            texts_of(pd.DataFrame(table))
+    for wrong in ([1], [None], [float("nan")], ["a", {}]):
+        with pytest.raises(ValueError, match=r"text \d is no string"):
+            texts_of(wrong)
 
 
 def test_int8_leaves_small_weights_alone(tiny_encoder: str, tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def test_a_registered_model_loads_and_serves(
     # By alias, with nothing of the registry left in this process afterwards.
     code = (
         f"import json, mlflow; mlflow.set_tracking_uri({uri!r}); "
-        f"model = mlflow.pyfunc.load_model('models:/tiny@champion'); print(json.dumps(model.predict({TEXTS!r})))"
+        f"model = mlflow.pyfunc.load_model('models:/tiny@champion'); "
+        f"print(json.dumps(model.predict({{'text': {TEXTS!r}}})))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -87,6 +88,25 @@ def test_the_server_follows_an_alias_without_dropping_a_request(
             assert seen == sorted(seen, reverse=True) and "old" in seen, "old, then new, and never back"
 
 
+def test_the_column_that_is_named_is_read(tiny_encoder: str, tmp_path: Path) -> None:
+    import pandas as pd
+    from mlflow import pyfunc
+    from mlflow.exceptions import MlflowException
+
+    model = pyfunc.load_model(str(save_pyfunc(make_bundle(tiny_encoder, tmp_path), tmp_path / "model")))
+    assert [column.name for column in model.metadata.signature.inputs] == ["text"]
+    for given in ({"title": ["Bo"] * 3, "text": TEXTS}, {"text": TEXTS, "title": ["Bo"] * 3}, {"text": TEXTS}):
+        assert [found["text"] for found in model.predict(pd.DataFrame(given))] == TEXTS
+    assert [found["text"] for found in model.predict({"text": TEXTS})] == TEXTS
+    for wrong in ({"title": TEXTS}, {"text": [None]}, {"text": [3]}, {"text": ["a", float("nan")]}):
+        with pytest.raises((MlflowException, ValueError), match="text"):
+            model.predict(pd.DataFrame(wrong))
+
+
+def ask(port: int, body: object) -> httpx.Response:
+    return httpx.post(f"http://127.0.0.1:{port}/invocations", json=body, timeout=30)
+
+
 def served(uri: str, tmp_path: Path) -> list[dict[str, object]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -104,12 +124,23 @@ def served(uri: str, tmp_path: Path) -> list[dict[str, object]]:
         deadline = time.monotonic() + 120
         while True:
             try:
-                answer = httpx.post(f"http://127.0.0.1:{port}/invocations", json={"inputs": TEXTS}, timeout=30)
+                answer = ask(port, {"inputs": TEXTS})
                 break
             except httpx.HTTPError:
                 assert child.poll() is None and time.monotonic() < deadline, (tmp_path / "serve.log").read_text()
                 time.sleep(0.3)
         assert answer.status_code == 200, answer.text
+        title_too = {"columns": ["title", "text"], "data": [["Bo", text] for text in TEXTS]}
+        for body in ({"dataframe_split": title_too}, {"inputs": {"text": TEXTS}}, {"instances": TEXTS}):
+            assert ask(port, body).json() == answer.json(), body
+        for wrong in (
+            {"inputs": [None]},
+            {"inputs": [3]},
+            {"dataframe_records": [{"title": "Bo"}]},
+            {"inputs": {"text": [3]}},
+        ):
+            refused = ask(port, wrong)
+            assert refused.status_code == 400 and "predictions" not in refused.json(), (wrong, refused.text)
         return list(answer.json()["predictions"])
     finally:
         os.killpg(child.pid, 9)

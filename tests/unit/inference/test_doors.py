@@ -15,13 +15,14 @@ from export.cli import main as tablert_export
 from tablert_dist import load
 from tablert_dist.cli import main as tablert
 from tablert_dist.errors import InputError
+from tablert_dist.inference.archive import pack
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.model.checkpoint import read_card
 from tablert_dist.storage.checkpoint_folder import META
 from tablert_dist.tracking import begin_run, default_uri, register
 from tests.support import GOLDEN
 from tests.support.altered import copied, edit, flip, sealed_again, with_code
-from tests.support.serving import make_bundle
+from tests.support.serving import assert_same, make_bundle, running
 from tests.support.tiny import tiny_records, write_corpus
 
 TINY = ("--set", "model.cnn.hidden=[16,8]", "--set", "cluster.num_workers=0", "--set", "tracking.enabled=false")
@@ -241,3 +242,27 @@ def test_a_checkpoint_of_an_earlier_version_is_read_and_that_is_said(
     with caplog.at_level(logging.WARNING):
         Predictor.load(older)
     assert "keeps no hashes (an early version wrote it): its files could not be checked" in caplog.text
+
+
+def test_what_triton_cannot_take_is_said_before_the_export(place: Place) -> None:
+    (place.folder / "triton" / "tablert").mkdir(parents=True)
+    (place.folder / "file").write_text("")
+    words = ("--onnx", "--out", place.folder / "out", "--model")
+    checkpoint, spert = place.folder / "checkpoint", GOLDEN / "checkpoint" / "spert"
+    told = place.call(tablert_export, *words, checkpoint, "--triton", place.folder / "triton")
+    assert "triton/tablert exists; give another --triton folder" in told
+    assert "is a file; give a folder" in place.call(
+        tablert_export, *words, checkpoint, "--triton", place.folder / "file"
+    )
+    told = place.call(tablert_export, *words, spert, "--triton", place.folder / "new")
+    assert "a spert model has the graphs words, spans, relations" in told
+    assert not (place.folder / "out").exists() and not (place.folder / "new").exists()
+
+
+def test_a_zipped_bundle_is_served_as_it_is_predicted_with(place: Place) -> None:
+    packed = pack(place.folder / "bundle", place.folder / "bundle.zip")
+    expected = Predictor.load(packed).predict("Ada near Oslo").to_json()
+    with running(packed) as server:
+        assert_same(server.post({"text": "Ada near Oslo"}).json()["results"], [expected])
+    (place.folder / "no.zip").write_bytes(packed.read_bytes()[:-50])
+    assert "not a zip file" in serve(place, place.folder / "no.zip")

@@ -259,6 +259,14 @@ def test_a_login_in_the_servers_address_is_not_shown(storage: Path, tmp_path: Pa
         assert "https://***@mlflow.example" in told and "stopped" in told and "secret" not in told
 
 
+def test_a_storage_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    for words in (["--storage", "no/such"], ["--set", "train.storage=no/such"], ["r", "--storage", "no/such"]):
+        done = tablert("status", *words, cwd=tmp_path)
+        assert done.returncode == 2 and "there is no folder" in done.stderr and "no/such" in done.stderr, done
+    # Without a name it is the default, in which nobody has trained yet.
+    assert tablert("status", cwd=tmp_path).returncode == 0
+
+
 def test_neither_torch_nor_ray_is_loaded(storage: Path) -> None:
     code = (
         "import sys; from tablert_dist.cli.status import command; "

@@ -1,4 +1,4 @@
-"""The SQLite store: made whole or not at all, a half-made one is said with the way out, and permanent errors are said to be that."""
+"""The SQLite store: made whole or not at all, a half-made one said with the way out, permanent errors said to be that."""
 
 from __future__ import annotations
 
