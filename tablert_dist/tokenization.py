@@ -15,6 +15,9 @@ from tokenizers import Tokenizer
 from tablert_dist.errors import InputError
 from tablert_dist.tags import Ints, TableInputs
 
+MOST_IDS = 10_000_000
+"""Ten times as many as the largest vocabulary has."""
+
 
 @dataclass(frozen=True)
 class EncodedSentence:
@@ -33,7 +36,21 @@ class EncodedSentence:
 def read_tokenizer(path: Path, limit: int) -> SubwordTokenizer:
     """A `tokenizer.json`. Raises InputError where it is none."""
     with _rust_errors(f"{path}: not a tokenizer"):
-        return SubwordTokenizer(Tokenizer.from_file(str(path)), limit)
+        text = path.read_text(encoding="utf-8")
+        _check_ids(json.loads(text))
+        return SubwordTokenizer(Tokenizer.from_str(text), limit)
+
+
+def _check_ids(settings: Any) -> None:
+    """Raise InputError for an id that no vocabulary reaches: tokenizers takes memory up to it, 8 GB for 2³¹."""
+    model = settings.get("model") if isinstance(settings, dict) else None
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    added = settings.get("added_tokens") if isinstance(settings, dict) else None
+    ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else []
+    ids += [token.get("id") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
+    for number in ids:
+        if not isinstance(number, int) or not 0 <= number < MOST_IDS:
+            raise InputError(f"it has the id {number!r}; ids are whole numbers below {MOST_IDS}")
 
 
 @contextmanager

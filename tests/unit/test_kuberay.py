@@ -102,6 +102,47 @@ def test_the_manifest_has_only_fields_that_there_are(kind: str, cluster: str) ->
     assert "no field toleration" in found and "no field enableInTreeAutoscalin" in found and "4 is no str" in found
 
 
+@pytest.mark.parametrize(("kind", "cluster"), [("RayJob", "rayClusterSpec"), ("RayService", "rayClusterConfig")])
+def test_every_pod_is_without_privileges_and_rays_ports_ask_for_a_token(kind: str, cluster: str) -> None:
+    spec = manifest(kind)["spec"][cluster]
+    assert spec["authOptions"] == {"mode": "token"}
+    for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
+        pod = group["template"]["spec"]
+        user = pod["securityContext"]
+        assert user["runAsNonRoot"] and user["runAsUser"] == user["fsGroup"] == 1000, "the image's user"
+        assert user["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
+    for group in spec["workerGroupSpecs"]:
+        assert group["template"]["spec"]["automountServiceAccountToken"] is False, (
+            "only the autoscaler talks to Kubernetes"
+        )
+
+
+def test_the_services_pods_are_probed_and_drained_one_by_one() -> None:
+    spec = manifest("RayService")["spec"]
+    cluster = spec["rayClusterConfig"]
+    port = yaml.safe_load(spec["serveConfigV2"])["http_options"]["port"]
+    (group,) = cluster["workerGroupSpecs"]
+    for part, probes in ((cluster["headGroupSpec"], ("readinessProbe", "livenessProbe")), (group, ("readinessProbe",))):
+        (container,) = part["template"]["spec"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        for name in probes:
+            (check,) = (container[name].get(kind) for kind in ("httpGet", "tcpSocket") if kind in container[name])
+            assert check["port"] in ports, f"{name}: {check['port']} is a port of the container"
+    assert container["readinessProbe"]["httpGet"] == {"path": "/-/healthz", "port": "serve"} and ports["serve"] == port
+    budget = manifest("PodDisruptionBudget")
+    assert (budget["apiVersion"], budget["kind"]) == ("policy/v1", "PodDisruptionBudget")
+    assert mistakes(budget["spec"], "V1PodDisruptionBudgetSpec", "spec") == []
+    labels = group["template"]["metadata"]["labels"]
+    assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items(), "it is of the pods with replicas"
+    head = cluster["headGroupSpec"]["template"]["metadata"]["labels"]
+    assert not budget["spec"]["selector"]["matchLabels"].items() <= head.items()
+
+
 @pytest.mark.parametrize(
     ("kind", "file"), [("RayJob", "ray.io_rayjobs.yaml"), ("RayService", "ray.io_rayservices.yaml")]
 )

@@ -64,6 +64,11 @@ TEMPLATE = {
             {"post_processor": {**TEMPLATE, "special_tokens": {}}},
             r"tokenizer\.json: not a tokenizer: its post_processor uses the token '\[CLS\]', which it does not define",
         ),
+        (
+            "tokenizer.json",
+            {"added_tokens": [{"id": 2**31}]},
+            r"tokenizer\.json: not a tokenizer: it has the id 2147483648",
+        ),
         ("tokenizer.json", {"pre_tokenizer": {"type": 3}}, r"tokenizer\.json: not a tokenizer"),
     ],
 )
