@@ -128,3 +128,15 @@ def test_every_golden_bundle_opens_without_a_seal() -> None:
     for bundle in sorted(BUNDLES.iterdir()):
         assert "seal" not in json.loads((bundle / "manifest.json").read_text())
         assert Predictor.load(bundle).scores
+
+
+def test_a_bundle_of_links_opens_as_the_hubs_cache_holds_it(tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "0123"
+    copied(BUNDLES / "cnn-fp32", blobs)
+    snapshot.mkdir(parents=True)
+    for file in blobs.iterdir():
+        (snapshot / file.name).symlink_to(Path("..", "..", "blobs", file.name))
+    assert Predictor.load(snapshot).entity_types == ("Loc", "Org", "Per")
+    (blobs / "schema.json").write_text("{}")
+    with pytest.raises(InputError, match=r"schema\.json was altered"):
+        Predictor.load(snapshot)

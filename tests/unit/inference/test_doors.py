@@ -12,8 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from export.cli import main as tablert_export
+from export.graph import export_bundle
+from export.publish import score_checkpoint
 from tablert_dist import load
 from tablert_dist.cli import main as tablert
+from tablert_dist.config import ExportConfig, load_config
+from tablert_dist.data import load_corpus
 from tablert_dist.errors import InputError
 from tablert_dist.inference.archive import pack
 from tablert_dist.inference.predictor import Predictor
@@ -205,11 +209,19 @@ def test_an_encoder_with_code_is_trained_on_request_alone(place: Place) -> None:
     mark.unlink()
     (checkpoint,) = (place.folder / "runs" / "yes" / "seed-1").glob("epoch_*")
     assert "auto_map" in predict(place, checkpoint) and not mark.exists()
+    # What `tablert tune` does at its end, in the process that was allowed to; the bundle needs no code.
+    config = load_config(None, {"data.path": str(place.corpus), "model.encoder": str(encoder)})
+    scores = score_checkpoint(checkpoint, load_corpus(config.data, config.model), config, str(encoder))
+    assert set(scores) == {"dev"}
+    bundle = place.folder / "exported"
+    export_bundle(checkpoint, bundle, ExportConfig(), [["Ada", "near", "Oslo"]], code_from=str(encoder))
+    shutil.rmtree(encoder)
+    assert Predictor.load(bundle).predict("Ada near Oslo").text == "Ada near Oslo"
 
 
 def test_an_encoder_that_transformers_has_built_in_needs_no_code(place: Place) -> None:
     """It says that it has code; transformers' own is taken, and the checkpoint names none."""
-    from tablert_dist.config import load_config, public_config
+    from tablert_dist.config import public_config
     from tablert_dist.model import build_model
     from tablert_dist.model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
     from tablert_dist.model.encoder import load_encoder
