@@ -48,7 +48,7 @@ def mutated(model: Path, rng: random.Random) -> Iterator[Mutation]:
     before = {path: path.read_bytes() for path in (target, record)}
     forged = rng.random() < 0.7
     try:
-        kind = _json(target, rng) if target.suffix == ".json" and rng.random() < 0.75 else _bytes(target, rng)
+        kind = _json(target, rng) if target.suffix == ".json" and rng.random() < 0.75 else change_bytes(target, rng)
         if forged:
             _forge(model)
         yield Mutation(target.relative_to(model).as_posix(), kind, forged)
@@ -64,7 +64,8 @@ def _forge(model: Path) -> None:
         return  # the record itself is too far gone
 
 
-def _bytes(path: Path, rng: random.Random) -> str:
+def change_bytes(path: Path, rng: random.Random) -> str:
+    """Damage a file; returns how."""
     data = path.read_bytes()
     kind = rng.choice(list(BYTES))
     if kind == "removal":
