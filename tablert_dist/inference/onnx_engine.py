@@ -118,7 +118,9 @@ def _session(ort: Any, path: Path, options: Any, provider: str) -> Any:
 
 def _opened(ort: Any, path: Path, options: Any, provider: Any) -> Any:
     try:
-        return ort.InferenceSession(str(path), options, providers=[provider])
+        # Its own second try on the CPU is said on standard output; where the first was on the CPU there is nothing to try.
+        again = int(provider != PROVIDERS["cpu"])
+        return ort.InferenceSession(str(path), options, providers=[provider], enable_fallback=again)
     except Exception as error:  # onnxruntime's classes have no common one
         if is_out_of_memory(error):
             raise OutOfMemory(f"{path}: there is not enough memory to load the graph") from None

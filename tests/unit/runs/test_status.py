@@ -220,7 +220,8 @@ def test_the_list_has_the_newest_first_and_an_unknown_name_gets_the_names(storag
     unknown = tablert("status", "odl", "--storage", str(storage), cwd=tmp_path)
     assert unknown.returncode == 2 and len(told(unknown.stderr)) == 1
     assert f"no run 'odl' in {storage}; there are: a, broken, old; did you mean 'old'?" in unknown.stderr
-    empty = tablert("status", "a", "--storage", "nowhere", cwd=tmp_path)
+    (tmp_path / "empty").mkdir()
+    empty = tablert("status", "a", "--storage", "empty", cwd=tmp_path)
     assert empty.returncode == 2 and "it holds no run" in empty.stderr
     with pytest.raises(InputError, match="not the record of a run"):
         read_status(storage, "broken")
