@@ -18,6 +18,9 @@ from typing import Any
 
 from tablert_dist.errors import InputError, RunError
 
+_TORCH_SAYS = ("iostream error", "inline_container")
+"""torch.save does not tell why it could not write."""
+_NOTHING = 2**20
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -27,8 +30,8 @@ def writing(path: Path, advice: str = "make room and do it again") -> Iterator[N
     try:
         yield
     except Exception as error:
-        if is_full(error):
-            free = shutil.disk_usage(_there(path)).free
+        free = shutil.disk_usage(_there(path)).free
+        if is_full(error) or (free < _NOTHING and any(text in str(error) for text in _TORCH_SAYS)):
             raise RunError(
                 f"{path}: cannot be written: the disk is full ({free / 1e6:.0f} MB free); {advice}"
             ) from error
