@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -35,14 +36,22 @@ def writing(path: Path, advice: str = "make room and do it again") -> Iterator[N
             raise RunError(
                 f"{path}: cannot be written: the disk is full ({free / 1e6:.0f} MB free); {advice}"
             ) from error
-        if isinstance(error, OSError) and error.errno is not None:
-            raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+        if (number := _errno(error)) is not None:
+            raise InputError(f"{path}: cannot be written: {os.strerror(number)}") from None
         raise
 
 
 def is_full(error: Exception) -> bool:
-    """Return whether a disk was full. safetensors and torch wrap the system's error in errors of their own."""
-    return getattr(error, "errno", None) in FULL or "No space left" in str(error) or "os error 28" in str(error)
+    """Return whether a disk was full."""
+    return _errno(error) in FULL or "No space left" in str(error)
+
+
+def _errno(error: Exception) -> int | None:
+    """The system's number; safetensors and tokenizers wrap it in an error of their own."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"os error (\d+)", str(error))
+    return int(found[1]) if found else None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -14,13 +15,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tablert_dist.batching import evaluation_batches, halving
-from tablert_dist.errors import counted
+from tablert_dist.errors import InputError, RunError, counted
 from tablert_dist.gpu import cells_on, in_memory
 from tablert_dist.heads.base import Arrays
 from tablert_dist.model.encoder import WordEncoder
-from tablert_dist.storage.atomic import whole_file
+from tablert_dist.storage.atomic import whole_file, writing
 from tablert_dist.tokenization import EncodedSentence, collate
 from tablert_dist.waiting import waiting
+
+log = logging.getLogger(__name__)
 
 
 class Features(Protocol):
@@ -109,10 +112,8 @@ class WordFeatures:
         if path is None or not path.is_file():
             with waiting(f"computing the frozen encoder's vectors of {counted(len(self.lengths), 'sentence')}"):
                 vectors = torch.cat(_encode(encoder, source, max_cells, device))
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with whole_file(path) as part:
-                    save_file({"words": vectors.contiguous()}, part)
+            if path is not None and not _kept(vectors, path):
+                path = None
         if path is not None:
             vectors = load_file(path)["words"]
         self._vectors = vectors.split(self.lengths)
@@ -132,6 +133,19 @@ class WordFeatures:
     def subword_ids(self, indices: Sequence[int]) -> NDArray[np.int64]:
         """None: the encoder is not called any more."""
         return np.empty(0, np.int64)
+
+
+def _kept(vectors: Tensor, path: Path) -> bool:
+    """Write the file; False, and a line, where it cannot be: it only spares others the same work."""
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as part:
+            save_file({"words": vectors.contiguous()}, part)
+        return True
+    except (RunError, InputError) as error:
+        log.warning("%s; the vectors are kept in memory, and every trial computes its own", error)
+        return False
 
 
 def _encode(encoder: WordEncoder, source: SubwordFeatures, max_cells: int | None, device: torch.device) -> list[Tensor]:

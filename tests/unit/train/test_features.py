@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,24 @@ def test_kept_vectors_are_the_encoders(tiny_encoder: str, tmp_path: Path, monkey
         patch.setattr(encoder, "forward", lambda *_: pytest.fail("the encoder ran again"))
         again = WordFeatures(encoder, source, 100, CPU, KeptFeatures(encoder, tmp_path / "features"))
     assert torch.equal(again.inputs([2, 0], CPU)[0], words)
+
+
+def test_what_cannot_be_kept_is_computed_by_each(
+    tiny_encoder: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No file of this process may grow beyond a kilobyte here: the write fails as on a full disk."""
+    parts = load_encoder(tiny_encoder)
+    encoder = WordEncoder(parts.transformer, frozen=True)
+    source = SubwordFeatures(parts.tokenizer.encode(SENTENCES * 20), parts.pad_id)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        found = WordFeatures(encoder, source, 100, CPU, KeptFeatures(encoder, tmp_path / "features"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "cannot be written: File too large; the vectors are kept in memory" in caplog.text
+    assert list((tmp_path / "features").iterdir()) == []
+    assert torch.equal(found.inputs([1], CPU)[0], WordFeatures(encoder, source, 100, CPU).inputs([1], CPU)[0])
 
 
 def test_other_weights_or_sentences_have_another_file(tiny_encoder: str, tmp_path: Path) -> None:
