@@ -47,8 +47,9 @@ def serve(bundle: Path, config: Config, echo: Callable[[str], None], batching: b
 def bind(config: ServeConfig) -> socket.socket:
     """The socket, so that the port is known and ours before anything is loaded. Raises InputError where it is taken."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
+        family, kind, protocol, _, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
+        # With the protocol: asyncio sets TCP_NODELAY on no other socket, and an answer's body would wait 40 ms for an ACK.
+        listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise InputError(f"serve.host = {config.host} is no address of this machine ({error.strerror})") from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -18,7 +18,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tablert_dist.config import load_config
 from tablert_dist.inference.predictor import Predictor
+from tablert_dist.serve.local import bind
 from tests.support.lines import told
 from tests.support.serving import TEN_MB, TEXTS, Server, assert_same, make_bundle, renamed, running, wait_for
 
@@ -208,6 +210,14 @@ def test_a_new_bundle_is_swapped_in_under_load_and_a_bad_one_is_not(bundle: Path
             assert seen == sorted(seen, reverse=True) and {"old", "new"} == set(seen), "old, then new, and never back"
         assert server.client.get("/v1/schema").json()["entity_types"][0] == "NewPer"
     assert any("was altered" in line for line in server.log)
+
+
+def test_answers_do_not_wait_for_the_clients_acknowledgement() -> None:
+    """asyncio sets TCP_NODELAY where a socket names TCP; an accepted one inherits that from the listener."""
+    with bind(load_config(None, {"serve.port": 0}).serve) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
 
 
 def test_what_cannot_be_served_is_exit_code_2_and_one_sentence(bundle: Path, tmp_path: Path) -> None:
