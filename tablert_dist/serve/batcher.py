@@ -18,8 +18,8 @@ from tablert_dist.serve.lane import Lane, Reads, Share
 CPU_CELLS = 8_000
 """Cells of a batch on a CPU, where more leave its caches: 240 CoNLL04 sentences in batches of 1, of 3,000, 8,000 and 20,000
 cells took 2.25, 1.93, 1.70 and 1.91 s."""
-BULK_PART = 0.4
-"""Of such a batch, for a bulk request's: so much of its time does a small request wait at most before it."""
+BULK_PART = 0.15
+"""Of such a batch, for a bulk request's beside small ones: so much of its time does a small request wait at most."""
 _LONGEST_RETRY_S = 30
 _SMOOTHING = 0.1
 _TELLING = 0.1
@@ -62,7 +62,7 @@ class Batcher:
         bulk = max(1, int(BULK_PART * self.max_cells))
         wait = config.serve.max_wait_ms / 1000 if batching else 0.0
         self._light = Lane("model", self.max_cells, bulk, wait, self._note, together=batching)
-        self._heavy = Lane("long", self.max_cells, 1, 0.0, self._note, low_priority=True, together=False)
+        self._heavy = Lane("long", 1, 1, 0.0, self._note, low_priority=True, together=False)
         self._texts = 0
         self._closing = False
         self._seconds_per_cell = 1e-5

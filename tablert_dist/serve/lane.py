@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import threading
 from bisect import bisect_left
@@ -20,6 +21,8 @@ LOOKED_AT = 64
 """Pieces of one request that are looked at for a batch of several requests."""
 BULK_TURN = 4
 """Every so many batches is one of a bulk request, however many small ones wait: it must not starve."""
+LONELY_S = 1.0
+"""Seconds without a small request after which a bulk one has whole batches."""
 _LOW_PRIORITY = 10
 
 
@@ -79,8 +82,8 @@ class Lane:
     """Gathers waiting pieces into batches, and reads them one batch at a time in a thread of its own.
 
     A batch starts when its cells fill `max_cells`, or `max_wait` seconds after its first piece came. Small requests go
-    together; the pieces of a bulk request fill the time between them, in batches of `bulk_cells`, so that whoever comes
-    meanwhile waits for little. Make one inside a running event loop.
+    together; the pieces of a bulk request fill the time between them, in batches of `bulk_cells` where a small one came
+    within the last second, so that the next one waits for little. Make one inside a running event loop.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Lane:
         self._on_batch, self._together = on_batch, together
         self._closing = False
         self._batches = 0
+        self._small_came = -math.inf
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=_lower if low_priority else None)
@@ -110,6 +114,8 @@ class Lane:
 
     def add(self, share: Share) -> None:
         """Queue a request's pieces."""
+        if not share.bulk:
+            self._small_came = share.arrived
         self.shares.append(share)
         self._wake.set()
 
@@ -143,13 +149,15 @@ class Lane:
         small = [share for share in self.shares if not share.bulk]
         bulk = [share for share in self.shares if share.bulk]
         if small and not (bulk and self._batches % BULK_TURN == BULK_TURN - 1):
-            waited = self._loop.time() - small[0].arrived >= self._max_wait
+            # Company came, or did not, while a piece of a bulk request was read.
+            waited = bool(bulk) or self._loop.time() - small[0].arrived >= self._max_wait
             if waited or self._closing or sum(share.cells for share in small) >= self._max_cells:
                 return self._of_small(small)
         if bulk:
             # Who had least so far; then who came first.
             share = min(bulk, key=lambda share: (share.served // self._max_cells, share.arrived))
-            return self._taken([(share, share.longest(self._bulk_cells))])
+            lonely = self._loop.time() - self._small_came > LONELY_S
+            return self._taken([(share, share.longest(self._max_cells if lonely else self._bulk_cells))])
         return None
 
     def _of_small(self, small: Sequence[Share]) -> Batch:

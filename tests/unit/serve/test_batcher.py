@@ -168,11 +168,11 @@ def test_work_that_is_cancelled_leaves_the_queue() -> None:
 
 
 def test_a_large_request_that_would_miss_its_deadline_is_refused_while_others_wait() -> None:
-    reader = Reader(lambda pieces: 0.05)
+    reader = Reader(lambda pieces: 0.3)
 
     async def main() -> None:
         batcher = Batcher(config(deadline_seconds=0.5, max_wait_ms=1.0))
-        many = ["one of many words here " * 4] * 100
+        many = ["one of many words here " * 4] * 200
         first = asyncio.create_task(batcher.submit(reader, pieces(*many)))
         await asyncio.sleep(0.5)
         with pytest.raises(QueueFullError, match=r"would not be read within 0\.5 s"):
