@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -12,6 +13,15 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """A run that failed though its input was good: says what happened and where to look."""
+
+
+class Stopped(RunError):  # noqa: N818
+    """A run that a signal or a notice has ended, in order: what it saved, and how it is resumed."""
+
+    def __init__(self, message: str, number: int = signal.SIGTERM) -> None:
+        """`number`: of the signal; a command exits with 128 + it."""
+        super().__init__(message)
+        self.number = int(number)
 
 
 class OutOfMemory(RunError):  # noqa: N818

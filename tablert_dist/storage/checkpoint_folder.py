@@ -104,19 +104,42 @@ def refuse_code(folder: Path) -> None:
             )
 
 
+EPOCH, PARTIAL = "epoch_", "partial_"
+"""What the names of two kinds of checkpoint begin with: at an epoch's end, and in the middle of one."""
+
+
 def checkpoint_name(epoch: int) -> str:
     """Folder of the checkpoint made after `epoch` (counted from 1)."""
-    return f"epoch_{epoch:03d}"
+    return f"{EPOCH}{epoch:03d}"
+
+
+def partial_name(epoch: int) -> str:
+    """Folder of the checkpoint made in the middle of `epoch` (counted from 1)."""
+    return f"{PARTIAL}{epoch:03d}"
+
+
+def is_checkpoint(path: str) -> bool:
+    """Whether a path in a training's folder is a checkpoint, of either kind, or inside one."""
+    return path.startswith((EPOCH, PARTIAL))
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints, oldest first. One that was being written when its process died has another name."""
-    return sorted(p.parent for p in folder.glob(f"epoch_*/{META}"))
+    return sorted(p.parent for p in folder.glob(f"{EPOCH}*/{META}"))
 
 
-def resumable(folder: Path) -> Path | None:
-    """The newest undamaged checkpoint that holds the trainer's state."""
-    for found in reversed(checkpoints(folder)):
+def partials(folder: Path) -> list[Path]:
+    """Checkpoints in the middle of an epoch, oldest first: at most one, unless a process died while it removed an older."""
+    return sorted(p.parent for p in folder.glob(f"{PARTIAL}*/{META}"))
+
+
+def resumable(folder: Path, partial: bool = True) -> Path | None:
+    """The newest undamaged checkpoint that holds the trainer's state, also (`partial`) in the middle of an epoch."""
+    known = [(int(p.name.rpartition("_")[2]), p) for p in checkpoints(folder)]
+    if partial:
+        known += [(int(p.name.rpartition("_")[2]) - 1, p) for p in partials(folder)]
+    # Of the same number of complete epochs the one in the middle of the next has come further.
+    for _, found in sorted(known, key=lambda item: (item[0], item[1].name.startswith(PARTIAL)), reverse=True):
         if not (found / TRAINER).is_file():
             continue
         wrong = damage(found)

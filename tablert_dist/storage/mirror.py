@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from tablert_dist.storage.checkpoint_folder import META, TRAINER, checkpoints
+from tablert_dist.storage.checkpoint_folder import META, TRAINER, checkpoints, is_checkpoint, partials
 from tablert_dist.storage.remote import Remote
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Mirror:
     def push(self, names: Iterable[str] = SMALL) -> None:
         """Upload the checkpoints that are not there yet, then `names`; then remove the checkpoints that are gone here."""
         there = self.remote.files()
-        here = {p.name: p for p in checkpoints(self.folder)}
+        here = {p.name: p for p in (*checkpoints(self.folder), *partials(self.folder))}
         for name, folder in here.items():
             meta = f"{name}/{META}"
             if meta not in there or self.remote.read(meta) != (folder / META).read_bytes():
@@ -44,7 +44,7 @@ class Mirror:
             elif f"{name}/{TRAINER}" in there and not (folder / TRAINER).is_file():
                 self.remote.delete(f"{name}/{TRAINER}")
         self.push_files(names)
-        gone = [path for path in there if path.startswith("epoch_") and path.split("/")[0] not in here]
+        gone = [path for path in there if is_checkpoint(path) and path.split("/")[0] not in here]
         for path in sorted(gone, key=lambda path: not path.endswith(f"/{META}")):
             self.remote.delete(path)
 
@@ -59,17 +59,17 @@ class Mirror:
     def pull(self, trainer: bool = True, names: Iterable[str] = SMALL) -> None:
         """Download the complete checkpoints (`trainer`: with the optimiser's state) and `names`; remove other checkpoints."""
         there = self.remote.files()
-        complete = {file.split("/")[0] for file in there if file.startswith("epoch_") and file.endswith(f"/{META}")}
-        for stale in checkpoints(self.folder):
+        complete = {file.split("/")[0] for file in there if is_checkpoint(file) and file.endswith(f"/{META}")}
+        for stale in (*checkpoints(self.folder), *partials(self.folder)):
             name = stale.name
             if name not in complete or self.remote.read(f"{name}/{META}") != (stale / META).read_bytes():
                 shutil.rmtree(stale)
         for file, size in sorted(there.items(), key=lambda item: item[0].endswith(f"/{META}")):
             target = self.folder / file
-            wanted = file.split("/")[0] in complete if file.startswith("epoch_") else file in names
+            wanted = file.split("/")[0] in complete if is_checkpoint(file) else file in names
             if file.endswith(f"/{TRAINER}") and not trainer:
                 continue
-            unchanged = file.startswith("epoch_") and target.is_file() and target.stat().st_size == size
+            unchanged = is_checkpoint(file) and target.is_file() and target.stat().st_size == size
             if wanted and not unchanged:
                 self.remote.get(file, target)
 

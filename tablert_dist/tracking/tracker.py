@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+from tablert_dist.errors import Stopped
 from tablert_dist.storage.secrets import redact, without_login
 from tablert_dist.tracking.journal import Journal
 from tablert_dist.tracking.sender import Sender
@@ -15,10 +16,12 @@ from tablert_dist.tracking.sender import Sender
 logger = logging.getLogger(__name__)
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+STOPPED_S = 4.0
+"""Seconds to send what is left of a run that a signal has ended: who sent it kills what has not gone soon."""
 
 
 class Tracker(Protocol):
-    """Where one run's facts go. A context manager that closes with FINISHED, FAILED (an error) or KILLED (Ctrl-C)."""
+    """Where one run's facts go. A context manager that closes with FINISHED, FAILED (an error) or KILLED (a signal)."""
 
     @property
     def uid(self) -> str | None:
@@ -67,7 +70,9 @@ class _Closing:
         if kind is None:
             self.close("FINISHED")
         else:
-            self.close("FAILED" if issubclass(kind, Exception) else "KILLED")
+            asked = issubclass(kind, Stopped)
+            killed = asked or not issubclass(kind, Exception)
+            self.close("KILLED" if killed else "FAILED", STOPPED_S if asked else 60.0)
 
 
 class NullTracker(_Closing):

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count
 from tablert_dist.tags import TagSet
 from tablert_dist.train.context import ALONE, Examples, TrainContext
+from tablert_dist.train.position import Position, RankState, gathered, rng_state, set_rng_state
 from tablert_dist.train.readings import STEPS_A_READ, Readings
+from tablert_dist.train.stopping import NEVER, Stop
 from tablert_dist.train.trainer import Trainer
 
 Progress = Callable[[int, int, int, float], None]
@@ -41,6 +44,8 @@ class EpochReport:
     seconds: float
     sentences: int
     optimizer_state: Callable[[], dict[str, Any]]
+    position: Callable[[], Position]
+    """After the epoch's last step, for a caller that is stopped before it has scored the epoch. Every worker calls it."""
 
     def metrics(self) -> dict[str, float]:
         """By name."""
@@ -63,46 +68,95 @@ def train_epochs(
     optimizer_state: Mapping[str, Any] | None = None,
     first_epoch: int = 0,
     progress: Progress | None = None,
-) -> Iterator[EpochReport]:
+    start: Position | None = None,
+    stop: Stop = NEVER,
+) -> Iterator[EpochReport | Position]:
     """Train `model` in place and yield after each epoch; the caller evaluates, saves, and stops when it likes.
 
     `train.features` yields the inputs of the whole model, or of its head alone where the encoder is frozen.
-    Same seed, machine and number of workers: same weights, also when resumed with `optimizer_state` at `first_epoch`.
-    With `train.average` the model holds the mean of its weights whenever this yields. Raises RunError where the loss or
-    its gradient is not finite, at the latest STEPS_A_READ steps after it happened, and where a batch does not fit in
-    memory.
+    Same seed, machine and number of workers: same weights, also when resumed with `optimizer_state` at `first_epoch`, or
+    in the middle of it at `start`. Where `stop` asks any of the workers, all yield their Position after the same step,
+    which is the last thing yielded. With `train.average` the model holds the mean of its weights whenever this yields a
+    report. Raises RunError where the loss or its gradient is not finite, at the latest STEPS_A_READ steps after it
+    happened, and where a batch does not fit in memory.
     """
     trainer = Trainer(model, config, context, optimizer_state)
-    every = 1 if is_cpu_path(context.device) else STEPS_A_READ
     steps = math.ceil(len(train.sentences) / config.train.batch_size)
     for epoch in range(first_epoch, config.train.epochs):
-        started = time.perf_counter()
-        seed_everything(seed, epoch, context.rank)
-        trainer.mean.begin_epoch()
-        trainer.parallel.module.train()
-        readings = Readings(epoch, config.optim, every)
+        run = _Epoch(trainer, seed, epoch, steps, stop, start if start and start.epoch == epoch else None)
         batches = training_batches(train.features.lengths, config.train.batch_size, config.train.bucket, seed, epoch)
-        for step, batch in enumerate(batches):
+        for step, batch in enumerate(batches[run.step :], run.step):
             factor = rate_factor(epoch * steps + step, steps * config.train.epochs, config.optim)
             try:
                 taken = trainer.step(train, batch, tags, factor, (seed, epoch))
             except OutOfMemory as error:
                 raise RunError(_too_large(error, train, batch, epoch, step, config)) from None
-            if readings.add(*taken) and progress:
-                progress(epoch, step + 1, steps, readings.last_loss)
-        readings.read()
+            run.step += 1
+            if run.readings.add(*taken) and progress:
+                progress(epoch, step + 1, steps, run.readings.last_loss)
+            if run.asked and run.step < steps:
+                yield run.position()
+                return
+        yield run.end()
+
+
+class _Epoch:
+    """The steps of one epoch, from its first or from a position in it."""
+
+    def __init__(
+        self, trainer: Trainer, seed: int, epoch: int, steps: int, stop: Stop, start: Position | None = None
+    ) -> None:
+        self.trainer, self.epoch, self.steps, self.step = trainer, epoch, steps, start.step if start else 0
+        self._stop, self._context = stop, trainer.context
+        self._started = time.perf_counter() - (start.seconds if start else 0.0)
+        several = self._context.world_size > 1
+        every = 1 if is_cpu_path(self._context.device) else STEPS_A_READ
+        self.readings = Readings(epoch, trainer.config.optim, every, self._any_asked if several else None, self.step)
+        if start:
+            own = start.ranks[self._context.rank]
+            self.readings.loss, self.readings.sentences, self.readings.norm = own.loss, own.sentences, start.norm
+            set_rng_state(own.rng, self._context.device)
+        else:
+            seed_everything(seed, epoch, self._context.rank)
+        trainer.mean.begin_epoch()
+        trainer.parallel.module.train()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the training is to end after this step: with several workers, what they agreed on at the last read."""
+        return self.readings.asked if self._context.world_size > 1 else self._stop.asked
+
+    def _any_asked(self) -> Tensor:
+        asked = torch.full((1,), float(self._stop.asked), device=self._context.device)
+        dist.all_reduce(asked)
+        return asked
+
+    def end(self) -> EpochReport:
+        """After the last step."""
+        self.readings.read()
+        readings = self.readings
         total = torch.tensor([readings.loss, readings.sentences], dtype=torch.float64)
-        all_reduce(total, context)
-        trainer.mean.end_epoch()
-        yield EpochReport(
-            epoch,
+        all_reduce(total, self._context)
+        self.trainer.mean.end_epoch()
+        return EpochReport(
+            self.epoch,
             float(total[0] / total[1]),
-            trainer.learning_rate,
+            self.trainer.learning_rate,
             readings.norm,
-            time.perf_counter() - started,
+            time.perf_counter() - self._started,
             int(total[1]),
-            trainer.state,
+            self.trainer.state,
+            self.position,
         )
+
+    def position(self) -> Position:
+        """After the step that was taken last, the model holding its own weights."""
+        self.readings.read()
+        self.trainer.mean.begin_epoch()
+        seconds, device = time.perf_counter() - self._started, self._context.device
+        own = RankState(self.readings.loss, self.readings.sentences, rng_state(device))
+        ranks = gathered(own, self._context)
+        return Position(self.epoch, self.step, self.steps, seconds, self.readings.norm, ranks, self.trainer.state())
 
 
 def _too_large(error: OutOfMemory, train: Examples, batch: Sequence[int], epoch: int, step: int, config: Config) -> str:
@@ -118,20 +172,35 @@ def evaluate(
     model: TableModel, examples: Examples, tags: TagSet, max_cells: int | None, context: TrainContext = ALONE
 ) -> Counts:
     """Counts over all sentences and workers. `max_cells` and sharing out: as `annotate`."""
-    found = annotate(model, examples, tags, max_cells, context)
+    counts = evaluate_unless(model, examples, tags, max_cells, context, NEVER)
+    assert counts is not None
+    return counts
+
+
+def evaluate_unless(
+    model: TableModel, examples: Examples, tags: TagSet, max_cells: int | None, context: TrainContext, stop: Stop
+) -> Counts | None:
+    """As `evaluate`; None, on every worker, where `stop` asked one of them meanwhile."""
+    found = annotate(model, examples, tags, max_cells, context, stop)
     counts = count(((examples.sentences[i], sentence) for i, sentence in found.items()), tags.schema)
-    table = torch.from_numpy(counts.table).clone()
-    all_reduce(table, context)
-    return Counts(tags.schema, table.numpy())
+    table = torch.from_numpy(counts.table)
+    total = torch.cat([table.flatten(), torch.tensor([int(stop.asked)], dtype=table.dtype)])
+    all_reduce(total, context)
+    return None if total[-1] else Counts(tags.schema, total[:-1].reshape(table.shape).numpy())
 
 
 def annotate(
-    model: TableModel, examples: Examples, tags: TagSet, max_cells: int | None, context: TrainContext = ALONE
+    model: TableModel,
+    examples: Examples,
+    tags: TagSet,
+    max_cells: int | None,
+    context: TrainContext = ALONE,
+    stop: Stop = NEVER,
 ) -> dict[int, Sentence]:
     """What the model finds in this worker's share of the sentences, by their index.
 
     `max_cells`: table cells in a batch; None: what suits the device. A batch that does not fit in memory is halved, and so
-    are those after it. Raises OutOfMemory where one sentence does not.
+    are those after it. Raises OutOfMemory where one sentence does not. What is left when `stop` asks is left out.
     """
     lengths = examples.features.lengths
 
@@ -146,7 +215,8 @@ def annotate(
         # Shared out before batches are made: the workers' devices may have room for different ones.
         share = rank_share(range(len(lengths)), lengths, context.rank, context.world_size)
         batches = evaluation_batches([lengths[i] for i in share], cells_on(context.device, max_cells))
-        return dict(halving(decode, [[share[i] for i in batch] for batch in batches], lengths))
+        decoded = halving(decode, [[share[i] for i in batch] for batch in batches], lengths)
+        return dict(takewhile(lambda _: not stop.asked, decoded))
 
 
 def rate_factor(step: int, steps: int, config: OptimConfig) -> float:
@@ -161,6 +231,13 @@ def rate_factor(step: int, steps: int, config: OptimConfig) -> float:
 def seed_everything(seed: int, epoch: int, rank: int) -> None:
     """Set torch's random state from (seed, epoch, rank), so that none needs to be stored to resume."""
     torch.manual_seed(int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+
+def agreed(stop: Stop, context: TrainContext) -> bool:
+    """Whether `stop` asks any of the workers; every one calls it."""
+    asked = torch.tensor([float(stop.asked)])
+    all_reduce(asked, context)
+    return bool(asked[0])
 
 
 def all_reduce(tensor: Tensor, context: TrainContext) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,12 +24,19 @@ class _Step:
 
 
 class Readings:
-    """Sums over an epoch's steps on this worker: `loss`, `sentences`; and of the last step read, `norm` and `last_loss`."""
+    """Sums over an epoch's steps on this worker: `loss`, `sentences`; and of the last step read, `norm` and `last_loss`.
 
-    def __init__(self, epoch: int, optim: OptimConfig, every: int) -> None:
+    `asking` gives a scalar on the device, read with the steps: `asked` is whether it was not zero. Several workers agree
+    by it, without a wait of its own.
+    """
+
+    def __init__(
+        self, epoch: int, optim: OptimConfig, every: int, asking: Callable[[], Tensor] | None = None, steps: int = 0
+    ) -> None:
+        """`steps`: those taken before, of an epoch that is gone on with."""
         self.loss, self.sentences, self.norm, self.last_loss = 0.0, 0, 0.0, 0.0
-        self.steps = 0
-        self._epoch, self._optim, self._every = epoch, optim, every
+        self.steps, self.asked = steps, False
+        self._epoch, self._optim, self._every, self._asking = epoch, optim, every, asking
         self._unread: list[_Step] = []
 
     def add(self, loss: Tensor, norm: Tensor, sentences: int) -> bool:
@@ -46,7 +54,12 @@ class Readings:
         """Wait for the steps since the last read. Raises RunError where one of them was not finite."""
         if not self._unread:
             return
-        values = torch.stack([torch.stack([step.loss.float(), step.norm.float()]) for step in self._unread]).tolist()
+        rows = [torch.stack([step.loss.float(), step.norm.float()]) for step in self._unread]
+        if self._asking is not None:
+            rows.append(self._asking().expand(2))
+        values = torch.stack(rows).tolist()
+        if self._asking is not None:
+            self.asked = bool(values.pop()[0])
         for step, (loss, norm) in zip(self._unread, values, strict=True):
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise RunError(self._refusal("loss" if not math.isfinite(loss) else "gradient"))

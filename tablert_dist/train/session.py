@@ -11,6 +11,7 @@ from typing import Any
 from tablert_dist.analysis.errors import examine
 from tablert_dist.config import Config, public_config
 from tablert_dist.data import Corpus
+from tablert_dist.errors import Stopped, counted
 from tablert_dist.model import TableModel
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.model.encoder import EncoderParts
@@ -18,12 +19,14 @@ from tablert_dist.pages.errors.page import write_page
 from tablert_dist.runs.job import Job
 from tablert_dist.scoring import Protocol, best_epoch
 from tablert_dist.storage.atomic import write_json
-from tablert_dist.storage.checkpoint_folder import checkpoint_name, checkpoints
+from tablert_dist.storage.checkpoint_folder import checkpoint_name, checkpoints, partial_name, partials
 from tablert_dist.storage.mirror import RESULT
 from tablert_dist.tags import TagSet
 from tablert_dist.tracking import Tracker
 from tablert_dist.train.context import Examples, TrainContext
-from tablert_dist.train.loop import annotate, evaluate
+from tablert_dist.train.loop import annotate, evaluate_unless
+from tablert_dist.train.position import Position
+from tablert_dist.train.stopping import NEVER, Stop
 
 
 class Session:
@@ -38,9 +41,10 @@ class Session:
         parts: EncoderParts,
         context: TrainContext,
         tracker: Tracker,
+        stop: Stop = NEVER,
     ) -> None:
         self.job, self.config, self.corpus, self.model = job, config, corpus, model
-        self.parts, self.context, self.tracker = parts, context, tracker
+        self.parts, self.context, self.tracker, self.stop = parts, context, tracker, stop
         self.folder, self.mirror = job.folder.path, job.folder.mirror
 
     def save(self, history: list[dict[str, float]], optimizer: Mapping[str, Any]) -> None:
@@ -59,13 +63,32 @@ class Session:
                 _remove(folder)
             elif folder != older[-1]:
                 ckpt.drop_trainer(folder)
+        for folder in partials(self.folder):
+            _remove(folder)
         self.tracker.metrics({k: v for k, v in row.items() if k != "epoch"}, epoch)
         self.mirror.push()
 
-    def card(self, history: list[dict[str, float]]) -> ckpt.ModelCard:
+    def stopped(self, history: list[dict[str, float]], position: Position | None = None) -> Stopped:
+        """Save the position in an epoch, if the training is in one; return what to raise."""
+        done = f"{len(history)} of {counted(self.config.train.epochs, 'epoch')}"
+        if position is None:
+            return Stopped(f"seed {self.job.seed} has ended after {done}, which are saved")
+        if not self.context.rank:
+            target = self.folder / partial_name(position.epoch + 1)
+            ckpt.save_checkpoint(target, self.model, self.card(history, position), position.state())
+            for folder in partials(self.folder):
+                if folder != target:
+                    _remove(folder)
+            self.mirror.push()
+        step = f"step {position.step} of {position.steps} of the next"
+        return Stopped(f"seed {self.job.seed} has ended after {done} and {step}, which are saved")
+
+    def card(self, history: list[dict[str, float]], position: Position | None = None) -> ckpt.ModelCard:
         """What is saved beside the weights."""
+        within = {"step": position.step, "steps": position.steps} if position else {}
         notes = {
-            "epoch": int(history[-1]["epoch"]),
+            "epoch": int(history[-1]["epoch"]) if history else 0,
+            **within,
             "seed": self.job.seed,
             "history": history,
             "protocol": asdict(self.protocol("dev")),
@@ -107,7 +130,11 @@ class Session:
         scores = {}
         for split in ("dev", "test"):
             if split in splits and (split == "dev" or self.job.score_test):
-                found = evaluate(self.model, splits[split], tags, self.config.train.eval_cells, self.context).scores()
+                cells = self.config.train.eval_cells
+                counts = evaluate_unless(self.model, splits[split], tags, cells, self.context, self.stop)
+                if counts is None:
+                    raise self.stopped(history)
+                found = counts.scores()
                 scores[split] = {"protocol": asdict(self.protocol(split)), "scores": found.to_json()}
                 if not self.context.rank:
                     self.tracker.metrics({f"final_{k}": v for k, v in found.flat(split).items()}, chosen)
@@ -130,6 +157,8 @@ class Session:
             write_json(self.folder / RESULT, {**result, "checkpoint": folder.name})
             # Finished: nothing goes on from the optimiser's state, which is two thirds of a checkpoint.
             last = checkpoint_name(int(history[-1]["epoch"]))
+            for left in partials(self.folder):
+                _remove(left)
             for kept in checkpoints(self.folder):
                 ckpt.drop_trainer(kept)
                 if kept.name not in {last, folder.name}:

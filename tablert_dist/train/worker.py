@@ -27,9 +27,11 @@ from tablert_dist.tags import TagSet
 from tablert_dist.tracking import NullTracker, Tracker
 from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.features import Features, KeptFeatures, SubwordFeatures, WordFeatures
-from tablert_dist.train.loop import Progress, evaluate, train_epochs
+from tablert_dist.train.loop import Progress, agreed, evaluate_unless, train_epochs
+from tablert_dist.train.position import Position
 from tablert_dist.train.preflight import drop_overflow
 from tablert_dist.train.session import Session
+from tablert_dist.train.stopping import NEVER, Stop
 
 log = logging.getLogger(__name__)
 ReportEpoch = Callable[[dict[str, float]], None]
@@ -64,10 +66,11 @@ def run_worker(
     report: ReportEpoch | None = None,
     progress: Progress | None = None,
     corpus: Corpus | None = None,
+    stop: Stop = NEVER,
 ) -> dict[str, Any]:
     """Train `job` from its newest checkpoint, if it has one, to its end; the result as in `result.json`.
 
-    `corpus` unset: read from `data.path`.
+    `corpus` unset: read from `data.path`. Raises Stopped where `stop` asks for the end, with what was trained saved.
     """
     tracker = tracker or NullTracker()
     prepare_device(context)
@@ -76,25 +79,40 @@ def run_worker(
     model, tags = prepared.model, prepared.tags
     if job.init_from:
         start_from(model, job.init_from, tags, config.model.trust_remote_code)
-    history, state = _resume(job.folder.path, model, config.model.trust_remote_code)
+    history, state = _resume(job.folder.path, model, context, config.model.trust_remote_code)
     # Beside the trials of a search, or the seeds of a training: what one of them has computed serves the others.
     splits = examples_of(prepared, config, context, job.folder.path.parent / FEATURES)
-    session = Session(job, config, prepared.corpus, model, prepared.parts, context, tracker)
+    session = Session(job, config, prepared.corpus, model, prepared.parts, context, tracker, stop)
+    with stop.deferred():
+        if not _stops_early(history, config):
+            _train(session, splits, tags, history, state, report, progress)
+        return session.finish(history, splits, tags)
+
+
+def _train(
+    session: Session,
+    splits: dict[str, Examples],
+    tags: TagSet,
+    history: list[dict[str, float]],
+    state: dict[str, Any] | None,
+    report: ReportEpoch | None,
+    progress: Progress | None,
+) -> None:
+    """Train epoch after epoch, save each and add its row to `history`. Raises Stopped where the end is asked for."""
+    config, context, model, stop = session.config, session.context, session.model, session.stop
+    optimizer, first = (state["optimizer"], state["epoch"]) if state else (None, 0)
+    start = Position.of(state) if state else None
     for epoch in train_epochs(
-        model,
-        splits["train"],
-        tags,
-        config,
-        job.seed,
-        context,
-        state["optimizer"] if state else None,
-        state["epoch"] if state else 0,
-        progress,
+        model, splits["train"], tags, config, session.job.seed, context, optimizer, first, progress, start, stop
     ):
+        if isinstance(epoch, Position):
+            raise session.stopped(history, epoch)
         values = epoch.metrics()
         if "dev" in splits:
             started = time.perf_counter()
-            counts = evaluate(model, splits["dev"], tags, config.train.eval_cells, context)
+            counts = evaluate_unless(model, splits["dev"], tags, config.train.eval_cells, context, stop)
+            if counts is None:
+                raise session.stopped(history, epoch.position())
             values |= counts.scores().flat("dev")
             values["dev/sentences_per_second"] = len(splits["dev"].sentences) / (time.perf_counter() - started)
         row = {"epoch": float(epoch.epoch + 1), **values}
@@ -104,7 +122,8 @@ def run_worker(
             report(row)
         if _stops_early(history, config):
             break
-    return session.finish(history, splits, tags)
+        if agreed(stop, context):
+            raise session.stopped(history)
 
 
 @dataclass(frozen=True)
@@ -168,17 +187,29 @@ def start_from(model: TableModel, folder: Path, tags: TagSet, trusted: bool = Fa
     ckpt.load_weights(model, folder)
 
 
-def _resume(folder: Path, model: TableModel, trusted: bool) -> tuple[list[dict[str, float]], dict[str, Any] | None]:
+def _resume(
+    folder: Path, model: TableModel, context: TrainContext, trusted: bool
+) -> tuple[list[dict[str, float]], dict[str, Any] | None]:
+    """The history and the trainer's state that the training goes on from, their weights put into `model`."""
     newest = resumable(folder)
     if newest is None:
         return [], None
+    state = ckpt.read_trainer(newest)
+    position = Position.of(state)
+    if position and (why := position.mismatch(context)):
+        older = resumable(folder, partial=False)
+        if not context.rank:
+            log.warning("%s is passed over: %s; going on from %s", newest, why, older or "the beginning")
+        if older is None:
+            return [], None
+        newest, state = older, ckpt.read_trainer(older)
     card = ckpt.read_card(newest, verified=True, trusted=trusted)
     ckpt.load_weights(model, newest)
-    state = ckpt.read_trainer(newest)
     log.info("resuming from %s", newest)
     return list(card.notes["history"]), state
 
 
 def _stops_early(history: list[dict[str, float]], config: Config) -> bool:
+    """Whether early stopping ended, or ends, the training after these epochs."""
     patience, best = config.train.early_stop, best_epoch(history)
     return bool(patience and best and len(history) - best >= patience)
