@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class InputError(ValueError):
@@ -22,6 +23,8 @@ class Stopped(RunError):  # noqa: N818
         """`number`: of the signal; a command exits with 128 + it."""
         super().__init__(message)
         self.number = int(number)
+        self.record: Mapping[str, Any] | None = None
+        """The run's, once that is known."""
 
 
 class OutOfMemory(RunError):  # noqa: N818

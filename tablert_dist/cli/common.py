@@ -6,13 +6,17 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
 from tablert_dist.cli import complete
+
+if TYPE_CHECKING:
+    from tablert_dist.train.stopping import StopSignals
 
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 _MODEL = "A bundle (folder or .zip), a checkpoint, a run's name or folder, models:/NAME@ALIAS, or a hub id OWNER/NAME."
@@ -170,6 +174,25 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
             sys.exit(130)
 
     return wrapper
+
+
+@contextmanager
+def stoppable() -> Iterator[StopSignals]:
+    """Take SIGTERM and Ctrl-C, so that the run inside saves and ends; then say how to go on, and exit with 143, or 130."""
+    from tablert_dist.cli.program import pasted
+    from tablert_dist.errors import Stopped
+    from tablert_dist.train.stopping import StopSignals
+
+    with StopSignals() as stop:
+        try:
+            yield stop
+        except Stopped as error:
+            from tablert_dist.runs.resume import resume_command
+
+            click.echo(f"stopped by {stop.by}: {error}", err=True)
+            if error.record is not None:
+                click.echo(f"resume with: {pasted(resume_command(error.record))}", err=True)
+            sys.exit(128 + (stop.number or error.number))
 
 
 STEP = "tablert.step"

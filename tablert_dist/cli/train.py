@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tablert_dist.cli import complete
-from tablert_dist.cli.common import config_options, plain_errors, say_next, set_up_logging, trust_option, verb
+from tablert_dist.cli.common import config_options, plain_errors, say_next, set_up_logging, stoppable, trust_option, verb
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -39,16 +39,17 @@ def command(config: Config, name: str | None, resume: str | None, init_from: str
     from tablert_dist.errors import InputError, counted
     from tablert_dist.waiting import waiting
 
-    with waiting("loading PyTorch"):
-        from tablert_dist.train.fit import fit
     if name and resume:
         raise InputError("give --name for a new run or --resume for an old one, not both")
-    start = None
-    if init_from is not None:
-        from tablert_dist.inference.named import find_checkpoint
+    with stoppable() as stop:
+        with waiting("loading PyTorch"):
+            from tablert_dist.train.fit import fit
+        start = None
+        if init_from is not None:
+            from tablert_dist.inference.named import find_checkpoint
 
-        start = find_checkpoint(init_from, config, "training starts from a checkpoint, a run or models:/NAME@ALIAS")
-    result = fit(config, resume or name, bool(resume), start, click.echo, validate=not no_check)
+            start = find_checkpoint(init_from, config, "training starts from a checkpoint, a run or models:/NAME@ALIAS")
+        result = fit(config, resume or name, bool(resume), start, click.echo, validate=not no_check, stop=stop)
     for line in result.summary():
         click.echo(line)
     protocol = result.results[0]["scores"]

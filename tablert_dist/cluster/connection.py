@@ -6,8 +6,10 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ SETTINGS = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     # The default of 2 s makes every report wait and notices a dead worker late.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",
+    # The workers look for a notice by themselves: train/ray_train.py says why.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "1",
@@ -65,6 +68,8 @@ def connect(config: Config, show_workers: bool) -> Any:
             wanted["RAY_ADDRESS"] = known
         if port is not None:
             os.environ["RAY_GCS_SERVER_PORT"] = str(port)
+        # Ray replaces the process's own by one that exits in the middle of whatever it does.
+        handler = signal.getsignal(signal.SIGTERM)
         try:
             with waiting("starting Ray" if address == "local" else "connecting to Ray"):
                 # Never without the dashboard: an ASHA-stopped trial's placement group is freed through its State API.
@@ -88,6 +93,8 @@ def connect(config: Config, show_workers: bool) -> Any:
                 "newest folder under /tmp/ray (logs/raylet.err, logs/gcs_server.err)"
             ) from None
         finally:
+            if callable(handler) and threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)
             if port is not None:
                 del os.environ["RAY_GCS_SERVER_PORT"]
     return ray

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist.config import Config
+from tablert_dist.runs.flag import StopFlag
 from tablert_dist.runs.folder import RunFolder, Tracked
 from tablert_dist.storage.mirror import RESULT
 
@@ -24,6 +25,13 @@ class Job:
     init_from: Path | None = None
     score_test: bool = True
     tracked: Tracked = UNNAMED
+    stop_in: RunFolder | None = None
+    """Where workers look whether they are to end (flag.py): the run's folder; None: in the job's own."""
+
+    @property
+    def flag(self) -> StopFlag:
+        """The file that asks its workers to end."""
+        return StopFlag(self.stop_in or self.folder)
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

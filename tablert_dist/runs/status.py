@@ -105,7 +105,8 @@ def read_status(storage: Path, name: str, now: float | None = None, where: str |
     silent = max(0.0, (time.time() if now is None else now) - active)
     finished = result is not None if search else record.get("status") == "finished"
     limit = max([SILENCE_S, *(3 * part.pace for part in parts)])
-    state: State = "finished" if finished else "stopped" if silent > limit or _gave_up(parts, several) else "running"
+    ended = record.get("status") in {"stopped", "failed"} or silent > limit or _gave_up(parts, several)
+    state: State = "finished" if finished else "stopped" if ended else "running"
     if state == "stopped":
         parts = [_cut_off(part) for part in parts]
     epochs = int(record["config"]["train"]["epochs"])

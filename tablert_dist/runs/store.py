@@ -7,13 +7,15 @@ import logging
 import os
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from tablert_dist.config import Config, flatten, recorded_config, without_logins
 from tablert_dist.config.heads import RENAMED
-from tablert_dist.errors import InputError, nearest
+from tablert_dist.errors import InputError, RunError, Stopped, nearest
 from tablert_dist.runs.files import RECORD
 from tablert_dist.runs.folder import RunFolder
 from tablert_dist.runs.location import runs_folder
@@ -32,7 +34,8 @@ def new_name(prefix: str) -> str:
 class RunStore:
     """A run that is being written, or that is read again.
 
-    Made once, at the top of a training, a search or a study; parts get `folder.child("seed-1")`.
+    Made once, at the top of a training, a search or a study; parts get `folder.child("seed-1")`. A context manager that
+    puts on record that the run was stopped, or failed.
     """
 
     folder: RunFolder
@@ -52,11 +55,31 @@ class RunStore:
             folder.path.mkdir(parents=True)
             run = cls(folder, {"name": name, "kind": kind, "config": config.model_dump(mode="json")})
             run.update(status="running")
-        elif any(f"model.{key}" in RENAMED for key in run.record["config"]["model"]):
-            log.warning(
-                "--resume %s: its record has the heads' options in [model]; they are read as model.cnn.… now", name
-            )
+        else:
+            if any(f"model.{key}" in RENAMED for key in run.record["config"]["model"]):
+                log.warning(
+                    "--resume %s: its record has the heads' options in [model]; they are read as model.cnn.… now", name
+                )
+            run.update(status="running")
         return run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.ended(error)
+
+    def ended(self, error: BaseException) -> None:
+        """Put on record that the run did not come to its end, and give a Stopped its record."""
+        asked = isinstance(error, Stopped | KeyboardInterrupt)
+        # Where the disk is full, or the storage away, that is what is told, and not that it cannot be written.
+        with suppress(InputError, RunError, OSError):
+            self.update(status="stopped" if asked else "failed")
+        if isinstance(error, Stopped):
+            error.record = self.record
 
     @classmethod
     def check(cls, config: Config, name: str, resume: bool, kind: str) -> RunStore | None:

@@ -11,10 +11,11 @@ from tablert_dist.tracking.journal import read_uid
 from tablert_dist.tracking.registry import download, promote, register, version_of
 from tablert_dist.tracking.sender import journals_of, replay
 from tablert_dist.tracking.store import NOTE, default_uri, experiment_page
-from tablert_dist.tracking.tracker import JournalTracker, NullTracker, Status, Tracker, begin_run
+from tablert_dist.tracking.tracker import STOPPED_S, JournalTracker, NullTracker, Status, Tracker, begin_run
 
 __all__ = [
     "NOTE",
+    "STOPPED_S",
     "JournalTracker",
     "NullTracker",
     "Status",

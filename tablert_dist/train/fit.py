@@ -21,6 +21,7 @@ from tablert_dist.tags import TagSet
 from tablert_dist.train.launch import run_under_ray
 from tablert_dist.train.preflight import drop_overflow, table_report
 from tablert_dist.train.ray_train import Printer
+from tablert_dist.train.stopping import NEVER, Stop
 from tablert_dist.train.tracked import open_tracker, tracked
 from tablert_dist.train.worker import choose_context, effective, run_worker
 from tablert_dist.waiting import waiting
@@ -36,11 +37,13 @@ def fit(
     say: Say = lambda line: None,
     parent: str | None = None,
     validate: bool = True,
+    stop: Stop = NEVER,
 ) -> FitResult:
     """Train every seed of the configuration and score the selected weights on dev and test.
 
     `validate` looks for mistakes in the data first. Raises InputError, before anything is written, where the
-    configuration, the data, the encoder or the cluster do not allow it.
+    configuration, the data, the encoder or the cluster do not allow it; Stopped where `stop` asks for the end, with what
+    was trained saved.
     """
     config = with_storage(absolute_data(config))
     # Refuses what RunStore.open would refuse only after the data were read.
@@ -55,10 +58,10 @@ def fit(
         ray = connect(config, show_workers=True)
         scaling = scaling_plan(config, ray.cluster_resources(), trials=False)
         room_for(scaling, capacity(), config.cluster.max_workers)
-    run = RunStore.open(config, name or new_name("train"), resume, "train")
-    say(f"run {run.name} in {run.folder}")
-    results = train_seeds(config, run.folder, corpus, scaling, init_from, parent)
-    run.update(results=results, status="finished")
+    with RunStore.open(config, name or new_name("train"), resume, "train") as run:
+        say(f"run {run.name} in {run.folder}")
+        results = train_seeds(config, run.folder, corpus, scaling, init_from, parent, stop)
+        run.update(results=results, status="finished")
     run.folder.drop_features()
     return FitResult(run.name, run.path, results)
 
@@ -70,34 +73,38 @@ def train_seeds(
     scaling: ScalingPlan | None,
     init_from: Path | None = None,
     parent: str | None = None,
+    stop: Stop = NEVER,
 ) -> list[dict[str, Any]]:
-    """Train every seed in a folder of its own, under Ray where a scaling is given; seeds that are finished are read."""
+    """Train every seed in a folder of its own, under Ray where a scaling is given; seeds that are finished are read.
+
+    Raises Stopped as `fit`.
+    """
     results = []
     for seed in config.train.seeds:
         tracked = Tracked(f"{folder.name}/seed-{seed}", parent)
-        job = Job(config, folder.child(f"seed-{seed}"), seed, init_from, tracked=tracked)
+        job = Job(config, folder.child(f"seed-{seed}"), seed, init_from, tracked=tracked, stop_in=folder)
         job.folder.mirror.pull_files()
-        done = read_result(job.folder.path) or _train_one(job, corpus, scaling)
+        done = read_result(job.folder.path) or _train_one(job, corpus, scaling, stop)
         job.folder.mirror.pull_checkpoint(Path(done["checkpoint"]).name)
         results.append(done)
     return results
 
 
-def _train_one(job: Job, corpus: Corpus, scaling: ScalingPlan | None) -> dict[str, Any]:
+def _train_one(job: Job, corpus: Corpus, scaling: ScalingPlan | None, stop: Stop) -> dict[str, Any]:
     if scaling is None:
-        return train_here(job, corpus)
+        return train_here(job, corpus, stop)
     import ray
 
     with tracked(job, corpus):
-        return run_under_ray(job, scaling, corpus=ray.put(corpus))
+        return run_under_ray(job, scaling, corpus=ray.put(corpus), stop=stop)
 
 
-def train_here(job: Job, corpus: Corpus) -> dict[str, Any]:
-    """Train in this process; progress is printed as lines."""
+def train_here(job: Job, corpus: Corpus, stop: Stop = NEVER) -> dict[str, Any]:
+    """Train in this process; progress is printed as lines. Raises Stopped as `fit`."""
     job.folder.mirror.pull()
     with open_tracker(job, corpus) as tracker:
         show = Printer(job.config.train.epochs)
-        return run_worker(job, choose_context(job.config), tracker, show.epoch, show.step, corpus)
+        return run_worker(job, choose_context(job.config), tracker, show.epoch, show.step, corpus, stop)
 
 
 def absolute_data(config: Config) -> Config:

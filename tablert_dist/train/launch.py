@@ -11,8 +11,10 @@ from typing import Any
 
 from tablert_dist.cluster import ScalingPlan
 from tablert_dist.config import Config
-from tablert_dist.errors import InputError, RunError
+from tablert_dist.errors import InputError, RunError, Stopped
 from tablert_dist.runs.job import Job, read_result
+from tablert_dist.storage.checkpoint_folder import META, partials
+from tablert_dist.train.stopping import NEVER, Stop, attended
 from tablert_dist.waiting import announce
 
 log = logging.getLogger(__name__)
@@ -24,18 +26,47 @@ def run_under_ray(
     callbacks: Sequence[Any] = (),
     show: bool = True,
     corpus: Any = None,
+    stop: Stop = NEVER,
 ) -> dict[str, Any]:
     """Train under Ray Train on a connected cluster; the result as in `result.json`.
 
     Workers that die are started again, `cluster.max_failures` times, and go on from the newest checkpoint. `corpus` is
     an object reference to the Corpus, which Ray brings to each node once; unset: every worker reads `data.path`.
-    Raises InputError where the workers refuse their input, RunError where they fail for another reason.
+    Those whose node is taken away with a notice save first, and go on elsewhere from that step. Raises InputError where the
+    workers refuse their input, Stopped where `stop` asked them to end, or the run's flag, RunError where they fail.
     """
+    job.flag.remove() if stop is not NEVER else None
+    while True:
+        before = _saved(job)
+        _run(_made(job, scaling, callbacks, show, corpus), job, stop)
+        job.folder.mirror.pull_files()
+        result = read_result(job.folder.path)
+        if result is not None:
+            return result
+        if stop.asked or job.flag.word() != "no":
+            raise Stopped("its workers have saved where they were")
+        if _saved(job) == before:
+            raise RunError(
+                f"the workers ended without {job.folder.path / 'result.json'}; is the folder on shared storage?"
+            )
+        announce("a node is being taken away: the workers have saved, and go on elsewhere")
+
+
+def _saved(job: Job) -> set[tuple[str, bytes]]:
+    """The checkpoints in the middle of an epoch, with what says which they are."""
+    job.folder.mirror.pull_cards(())
+    return {(path.name, (path / META).read_bytes()) for path in partials(job.folder.path)}
+
+
+def _made(job: Job, scaling: ScalingPlan, callbacks: Sequence[Any], show: bool, corpus: Any) -> Any:
+    """Ray's trainer."""
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
     resources = {"CPU": scaling.cpus} | ({"GPU": scaling.gpus} if scaling.gpus else {})
     kind, options = _trainer(scaling, job.config)
-    trainer = kind(
+    if show:
+        announce("starting the workers")
+    return kind(
         _worker,
         **options,
         train_loop_config={"job": job, "corpus": [corpus], "show": show},
@@ -54,10 +85,18 @@ def run_under_ray(
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
-    if show:
-        announce("starting the workers")
+
+
+def _run(trainer: Any, job: Job, stop: Stop) -> None:
+    """Train to the end, or until `stop` asks."""
     try:
-        trainer.fit()
+        trainer.fit() if stop is NEVER else attended(trainer.fit, stop, job.flag)
+    except Stopped:
+        import ray
+
+        # What does not end is ended: this process's actors are, when it leaves the cluster.
+        ray.shutdown()
+        raise
     except Exception as error:
         cause = _root_of(error)
         if isinstance(cause, InputError):
@@ -68,11 +107,6 @@ def run_under_ray(
             f"the training in {job.folder} failed more than cluster.max_failures = "
             f"{job.config.cluster.max_failures} times; the last error: {told}"
         ) from error
-    job.folder.mirror.pull_files()
-    result = read_result(job.folder.path)
-    if result is None:
-        raise RunError(f"the workers ended without {job.folder.path / 'result.json'}; is the folder on shared storage?")
-    return result
 
 
 def _trainer(scaling: ScalingPlan, config: Config) -> tuple[Any, dict[str, Any]]:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.errors import InputError, RunError
+from tablert_dist.errors import InputError, RunError, Stopped
 from tablert_dist.runs.job import Job
 from tablert_dist.runs.location import storage_root
 from tablert_dist.scoring import TITLES
+from tablert_dist.train.stopping import StopWatch
 from tablert_dist.train.worker import choose_context, run_worker
 from tablert_dist.waiting import show_waits
 
@@ -52,8 +53,12 @@ def work(args: dict[str, Any]) -> None:
 
     (reference,) = args["corpus"]
     corpus = ray.get(reference) if reference is not None else None
+    stop = StopWatch(job.flag, rank, leaving)
     try:
-        run_worker(job, context, tracker, report, show.step if show else None, corpus)
+        run_worker(job, context, tracker, report, show.step if show else None, corpus, stop)
+    except Stopped:
+        # Returned from, not raised: Ray would start the workers again.
+        pass
     except (InputError, RunError, ray.exceptions.RayActorError):
         # The driver says it in a sentence, and the other ranks only miss the one that failed; Ray logs a traceback of each
         # at ERROR, which LoggingConfig cannot switch off (Ray 2.60).
@@ -64,6 +69,24 @@ def work(args: dict[str, Any]) -> None:
     if rank == 0:
         job.folder.mirror.push_files()
     job.folder.drop_copy()
+
+
+def leaving() -> bool:
+    """Whether this worker's node is being drained, as a cloud's notice makes Ray do.
+
+    Ray Train's own watcher (Ray 2.60) is switched off: it calls a training finished whose workers save and return, counts
+    it as a failure if they raise, and a worker learns of it by a barrier only. It reads the same place.
+    """
+    import ray
+
+    try:
+        # No public call tells it; delete when there is one.
+        from ray._private.state import state
+
+        return ray.get_runtime_context().get_node_id() in (state.get_draining_nodes() or {})
+    except Exception as error:  # whatever becomes of a private call, the training goes on
+        log.debug("whether the node is being drained is not known: %s", error)
+        return False
 
 
 class Printer:

@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
 from tablert_dist.errors import Stopped
+from tablert_dist.runs.flag import StopFlag
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BY = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
@@ -95,16 +97,59 @@ class StopSignals:
         self.number = number
         for one in SIGNALS:
             signal.signal(one, self._take)
-        sys.stderr.write(f"{self.by}: saving and ending; once more ends at once\n")
+        sys.stderr.write(f"{self.by}: the run saves and ends; once more ends it at once\n")
         if not self._depth:
-            raise Stopped("nothing was trained since the last checkpoint", number)
+            raise Stopped("it ended outside of the training; what was saved before is kept", number)
 
 
-def attended(call: Callable[[], None], tell: Callable[[], None], stop: Stop, grace: Callable[[float], bool]) -> None:
+class StopWatch:
+    """A worker's: asked by the run's flag, or because its node is being taken away (`leaving`). A thread looks."""
+
+    def __init__(self, flag: StopFlag, rank: int, leaving: Callable[[], bool]) -> None:
+        self.asked = False
+        self._flag, self._rank, self._leaving = flag, rank, leaving
+        self._over = threading.Event()
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """As `Stop.deferred`."""
+        thread = threading.Thread(target=self._look, name="tablert-stop", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+
+    def _look(self) -> None:
+        pause = LOOK_S if self._flag.folder.shared else LOOK_URL_S
+        since = LEAVING_S
+        while not self._over.wait(pause):
+            since += pause
+            if self._flag.word() != "no":
+                self.asked = True
+                if not self._rank:
+                    with contextlib.suppress(OSError):
+                        self._flag.put("seen")
+                return
+            if since >= LEAVING_S:
+                since = 0.0
+                if self._leaving():
+                    self.asked = True
+                    return
+
+
+LOOK_S, LOOK_URL_S, LEAVING_S = 0.25, 1.0, 5.0
+"""Seconds between two looks at the flag in a folder, at the flag at a URL, and at the node's state."""
+BEGUN_S, SAVING_S = 4.0, 60.0
+"""Seconds until a worker that trains has seen the flag, and until it has saved then: after those it is not waited for."""
+PAUSE_S = 0.1
+
+
+def attended(call: Callable[[], object], stop: Stop, flag: StopFlag, seconds: float = BEGUN_S) -> None:
     """Run `call` in a thread, so that signals are taken at once: Ray's own calls would hold them, or take them themselves.
 
-    When the end is asked for, `tell` passes it on; then `grace` is called with the seconds since and says whether to go
-    on waiting. Raises what `call` raises, and Stopped where it was not waited for.
+    When `stop` asks, the flag passes it on, and `call` has so many seconds to return, or SAVING_S if a worker answers.
+    Raises what `call` raises, and Stopped where it was not waited for.
     """
     failed: list[BaseException] = []
     done = threading.Event()
@@ -120,18 +165,14 @@ def attended(call: Callable[[], None], tell: Callable[[], None], stop: Stop, gra
     thread = threading.Thread(target=run, name="tablert-attended", daemon=True)
     with stop.deferred():
         thread.start()
-        since = 0.0
+        told: float | None = None
         while not done.wait(PAUSE_S):
-            if not stop.asked:
-                continue
-            if not since:
-                tell()
-            since += PAUSE_S
-            if not grace(since):
-                raise Stopped("the workers had not begun, or did not end in time: what they saved last is kept")
+            if stop.asked and told is None:
+                told = time.monotonic()
+                flag.put("asked")
+            waited = time.monotonic() - told if told is not None else 0.0
+            if waited > seconds and (waited > SAVING_S or flag.word() != "seen"):
+                raise Stopped("its workers were not training yet; what was saved before is kept")
     thread.join()
     if failed:
         raise failed[0]
-
-
-PAUSE_S = 0.2

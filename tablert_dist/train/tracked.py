@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tablert_dist import __version__
 from tablert_dist.config import Config, public_config
-from tablert_dist.errors import counted
+from tablert_dist.errors import Stopped, counted
 from tablert_dist.heads import head_spec
 from tablert_dist.runs.job import Job
-from tablert_dist.tracking import NOTE, Tracker
+from tablert_dist.tracking import NOTE, STOPPED_S, Status, Tracker
 from tablert_dist.waiting import waiting
 
 if TYPE_CHECKING:
@@ -74,17 +74,21 @@ def tracked(job: Job, corpus: Corpus) -> Iterator[None]:
     job.folder.journal_mirror.pull_files()
     open_tracker(job, corpus).close(None, timeout=0.5)
     job.folder.journal_mirror.push_files()
-    status: Literal["FINISHED", "FAILED", "KILLED"] = "KILLED"
+    status: Status = "KILLED"
+    seconds = 60.0
     try:
         yield
         status = "FINISHED"
+    except Stopped:
+        seconds = STOPPED_S
+        raise
     except Exception:
         status = "FAILED"
         raise
     finally:
         job.folder.journal_mirror.pull_files()
         with waiting("sending what is left of the run to MLflow"):
-            open_tracker(job, corpus).close(status)
+            open_tracker(job, corpus).close(status, seconds)
         job.folder.journal_mirror.push_files()
 
 
