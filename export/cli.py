@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tablert_dist.cli.common import config_options, model_option, plain_errors, say_next, set_up_logging, verb
+from tablert_dist.cli.common import (
+    config_options,
+    force_option,
+    model_option,
+    plain_errors,
+    say_next,
+    set_up_logging,
+    verb,
+)
 from tablert_dist.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +32,7 @@ if TYPE_CHECKING:
 @model_option(
     "--checkpoint", required=False, help="A checkpoint, a finished run's name or folder, or models:/NAME@ALIAS."
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; must not exist.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default=None, help="fp16: GPUs; int8: CPUs.")
 @click.option(
     "--verify-data",
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option("--triton", type=click.Path(path_type=Path), default=None, help="Also write a Triton model repository.")
 @click.option("--zip", "zipped", is_flag=True, help="Also write OUT.zip.")
+@force_option
 @plain_errors
 @config_options
 def main(
@@ -50,6 +59,7 @@ def main(
     allow: str | None,
     triton: Path | None,
     zipped: bool,
+    force: bool,
 ) -> None:
     """A failed verification leaves nothing behind."""
     set_up_logging()
@@ -60,8 +70,8 @@ def main(
     if allow is not None and not allow.strip():
         raise InputError("--allow wants a reason, for example --allow 'two rare types are not used'")
     packed = out.with_name(f"{out.name}.zip")
-    if zipped and packed.exists():
-        raise InputError(f"{packed} exists; give another --out")
+    if zipped and packed.exists() and not force:
+        raise InputError(f"{packed} exists; give another --out, or write over it with --force")
     from tablert_dist.cli.program import paste
 
     source = _source(config, run_name, model)
@@ -69,18 +79,19 @@ def main(
         from export.triton import refuse_repository
         from tablert_dist.model.checkpoint import read_card
 
-        refuse_repository(triton, read_card(source).model)
-    report = _export(config, source, out, precision, verify_data, allow)
+        refuse_repository(triton, read_card(source).model, force=force)
+    report = _export(config, source, out, precision, verify_data, allow, force)
     for line in report.lines():
         click.echo(line)
     click.echo(f"bundle: {out}")
     if triton:
         from export.triton import write_repository
 
-        click.echo(f"triton: {write_repository(out, triton)}")
+        click.echo(f"triton: {write_repository(out, triton, force=force)}")
     if zipped:
         from tablert_dist.inference.archive import pack
 
+        packed.unlink(missing_ok=True)
         click.echo(f"zip: {pack(out, packed)}")
     say_next(f"echo 'Some text .' | {paste('tablert', 'predict', '--model', out)}")
 
@@ -96,7 +107,13 @@ def _source(config: Any, run_name: str | None, model: str | None) -> Path:
 
 
 def _export(
-    config: Any, source: Path, out: Path, precision: str | None, verify_data: str | None, allow: str | None
+    config: Any,
+    source: Path,
+    out: Path,
+    precision: str | None,
+    verify_data: str | None,
+    allow: str | None,
+    force: bool,
 ) -> VerificationReport:
     """Write the bundle, or end with the gates that it missed."""
     from tablert_dist.waiting import waiting
@@ -115,7 +132,7 @@ def _export(
         gold_in = find_gold(verify_data, preferred="dev")
         gold, named = read_gold(gold_in, card.schema, config.data, card.model), gold_in.title
     try:
-        return export_bundle(source, out, config.export, gold=gold, verified_on=named, allow=allow)
+        return export_bundle(source, out, config.export, gold=gold, verified_on=named, allow=allow, force=force)
     except VerificationError as error:
         for line in error.report.lines():
             click.echo(line)

@@ -24,6 +24,7 @@ from tablert_dist.config import ExportConfig
 from tablert_dist.errors import InputError
 from tablert_dist.heads.base import LENGTHS, Stage
 from tablert_dist.heads.cnn.scheme import TABLE
+from tablert_dist.inference.bundle import MANIFEST
 from tablert_dist.model import TableModel
 from tablert_dist.model.checkpoint import ModelCard, load_checkpoint
 from tablert_dist.schema import Sentence
@@ -48,16 +49,19 @@ def export_bundle(
     verified_on: str = "",
     allow: str | None = None,
     code_from: str | None = None,
+    force: bool = False,
 ) -> VerificationReport:
     """Write the bundle `out` of a checkpoint, verified against torch on odd shapes and on real sentences.
 
     These are `gold` (annotated: F1 is compared too), else `sentences` (lists of words), else the packaged sample's.
     `allow` is a reason for which missed gates pass; it goes on record. `code_from`: as `load_checkpoint`. Raises InputError
-    where `out` exists or int8 is asked for without `gold`, VerificationError where a gate is missed; then nothing is left
-    in `out`.
+    where `out` exists (with `force`: where it is no bundle) or int8 is asked for without `gold`, VerificationError where a
+    gate is missed; then nothing is new in `out`.
     """
-    if out.exists():
-        raise InputError(f"{out} exists; give a folder that does not")
+    bundle = (out / MANIFEST).is_file()
+    if out.exists() and not (force and bundle):
+        replaced = ", or replace the bundle there with --force" if bundle else ""
+        raise InputError(f"{out} exists; give a folder that does not{replaced}")
     if config.precision == "int8" and gold is None:
         raise InputError("int8 is judged by its F1: give annotated sentences with --verify-data FILE")
     with waiting(f"loading the checkpoint {checkpoint.name}"):

@@ -25,6 +25,7 @@ from tablert_dist.storage.mirror import JOURNAL, RESULT
 from tablert_dist.tags import TagSet
 from tablert_dist.tracking import promote, register
 from tablert_dist.train.fit import train_seeds
+from tablert_dist.train.stopping import NEVER, Stop
 from tablert_dist.tune.search import SearchResult
 from tablert_dist.tune.trials import METRIC
 
@@ -48,7 +49,7 @@ class Finished:
     retrained: FitResult | None
 
 
-def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say) -> Finished:
+def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say, stop: Stop = NEVER) -> Finished:
     """Take the best trial's checkpoint, or train its configuration again; score, export, verify, register.
 
     Raises VerificationError where the exported graph does not compute what the model computes.
@@ -57,7 +58,7 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say)
     checkpoint, retrained = result.best.checkpoint, None
     if config.tune.finish == "retrain":
         say(f"training the best configuration again with seeds {list(config.train.seeds)}")
-        results = train_seeds(config, run.folder.child("best"), corpus, scaling, parent=result.uid)
+        results = train_seeds(config, run.folder.child("best"), corpus, scaling, parent=result.uid, stop=stop)
         retrained = FitResult(run.name, run.path / "best", results)
         checkpoint = Path(retrained.best["checkpoint"])
     # In the training that was told to trust the encoder's own code, and nowhere else: the bundle needs none.
@@ -90,6 +91,7 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say)
     # The result last: it says that the rest is there.
     run.folder.publish(p for p in bundle.rglob("*") if p.is_file())
     run.folder.write(RESULT, found)
+    run.update(status="finished")
     run.folder.mirror.push_files(JOURNAL)
     for folder in (run.folder, run.folder.child("best")):
         folder.drop_features()

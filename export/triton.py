@@ -16,12 +16,15 @@ TYPES = {"tensor(int64)": "TYPE_INT64", "tensor(float)": "TYPE_FP32"}
 MAX_BATCH = 32
 
 
-def refuse_repository(out: Path, model: ModelConfig, name: str = "tablert") -> None:
+def refuse_repository(out: Path, model: ModelConfig, name: str = "tablert", force: bool = False) -> None:
     """Raise InputError where no repository of such a model can be written to `out`: asked before the export's minutes."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--triton {out} is a file; give a folder")
-    if (out / name).exists():
-        raise InputError(f"{out / name} exists; give another --triton folder")
+    folder = out / name
+    ours = (folder / "config.pbtxt").is_file()
+    if folder.exists() and not (force and ours):
+        replaced = ", or replace it with --force" if ours else ""
+        raise InputError(f"{folder} exists; give another --triton folder{replaced}")
     stages = make_scheme(model).stages
     if len(stages) > 1:
         raise InputError(
@@ -30,16 +33,16 @@ def refuse_repository(out: Path, model: ModelConfig, name: str = "tablert") -> N
         )
 
 
-def write_repository(bundle: Path, out: Path, name: str = "tablert") -> Path:
+def write_repository(bundle: Path, out: Path, name: str = "tablert", force: bool = False) -> Path:
     """Write `out/NAME/config.pbtxt` and `out/NAME/1/model.onnx`; inputs and outputs are the graph's (DESIGN's contract).
 
     Triton's dynamic batcher joins requests of one shape only, so clients should pad to few lengths. Raises InputError
-    where `out/NAME` exists or the bundle is not sound.
+    where `out/NAME` exists (with `force`: where it is no Triton model) or the bundle is not sound.
     """
     from tablert_dist.inference.onnx_engine import import_onnxruntime
 
     opened = open_bundle(bundle)
-    refuse_repository(out, opened.model, name)
+    refuse_repository(out, opened.model, name, force)
     folder = out / name
     (graph,) = opened.graphs.values()
     session = import_onnxruntime().InferenceSession(str(graph), providers=["CPUExecutionProvider"])

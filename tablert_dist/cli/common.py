@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
@@ -135,6 +137,25 @@ def model_option(
     return decorate
 
 
+force_option = click.option("--force", is_flag=True, help="Write over what is there.")
+
+
+accept_option = click.option(
+    "--accept-changed-data",
+    is_flag=True,
+    help="With --resume: go on though the data are other ones than before; it is put on record.",
+)
+
+
+def refuse_existing(*paths: Path | None, force: bool) -> None:
+    """Raise InputError for the first of these files and folders that is there, unless `force`; devices are written to."""
+    from tablert_dist.errors import InputError
+
+    for path in paths:
+        if path is not None and not force and (path.is_file() or path.is_dir()):
+            raise InputError(f"{path} exists: give another name, or write over it with --force")
+
+
 def parsed(assignments: tuple[str, ...]) -> dict[str, Any]:
     """Return what `--set` gave, by key. Raises InputError for one without `=`."""
     from tablert_dist.config import parse_assignment
@@ -192,7 +213,23 @@ def stoppable() -> Iterator[StopSignals]:
             click.echo(f"stopped by {stop.by}: {error}", err=True)
             if error.record is not None:
                 click.echo(f"resume with: {pasted(resume_command(error.record))}", err=True)
-            sys.exit(128 + (stop.number or error.number))
+            _leave(128 + (stop.number or error.number))
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; where Ray runs, without waiting for its processes, which take up to half a minute on a busy machine.
+
+    A cluster that this process started ends with it (the kernel sees to that), and another one frees what it has used.
+    """
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        sys.exit(code)
+    leaving = threading.Thread(target=ray.shutdown, daemon=True)
+    leaving.start()
+    leaving.join(2.0)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 STEP = "tablert.step"

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import click
 
-from tablert_dist.cli.common import assignments_option, config_option, parsed, plain_errors, set_up_logging, verb
+from tablert_dist.cli.common import (
+    assignments_option,
+    config_option,
+    force_option,
+    parsed,
+    plain_errors,
+    refuse_existing,
+    set_up_logging,
+    verb,
+)
 
 
 @verb(
@@ -22,9 +31,16 @@ from tablert_dist.cli.common import assignments_option, config_option, parsed, p
 @click.option("--encoder", default=None, help="Tokenizer used to count subwords.  [default: model.encoder]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option("--html", default=None, type=click.Path(path_type=Path), help="Also write a page with plots.")
+@force_option
 @plain_errors
 def command(
-    source: str, config_name: str, assignments: tuple[str, ...], encoder: str | None, as_json: bool, html: Path | None
+    source: str,
+    config_name: str,
+    assignments: tuple[str, ...],
+    encoder: str | None,
+    as_json: bool,
+    html: Path | None,
+    force: bool,
 ) -> None:
     """Examine a folder or a single file and show what was found."""
     set_up_logging()
@@ -42,6 +58,7 @@ def command(
         raise InputError(f"{html}: there is no folder '{html.parent}' to write to")
     if html is not None and html.is_dir():
         raise InputError(f"{html} is a folder; name the page, such as {html / 'check.html'}")
+    refuse_existing(html, force=force)
     config = load_config(config_name, {**parsed(assignments), "data.path": source})
     tokenizer, missing = None, []
     try:

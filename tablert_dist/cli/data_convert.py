@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tablert_dist.cli.common import plain_errors, stopwatch, verb
+from tablert_dist.cli.common import force_option, plain_errors, refuse_existing, stopwatch, verb
 
 
 @verb(
@@ -18,8 +18,9 @@ from tablert_dist.cli.common import plain_errors, stopwatch, verb
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--format", "given", default="auto", show_default=True, metavar="NAME", help="Format of the input file.")
 @click.option("--to", "wanted", default=None, metavar="NAME", help="Format of the output; unset: told by its ending.")
+@force_option
 @plain_errors
-def command(source: Path, out: Path, given: str, wanted: str | None) -> None:
+def command(source: Path, out: Path, given: str, wanted: str | None, force: bool) -> None:
     """Print what was written, what the reader left out or changed, and what the format cannot hold."""
     from tablert_dist.data import formats
     from tablert_dist.errors import InputError, counted
@@ -31,8 +32,9 @@ def command(source: Path, out: Path, given: str, wanted: str | None) -> None:
     name = wanted or formats.ENDINGS.get(out.suffix.lower())
     if name is None:
         raise InputError(f"{out}: its ending does not say which format: add --to {'|'.join(formats.NAMES)}")
-    if out.exists():
-        raise InputError(f"{out} exists: give another name, or remove it first")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder that exists: give another name, or remove it first")
+    refuse_existing(out, force=force)
     notes = formats.Notes()
     written = formats.write(formats.iterate(source, given, notes), out, name)
     for line in notes.lines():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tablert_dist.cli.common import plain_errors, set_up_logging, stopwatch, verb
+from tablert_dist.cli.common import force_option, plain_errors, refuse_existing, set_up_logging, stopwatch, verb
 
 
 @verb(
@@ -22,8 +22,9 @@ from tablert_dist.cli.common import plain_errors, set_up_logging, stopwatch, ver
 @click.option("--share", "shares", default=None, metavar="0.1,0.2,…", help="Shares of all sentences to draw.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same samples.")
 @click.option("--format", "form", default="auto", show_default=True, help="Format of the input file.")
+@force_option
 @plain_errors
-def command(source: Path, out: Path, count: int | None, shares: str | None, seed: int, form: str) -> None:
+def command(source: Path, out: Path, count: int | None, shares: str | None, seed: int, form: str, force: bool) -> None:
     """Write each sample as SpERT's JSON, its sentences in the order of IN."""
     set_up_logging()
     from tablert_dist.data.annotated import read_all, spert_bytes, write_files
@@ -47,6 +48,7 @@ def command(source: Path, out: Path, count: int | None, shares: str | None, seed
             out if single else out.with_name(f"{out.stem}-{name}{out.suffix or '.json'}"): max(1, round(share * len(sentences)))
             for name, share in named.items()
         }  # fmt: skip
+    refuse_existing(*sizes, force=force)
     samples = nested_samples(len(sentences), list(sizes.values()), seed)
     write_files({path: spert_bytes([sentences[i] for i in s]) for path, s in zip(sizes, samples, strict=True)})
     for path, sample in zip(sizes, samples, strict=True):

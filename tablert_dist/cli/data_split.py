@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import plain_errors, say_next, set_up_logging, stopwatch, verb
+from tablert_dist.cli.common import force_option, plain_errors, say_next, set_up_logging, stopwatch, verb
 
 if TYPE_CHECKING:
     from tablert_dist.data.partition import By
@@ -40,9 +40,18 @@ PARTS = "train=0.8,dev=0.1,test=0.1"
     help="Sentences that stay in one part; equal sentences always do.",
 )
 @click.option("--format", "form", default="auto", show_default=True, help="Format of the input file.")
+@force_option
 @plain_errors
 def command(
-    source: Path, out: Path, parts: str | None, folds: str | None, ids: Path | None, seed: int, by: By, form: str
+    source: Path,
+    out: Path,
+    parts: str | None,
+    folds: str | None,
+    ids: Path | None,
+    seed: int,
+    by: By,
+    form: str,
+    force: bool,
 ) -> None:
     """Write the parts as SpERT's JSON with a types file, and say what went where."""
     set_up_logging()
@@ -61,7 +70,7 @@ def command(
         raise InputError("--folds ade and --ids FILE belong together: the file lists the orig_id of each test fold")
     if folds == "ade":
         assert ids is not None
-        _ade(source, ids, out)
+        _ade(source, ids, out, force)
         return
     if folds is not None and not folds.isdecimal():
         raise InputError(f"--folds {folds}: give a number, or 'ade' with --ids FILE")
@@ -88,7 +97,7 @@ def command(
             content[f"fold-{f}/train.json"] = spert_bytes([sentences[i] for i in train])
             content[f"fold-{f}/test.json"] = spert_bytes([sentences[i] for i in test])
             content[f"fold-{f}/types.json"] = types_bytes(schema)
-    write_folder(out, content)
+    write_folder(out, content, force)
     for line in _table(split, schema):
         click.echo(line)
     say_next(paste("tablert", "data", "check", out / "fold-0" if folds else out))
@@ -111,7 +120,7 @@ def _shares(text: str) -> dict[str, float]:
     return shares
 
 
-def _ade(source: Path, ids: Path, out: Path) -> None:
+def _ade(source: Path, ids: Path, out: Path, force: bool) -> None:
     from tablert_dist.data.ade_folds import rebuild
     from tablert_dist.data.annotated import write_folder
     from tablert_dist.errors import counted
@@ -120,7 +129,7 @@ def _ade(source: Path, ids: Path, out: Path) -> None:
     types = sorted(source.parent.glob("*types.json"))
     if len(types) == 1:
         content[types[0].name] = types[0].read_bytes()
-    write_folder(out, content)
+    write_folder(out, content, force)
     splits = sum(name.startswith("ade_split_") for name in content)
     click.echo(f"{counted(splits, 'file')} in {out}, each with the sha256 of the official one where {ids.name} has it")
 

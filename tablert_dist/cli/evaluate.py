@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tablert_dist.cli.common import (
+    force_option,
     model_option,
     plain_errors,
+    refuse_existing,
     set_option,
     set_up_logging,
     split_option,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     help="Precision that the thresholds on the page aim at.",
 )
 @click.option("--out", default=None, type=click.Path(path_type=Path), help="Also write the scores as JSON.")
+@force_option
 @plain_errors
 @set_option
 def command(
@@ -61,6 +64,7 @@ def command(
     report: Path | None,
     precision: float,
     out: Path | None,
+    force: bool,
 ) -> None:
     """Print NER, RE and RE+ by type with both averages."""
     set_up_logging()
@@ -74,6 +78,7 @@ def command(
     for path in (report, out):
         if path is not None and not path.parent.is_dir():
             raise InputError(f"{path}: there is no folder '{path.parent}' to write to")
+    refuse_existing(report, out, force=force)
     summary = stopwatch()
     read = _kept(config, predictions, source) if predictions else _predicted(config, str(model), source)
     gold, found, schema = read

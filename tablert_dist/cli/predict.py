@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tablert_dist.cli.common import model_option, plain_errors, set_option, set_up_logging, stopwatch, verb
+from tablert_dist.cli.common import (
+    accept_option,
+    force_option,
+    model_option,
+    plain_errors,
+    set_option,
+    set_up_logging,
+    stopwatch,
+    verb,
+)
 
 if TYPE_CHECKING:
-    from tablert_dist.cli.output import Output
+    from tablert_dist.cli.output import Lines, Output
     from tablert_dist.config import Config
     from tablert_dist.inference.predictor import Predictor
 
@@ -34,12 +43,24 @@ CHUNK_LINES, CHUNK_CHARACTERS = 256, 200_000
 @click.option("--out", default="-", show_default=True, help="JSON lines; - is standard output.")
 @click.option("--strict", is_flag=True, help="Stop at the first line that cannot be read; nothing is written.")
 @click.option("--resume", is_flag=True, help="Resume an interrupted --out.")
+@accept_option
+@force_option
 @click.option(
     "--ray", "on_ray", is_flag=True, help="Predict on a Ray cluster with Ray Data, one reader for each free CPU or GPU."
 )
 @plain_errors
 @set_option
-def command(config: Config, model: str, source: str, out: str, strict: bool, resume: bool, on_ray: bool) -> None:
+def command(
+    config: Config,
+    model: str,
+    source: str,
+    out: str,
+    strict: bool,
+    resume: bool,
+    on_ray: bool,
+    force: bool,
+    accept_changed_data: bool,
+) -> None:
     """One line of output for each line of input; a line that starts with { is JSON with `text` or `words`.
 
     A line that cannot be read gives `{"line": …, "error": …}`, and a sentence on stderr.
@@ -47,8 +68,9 @@ def command(config: Config, model: str, source: str, out: str, strict: bool, res
     set_up_logging()
     from tqdm import tqdm
 
-    from tablert_dist.cli.output import Output
+    from tablert_dist.cli.output import Allowed, Lines, Output
     from tablert_dist.errors import InputError
+    from tablert_dist.inference.jsonl import read_lines
     from tablert_dist.inference.named import find_model, identity
     from tablert_dist.inference.predictor import Predictor
 
@@ -61,15 +83,20 @@ def command(config: Config, model: str, source: str, out: str, strict: bool, res
     found = find_model(model, config)
     summary, total = stopwatch(), Total()
     state = {"model": identity(model, found), "in": source, "predict": config.predict.model_dump(mode="json")}
-    with Output(out, state, resume) as sink, tqdm(unit=" lines", disable=None, file=sys.stderr) as bar:
-        if on_ray:
+    allowed = Allowed(resume, force, accept_changed_data)
+    begun = _reading(source) if resume else nullcontext(())
+    with begun as file:
+        output = Output(out, state, allowed, read_lines(file))
+    with output as sink, _reading(source) as file, tqdm(unit=" lines", disable=None, file=sys.stderr) as bar:
+        read = None if on_ray else Lines(read_lines(file))
+        if read is None:
             from tablert_dist.inference.ray_data import predict_file
 
             results: Iterator[list[dict[str, Any]]] = predict_file(found, Path(source), config)
         else:
-            results = _here(Predictor.load(found, config.predict), source, sink.lines)
+            results = _here(Predictor.load(found, config.predict), read, sink.lines)
         bar.update(sink.lines)
-        _write(total.counting(results), sink, bar, strict, "standard input" if source == "-" else source)
+        _write(total.counting(results), sink, bar, strict, "standard input" if source == "-" else source, read)
     if total.bad:
         click.echo(f"{total.bad} of the lines could not be read; each has an 'error' in the output", err=True)
     summary(str(total))
@@ -100,19 +127,20 @@ class Total:
         return ", ".join((*parts, counted(self.triples, "triple")))
 
 
-def _here(predictor: Predictor, source: str, done: int) -> Iterator[list[dict[str, Any]]]:
+def _here(predictor: Predictor, lines: Lines, done: int) -> Iterator[list[dict[str, Any]]]:
     """Results of the lines after the first `done`, as they come."""
-    from tablert_dist.inference.jsonl import predict_lines, read_lines
+    from tablert_dist.inference.jsonl import predict_lines
 
-    with _reading(source) as file:
-        numbered = enumerate(read_lines(file), 1)
-        for _ in itertools.islice(numbered, done):
-            pass
-        for chunk in _chunks(numbered):
-            yield list(predict_lines(predictor, chunk))
+    numbered = enumerate(lines, 1)
+    for _ in itertools.islice(numbered, done):
+        pass
+    for chunk in _chunks(numbered):
+        yield list(predict_lines(predictor, chunk))
 
 
-def _write(results: Iterator[list[dict[str, Any]]], sink: Output, bar: Any, strict: bool, name: str) -> None:
+def _write(
+    results: Iterator[list[dict[str, Any]]], sink: Output, bar: Any, strict: bool, name: str, read: Lines | None
+) -> None:
     from tablert_dist.errors import InputError
 
     for part in results:
@@ -123,7 +151,7 @@ def _write(results: Iterator[list[dict[str, Any]]], sink: Output, bar: Any, stri
                     raise InputError(sentence)
                 bar.write(sentence, file=sys.stderr)
             sink.write(json.dumps(found, ensure_ascii=False))
-        sink.flush()
+        sink.flush(read)
         bar.update(len(part))
 
 

@@ -90,7 +90,12 @@ def plan(source: Path, name: str, out: Path, assignments: tuple[str, ...] = ()) 
 
     data, parts, runs, bundle = out / "data.json", out / "data", out / "runs", out / "bundle"
     begun = (runs / name / RECORD).is_file()
-    test = out / "test.jsonl"
+    test, predicted = out / "test.jsonl", out / "predicted.jsonl"
+    page, errors = out / "check.html", out / "errors.html"
+
+    def over(path: Path) -> list[str]:
+        """What an earlier call has left is written again, for what it is made of may have changed."""
+        return ["--force"] if path.exists() else []
 
     def step(program: str, *words: object, of: str = "", done: Path | None = None) -> Step:
         kept = [text for text in assignments if text.startswith(PASSED[of])] if of else []
@@ -103,7 +108,7 @@ def plan(source: Path, name: str, out: Path, assignments: tuple[str, ...] = ()) 
     scored = ("evaluate", "--model", bundle, "--data", parts)
     return [
         step("tablert", "data", "convert", source, data, done=data),
-        step("tablert", "data", "check", data, "--config", PRESET, "--html", out / "check.html", of="data check"),
+        step("tablert", "data", "check", data, "--config", PRESET, "--html", page, *over(page), of="data check"),
         step("tablert", "data", "split", data, "--out", parts, "--parts", "train=0.7,dev=0.15,test=0.15", done=parts),
         step("tablert", "train", "--config", PRESET, "--data", parts, resumed, name, *here, of="train", done=bundle),
         step(
@@ -111,9 +116,12 @@ def plan(source: Path, name: str, out: Path, assignments: tuple[str, ...] = ()) 
             of="export", done=bundle,
         ),
         step("tablert", *scored, "--split", "test", of="evaluate"),
-        step("tablert", *scored, "--split", "dev", "--report", out / "errors.html", of="evaluate"),
+        step("tablert", *scored, "--split", "dev", "--report", errors, *over(errors), of="evaluate"),
         step("tablert", "data", "convert", parts / "test.json", test, done=test),
-        step("tablert", "predict", "--model", bundle, "--in", test, "--out", out / "predicted.jsonl", *again, of="predict"),
+        step(
+            "tablert", "predict", "--model", bundle, "--in", test, "--out", predicted, *again, *over(predicted),
+            of="predict",
+        ),
     ]  # fmt: skip
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tablert_dist.cli.common import model_option, plain_errors, set_option, set_up_logging, split_option, verb
+from tablert_dist.cli.common import (
+    force_option,
+    model_option,
+    plain_errors,
+    refuse_existing,
+    set_option,
+    set_up_logging,
+    split_option,
+    verb,
+)
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--text", "texts", multiple=True, help="With --model: a sentence to read. May be given again.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The page to write, such as page.html.")
 @click.option("--limit", default=None, type=click.IntRange(min=1), help="Most sentences on the page.  [default: 2000]")
+@force_option
 @plain_errors
 @set_option
 def command(
@@ -39,6 +49,7 @@ def command(
     texts: tuple[str, ...],
     out: Path,
     limit: int | None,
+    force: bool,
 ) -> None:
     """One page from `--in`, from `--model` and `--data`, or from `--model` and `--text`."""
     set_up_logging()
@@ -57,6 +68,7 @@ def command(
         raise InputError(f"{out}: there is no folder '{out.parent}' to write to")
     if out.is_dir():
         raise InputError(f"{out} is a folder; name the page, such as {out / 'page.html'}")
+    refuse_existing(out, force=force)
     limit = limit or DEFAULT_LIMIT
     page = _finished(source, limit) if source else _read(config, str(model), data, split, texts, limit)
     write_page(page, out)

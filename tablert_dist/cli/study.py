@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tablert_dist.cli import complete
-from tablert_dist.cli.common import HELP, config_options, example_lines, plain_errors, set_up_logging
+from tablert_dist.cli.common import HELP, config_options, example_lines, plain_errors, set_up_logging, stoppable
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -66,7 +66,10 @@ class Asked:
         from tablert_dist.study.run import run_study
 
         name = self.resume or self.name or new_name("study")
-        return run_study(config, parts, name, bool(self.resume), self.epochs, click.echo, self.keep_weights, words)
+        with stoppable() as stop:
+            return run_study(
+                config, parts, name, bool(self.resume), self.epochs, click.echo, self.keep_weights, words, stop
+            )
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:

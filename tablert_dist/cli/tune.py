@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from tablert_dist.cli import complete
-from tablert_dist.cli.common import config_options, plain_errors, set_up_logging, trust_option, verb
+from tablert_dist.cli.common import config_options, plain_errors, set_up_logging, stoppable, trust_option, verb
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
+    from tablert_dist.train.stopping import StopSignals
 
 
 @verb(
@@ -73,23 +74,27 @@ def command(
     from tablert_dist.runs.store import new_name
     from tablert_dist.waiting import waiting
 
-    with waiting("loading PyTorch and Ray"):
-        from tablert_dist.tune.progress import progress_callback
-        from tablert_dist.tune.search import search
+    with stoppable() as stop:
+        with waiting("loading PyTorch and Ray"):
+            from tablert_dist.tune.progress import progress_callback
+            from tablert_dist.tune.search import search
+        result, corpus, scaling = search(
+            config,
+            space,
+            resume or name or new_name("tune"),
+            bool(resume),
+            click.echo,
+            progress_callback(config.train.epochs),
+            validate=not no_check,
+            stop=stop,
+        )
+        with result.run:
+            _report(console, config, result, corpus, scaling, started, stop)
 
-    result, corpus, scaling = search(
-        config,
-        space,
-        resume or name or new_name("tune"),
-        bool(resume),
-        click.echo,
-        progress_callback(config.train.epochs),
-        validate=not no_check,
-    )
-    _report(console, config, result, corpus, scaling, started)
 
-
-def _report(console: object, config: Config, result: object, corpus: object, scaling: object, started: float) -> None:
+def _report(
+    console: object, config: Config, result: object, corpus: object, scaling: object, started: float, stop: StopSignals
+) -> None:
     """The table, the winner, its scores, the export, one extraction, and where to look."""
     from rich.console import Console
 
@@ -113,7 +118,7 @@ def _report(console: object, config: Config, result: object, corpus: object, sca
     console.print(trial_table(result.trials, result.best))
     click.echo(f"best configuration: {result.best.name}: {describe(result.best.point)}, epoch {result.best.best_epoch}")
     try:
-        done = finish(result, corpus, scaling, click.echo)
+        done = finish(result, corpus, scaling, click.echo, stop)
     except VerificationError as error:
         raise click.ClickException(f"the export failed its verification: {error}") from None
     if done.retrained:

@@ -48,10 +48,17 @@ def types_bytes(schema: Schema) -> bytes:
     return json.dumps(tree, indent=1, ensure_ascii=False).encode("utf-8")
 
 
-def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
-    """Make the folder with these files, or nothing. Raises InputError where it exists with something in it."""
+def write_folder(folder: Path, content: Mapping[str, bytes], force: bool = False) -> None:
+    """Make the folder with these files, or nothing; with `force` in the place of another folder.
+
+    Raises InputError where it exists with something in it otherwise.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is not an empty folder: choose another --out")
+        # Only what this function has made may go: --out may be any folder by mistake.
+        ours = folder.is_dir() and all(p.suffix == ".json" for p in folder.rglob("*") if not p.is_dir())
+        if not (force and ours):
+            advice = ", or replace it with --force" if ours else ""
+            raise InputError(f"{folder} exists and is not an empty folder: choose another --out{advice}")
     with whole_folder(folder) as part:
         for name, data in content.items():
             path = part / name
@@ -60,10 +67,7 @@ def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
 
 
 def write_files(content: Mapping[Path, bytes]) -> None:
-    """Write all of these files, or none. Raises InputError where one exists or cannot be written."""
-    for path in content:
-        if path.exists():
-            raise InputError(f"{path} exists: choose another --out")
+    """Write all of these files, or none; what is there is replaced. Raises InputError where one cannot be written."""
     with whole_files(list(content)) as parts:
         for part, data in zip(parts, content.values(), strict=True):
             part.write_bytes(data)

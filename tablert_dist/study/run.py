@@ -11,15 +11,16 @@ from typing import Any
 from tablert_dist.cluster import capacity, connect, refuse_early, room_for, scaling_plan
 from tablert_dist.config import Config, current_keys
 from tablert_dist.data import Corpus
-from tablert_dist.errors import InputError, counted
+from tablert_dist.errors import InputError, Stopped, counted
 from tablert_dist.runs.folder import RunFolder, Tracked
 from tablert_dist.runs.job import read_result
 from tablert_dist.runs.location import runs_folder, with_storage
 from tablert_dist.runs.store import RunStore
 from tablert_dist.study.cells import Cell, points
 from tablert_dist.study.predictions import keep_predictions
-from tablert_dist.tracking import Tracker
+from tablert_dist.tracking import STOPPED_S, Tracker
 from tablert_dist.train.fit import train_here
+from tablert_dist.train.stopping import NEVER, Stop
 from tablert_dist.train.tracked import provenance
 from tablert_dist.tune.experiment import StageContext, run_stage
 from tablert_dist.tune.progress import progress_callback
@@ -69,6 +70,7 @@ def run_study(
     say: Say,
     keep_weights: bool = False,
     options: Sequence[str] = (),
+    stop: Stop = NEVER,
 ) -> tuple[Path, list[Done], Tracker]:
     """Train every cell of every part that has no result yet: its folder, all results, and the study's run in MLflow.
 
@@ -83,25 +85,31 @@ def run_study(
     if config.cluster.num_workers:
         refuse_early(config, trials=True)
     run = RunStore.open(config, name, resume, "study")
-    known = {
-        part: [current_keys(point, "the run's record") for point in of_part]
-        for part, of_part in run.record.get("plan", {}).items()
-    }
-    if resume and known != plan:
-        raise InputError(f"--resume {name}: its cells are others; give the same systems, layers, seeds and epochs")
-    run.update(plan=plan, options=list(options))
-    total = sum(len(part.cells) for part in parts)
-    say(f"run {name} in {run.folder}: {counted(total, 'cell')}")
-    params = {"cells": total, "model.encoder": config.model.encoder}
-    parent = run.folder.tracker(Tracked(name), params, {"study": name, **provenance("tablert_dist.study")})
-    done = []
-    for part in parts:
-        stored = replace(part, config=_stored(part.config, config))
-        found = _run_part(stored, run.folder, plan[part.name], parent.uid, say)
-        for one in found:
-            keep_predictions(one.folder, one.result, part.corpus, keep_weights)
-        done += found
-    run.update(status="finished")
+    with run:
+        known = {
+            part: [current_keys(point, "the run's record") for point in of_part]
+            for part, of_part in run.record.get("plan", {}).items()
+        }
+        if resume and known != plan:
+            raise InputError(f"--resume {name}: its cells are others; give the same systems, layers, seeds and epochs")
+        run.update(plan=plan, options=list(options))
+        total = sum(len(part.cells) for part in parts)
+        say(f"run {name} in {run.folder}: {counted(total, 'cell')}")
+        params = {"cells": total, "model.encoder": config.model.encoder}
+        parent = run.folder.tracker(Tracked(name), params, {"study": name, **provenance("tablert_dist.study")})
+        try:
+            done = []
+            for part in parts:
+                stored = replace(part, config=_stored(part.config, config))
+                found = _run_part(stored, run.folder, plan[part.name], parent.uid, say, stop)
+                for one in found:
+                    keep_predictions(one.folder, one.result, part.corpus, keep_weights)
+                done += found
+        except BaseException as error:
+            asked = isinstance(error, Stopped | KeyboardInterrupt)
+            parent.close("KILLED" if asked else "FAILED", STOPPED_S if asked else 10.0)
+            raise
+        run.update(status="finished")
     return run.path, done, parent
 
 
@@ -109,19 +117,21 @@ def _stored(config: Config, study: Config) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update={"storage": study.train.storage})})
 
 
-def _run_part(part: StudyPart, folder: RunFolder, plan: Sequence[Point], parent: str | None, say: Say) -> list[Done]:
+def _run_part(
+    part: StudyPart, folder: RunFolder, plan: Sequence[Point], parent: str | None, say: Say, stop: Stop
+) -> list[Done]:
     stage = SearchStage(part.config, folder.child(part.name), score_test=True, parent=parent)
     jobs = [stage.job(index, point) for index, point in enumerate(plan)]
     missing = {index: point for index, point in enumerate(plan) if read_result(jobs[index].folder.path) is None}
     if missing:
         say(f"{part.name}: {len(missing)} of {counted(len(plan), 'cell')} to run")
         if part.config.cluster.num_workers:
-            _under_ray(stage, missing, part.corpus)
+            _under_ray(stage, missing, part.corpus, stop)
         else:
             for index in missing:
                 say(f"{part.name}: {part.cells[index].title()}")
                 tracked = Tracked(f"{stage.folder.name}/{stage.name(index)}", parent)
-                train_here(replace(jobs[index], tracked=tracked), part.corpus)
+                train_here(replace(jobs[index], tracked=tracked), part.corpus, stop)
         stage.folder.drop_features()
     done = []
     for cell, job in zip(part.cells, jobs, strict=True):
@@ -134,10 +144,10 @@ def _run_part(part: StudyPart, folder: RunFolder, plan: Sequence[Point], parent:
     return done
 
 
-def _under_ray(stage: SearchStage, missing: Mapping[int, Point], corpus: Corpus) -> None:
+def _under_ray(stage: SearchStage, missing: Mapping[int, Point], corpus: Corpus, stop: Stop) -> None:
     ray = connect(stage.config, show_workers=False)
     scaling = scaling_plan(stage.config, ray.cluster_resources(), trials=True)
     room = room_for(scaling, capacity(), stage.config.cluster.max_workers)
     stage.folder.path.mkdir(parents=True, exist_ok=True)
-    context = StageContext(scaling, room, corpus, progress_callback(stage.config.train.epochs))
+    context = StageContext(scaling, room, corpus, progress_callback(stage.config.train.epochs), stop)
     run_stage(stage, missing, None, context)

@@ -11,6 +11,7 @@ from tablert_dist.config import Config, with_overrides
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError, counted
 from tablert_dist.heads import head_spec
+from tablert_dist.runs.flag import StopFlag
 from tablert_dist.runs.folder import RunFolder, Tracked
 from tablert_dist.runs.job import Job, read_result
 from tablert_dist.runs.location import runs_folder, with_storage
@@ -80,6 +81,9 @@ def train_seeds(
     Raises Stopped as `fit`.
     """
     results = []
+    flag = StopFlag(folder)
+    if scaling is not None:
+        flag.put("no")
     for seed in config.train.seeds:
         tracked = Tracked(f"{folder.name}/seed-{seed}", parent)
         job = Job(config, folder.child(f"seed-{seed}"), seed, init_from, tracked=tracked, stop_in=folder)
@@ -87,6 +91,7 @@ def train_seeds(
         done = read_result(job.folder.path) or _train_one(job, corpus, scaling, stop)
         job.folder.mirror.pull_checkpoint(Path(done["checkpoint"]).name)
         results.append(done)
+    flag.remove()
     return results
 
 

@@ -5,6 +5,7 @@ Must not import torch: every trial runs this in an actor that only waits, and th
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +14,8 @@ from tablert_dist.cluster import ScalingPlan
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError, RunError, Stopped
 from tablert_dist.runs.job import Job, read_result
-from tablert_dist.storage.checkpoint_folder import META, partials
-from tablert_dist.train.stopping import NEVER, Stop, attended
+from tablert_dist.storage.checkpoint_folder import META, checkpoints, partials
+from tablert_dist.train.stopping import NEVER, Stop, attended, ended_after
 from tablert_dist.waiting import announce
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,6 @@ def run_under_ray(
     Those whose node is taken away with a notice save first, and go on elsewhere from that step. Raises InputError where the
     workers refuse their input, Stopped where `stop` asked them to end, or the run's flag, RunError where they fail.
     """
-    job.flag.remove() if stop is not NEVER else None
     while True:
         before = _saved(job)
         _run(_made(job, scaling, callbacks, show, corpus), job, stop)
@@ -44,7 +44,7 @@ def run_under_ray(
         if result is not None:
             return result
         if stop.asked or job.flag.word() != "no":
-            raise Stopped("its workers have saved where they were")
+            raise Stopped(_how_far(job))
         if _saved(job) == before:
             raise RunError(
                 f"the workers ended without {job.folder.path / 'result.json'}; is the folder on shared storage?"
@@ -56,6 +56,15 @@ def _saved(job: Job) -> set[tuple[str, bytes]]:
     """The checkpoints in the middle of an epoch, with what says which they are."""
     job.folder.mirror.pull_cards(())
     return {(path.name, (path / META).read_bytes()) for path in partials(job.folder.path)}
+
+
+def _how_far(job: Job) -> str:
+    """What the workers have saved, in words."""
+    for path in reversed((*checkpoints(job.folder.path), *partials(job.folder.path))):
+        notes = json.loads((path / META).read_text(encoding="utf-8"))["notes"]
+        done = len(notes["history"])
+        return ended_after(job.seed, done, job.config.train.epochs, notes.get("step", 0), notes.get("steps", 0))
+    return "no step was taken yet"
 
 
 def _made(job: Job, scaling: ScalingPlan, callbacks: Sequence[Any], show: bool, corpus: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from tablert_dist.analysis.errors import examine
 from tablert_dist.config import Config, public_config
 from tablert_dist.data import Corpus
-from tablert_dist.errors import Stopped, counted
+from tablert_dist.errors import Stopped
 from tablert_dist.model import TableModel
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.model.encoder import EncoderParts
@@ -26,7 +26,7 @@ from tablert_dist.tracking import Tracker
 from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.loop import annotate, evaluate_unless
 from tablert_dist.train.position import Position
-from tablert_dist.train.stopping import NEVER, Stop
+from tablert_dist.train.stopping import NEVER, Stop, ended_after
 
 
 class Session:
@@ -70,9 +70,9 @@ class Session:
 
     def stopped(self, history: list[dict[str, float]], position: Position | None = None) -> Stopped:
         """Save the position in an epoch, if the training is in one; return what to raise."""
-        done = f"{len(history)} of {counted(self.config.train.epochs, 'epoch')}"
+        told = self.job.seed, len(history), self.config.train.epochs
         if position is None:
-            return Stopped(f"seed {self.job.seed} has ended after {done}, which are saved")
+            return Stopped(ended_after(*told))
         if not self.context.rank:
             target = self.folder / partial_name(position.epoch + 1)
             ckpt.save_checkpoint(target, self.model, self.card(history, position), position.state())
@@ -80,8 +80,7 @@ class Session:
                 if folder != target:
                     _remove(folder)
             self.mirror.push()
-        step = f"step {position.step} of {position.steps} of the next"
-        return Stopped(f"seed {self.job.seed} has ended after {done} and {step}, which are saved")
+        return Stopped(ended_after(*told, position.step, position.steps))
 
     def card(self, history: list[dict[str, float]], position: Position | None = None) -> ckpt.ModelCard:
         """What is saved beside the weights."""

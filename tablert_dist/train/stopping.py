@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
-from tablert_dist.errors import Stopped
+from tablert_dist.errors import Stopped, counted
 from tablert_dist.runs.flag import StopFlag
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -136,6 +136,12 @@ class StopWatch:
                 if self._leaving():
                     self.asked = True
                     return
+
+
+def ended_after(seed: int, done: int, epochs: int, step: int = 0, steps: int = 0) -> str:
+    """How far a training came, in words."""
+    within = f" and step {step} of {steps} of the next" if step else ""
+    return f"seed {seed} has ended after {done} of {counted(epochs, 'epoch')}{within}, which are saved"
 
 
 LOOK_S, LOOK_URL_S, LEAVING_S = 0.25, 1.0, 5.0

@@ -9,7 +9,8 @@ from typing import Any
 
 from tablert_dist.cluster import ScalingPlan
 from tablert_dist.data import Corpus
-from tablert_dist.errors import RunError
+from tablert_dist.errors import RunError, Stopped
+from tablert_dist.train.stopping import NEVER, Stop, attended
 from tablert_dist.tune.ray_cleanup import swept
 from tablert_dist.tune.schedulers import make_scheduler
 from tablert_dist.tune.space import Space
@@ -28,6 +29,7 @@ class StageContext:
     corpus: Corpus
     show: Callable[[int, int], Any] | None = None
     """From the number of trials, and of those that have ended already, to a Tune callback that shows progress."""
+    stop: Stop = NEVER
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,13 @@ class PointSource:
 def run_stage(stage: SearchStage, points: Points, source: PointSource | None, context: StageContext) -> int:
     """Run what has not ended yet: of `points` and, where there is `source`, of the points that Optuna adds.
 
-    Returns the number of trials that failed. Raises RunError where every trial fails.
+    Returns the number of trials that failed. Raises RunError where every trial fails, Stopped where `context.stop` asked for
+    the end and the trials have saved.
     """
     import ray
     from ray import tune
 
-    from tablert_dist.tune.recorder import Recorder
+    from tablert_dist.tune.recorder import SAVED_S, Recorder
 
     known = [stage.read(index, point) for index, point in points.items()]
     ended = [trial for trial in known if trial.ended]
@@ -74,7 +77,9 @@ def run_stage(stage: SearchStage, points: Points, source: PointSource | None, co
         items = [item(trial.name, trial.index, trial.point)["trial"] for trial in known if not trial.ended]
         space = {"trial": tune.grid_search(items)}
     most = stage.config.tune.max_concurrent or context.room
-    recorder = Recorder(stage, context.corpus)
+    recorder = Recorder(stage, context.corpus, context.stop)
+    flag = stage.flag
+    flag.put("no")
     tuner = tune.Tuner(
         trainable,
         param_space=space,
@@ -90,11 +95,20 @@ def run_stage(stage: SearchStage, points: Points, source: PointSource | None, co
             callbacks=[recorder, *([context.show(total, len(ended))] if context.show else [])],
         ),
     )
+    found: list[Any] = []
     try:
         with swept():
-            results = tuner.fit()
+            if context.stop is NEVER:
+                found.append(tuner.fit())
+            else:
+                attended(lambda: found.append(tuner.fit()), context.stop, flag, 2 * SAVED_S)
+    except Stopped:
+        recorder.killed()
+        raise
     finally:
         recorder.close()
+    flag.remove()
+    (results,) = found
     errors = [result.error for result in results if result.error]
     if len(errors) == left:
         raise RunError(f"every trial failed; the first: {str(errors[0]).strip().splitlines()[-1]}")

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tablert_dist.errors import Stopped
+
 log = logging.getLogger(__name__)
 INTERVAL_S = 10.0
 LIMIT = 10_000
@@ -33,11 +35,21 @@ def swept() -> Iterator[None]:
     thread.start()
     try:
         yield
-    finally:
+    except Stopped:
+        # This process leaves at once, and its placement groups with it.
         done.set()
-        thread.join(INTERVAL_S)
-        # No trial runs any more, so nothing can be about to start.
-        sweep(sweep(set()))
+        raise
+    except BaseException:
+        _end(done, thread)
+        raise
+    _end(done, thread)
+
+
+def _end(done: threading.Event, thread: threading.Thread) -> None:
+    done.set()
+    thread.join(INTERVAL_S)
+    # No trial runs any more, so nothing can be about to start.
+    sweep(sweep(set()))
 
 
 def sweep(suspects: set[str]) -> set[str]:

@@ -11,14 +11,15 @@ from typing import Any
 from tablert_dist.cluster import ScalingPlan, capacity, connect, refuse_early, room_for, scaling_plan, shared_out
 from tablert_dist.config import Config, current_keys, with_overrides
 from tablert_dist.data import Corpus
-from tablert_dist.errors import InputError, RunError, counted
+from tablert_dist.errors import InputError, RunError, Stopped, counted
 from tablert_dist.runs.folder import Tracked
 from tablert_dist.runs.location import runs_folder, with_storage
 from tablert_dist.runs.store import RunStore
 from tablert_dist.scoring import LEVELS, TITLES
 from tablert_dist.storage.mirror import JOURNAL
-from tablert_dist.tracking import NOTE, Tracker
+from tablert_dist.tracking import NOTE, STOPPED_S, Tracker
 from tablert_dist.train.fit import absolute_data, check
+from tablert_dist.train.stopping import NEVER, Stop
 from tablert_dist.train.tracked import described, log_data, provenance
 from tablert_dist.tune.experiment import Points, PointSource, StageContext, run_stage
 from tablert_dist.tune.space import Space
@@ -63,12 +64,13 @@ def search(
     say: Say,
     callback: Callable[[int, int], Any] | None = None,
     validate: bool = True,
+    stop: Stop = NEVER,
 ) -> tuple[SearchResult, Corpus, ScalingPlan]:
     """Try points of `space`, as many at once as fit, and find the one with the best dev RE+ of any epoch.
 
     `callback(trials, ended)` makes a Tune callback that shows progress; `validate` looks for mistakes in the data first.
     Raises InputError, before anything is written, where the configuration, the data, the encoder or the cluster do not
-    allow the search.
+    allow the search; Stopped where `stop` asks for the end, with what the trials have trained saved.
     """
     config = with_storage(absolute_data(config))
     how, points = plan(config, space)
@@ -83,25 +85,41 @@ def search(
     scaling = scaling_plan(config, ray.cluster_resources(), trials=True)
     room = room_for(scaling, capacity(), config.cluster.max_workers)
     run = RunStore.open(config, name, resume, "tune")
-    if resume and _current(run.record.get("tree", {})) != space.tree():
-        raise InputError(f"--resume {name}: the space differs from the one that it was started with")
-    run.update(**{"space": space.name, "tree": space.tree(), "search": how, "points": points, **run.record})
-    total = len(points) if how != "optuna" else config.tune.trials
-    at_once = min(room, config.tune.max_concurrent or room, total)
-    stages = ", then the best of them again" if config.tune.stages == 2 else ""
-    say(f"run {name} in {run.folder}: {counted(total, 'trial')}{stages}, {at_once} at once, each {scaling}")
-    parent = _parent(config, run, space, corpus, total)
-    trials, earlier = _run(config, space, run, parent.uid, StageContext(scaling, room, corpus, callback))
-    scored = ranked(trials)
-    if not scored:
-        raise RunError(f"no trial came to the end of an epoch; see the logs under {run.path}")
+    try:
+        if resume and _current(run.record.get("tree", {})) != space.tree():
+            raise InputError(f"--resume {name}: the space differs from the one that it was started with")
+        run.update(**{"space": space.name, "tree": space.tree(), "search": how, "points": points, **run.record})
+        total = len(points) if how != "optuna" else config.tune.trials
+        at_once = min(room, config.tune.max_concurrent or room, total)
+        stages = ", then the best of them again" if config.tune.stages == 2 else ""
+        say(f"run {name} in {run.folder}: {counted(total, 'trial')}{stages}, {at_once} at once, each {scaling}")
+        parent = _parent(config, run, space, corpus, total)
+        found = _searched(config, space, run, parent, StageContext(scaling, room, corpus, callback, stop))
+    except BaseException as error:
+        run.ended(error)
+        raise
+    return found, corpus, scaling
+
+
+def _searched(config: Config, space: Space, run: RunStore, parent: Tracker, context: StageContext) -> SearchResult:
+    """Run the trials and name the best; the search's run in MLflow goes on, or ends as an error has it."""
+    try:
+        trials, earlier = _run(config, space, run, parent.uid, context)
+        scored = ranked(trials)
+        if not scored:
+            raise RunError(f"no trial came to the end of an epoch; see the logs under {run.path}")
+    except BaseException as error:
+        asked = isinstance(error, Stopped | KeyboardInterrupt)
+        parent.close("KILLED" if asked else "FAILED", STOPPED_S if asked else 10.0)
+        run.folder.journal_mirror.push_files(JOURNAL)
+        raise
     best = scored[0]
     best.folder.mirror.pull_checkpoint(best.checkpoint.name)
     parent.params({f"best.{key}": value for key, value in best.point.items()})
     # Under the names that the winner's scores get once it is exported.
     parent.metrics({f"best_{m}": best.best(m) for m in (METRIC, "dev/re_f1", "dev/ner_f1")}, 0)
     parent.close(None, timeout=5.0)
-    return SearchResult(run, trials, best, with_overrides(config, best.point), parent.uid, earlier), corpus, scaling
+    return SearchResult(run, trials, best, with_overrides(config, best.point), parent.uid, earlier)
 
 
 def _current(tree: Mapping[str, Any]) -> dict[str, Any]:

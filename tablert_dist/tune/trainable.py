@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tablert_dist.cluster import ScalingPlan
+from tablert_dist.errors import Stopped
 from tablert_dist.train.launch import run_under_ray
 from tablert_dist.tune.trials import SearchStage
 
@@ -41,5 +43,8 @@ def drive(
     trial = read_item(params)
     for row in histories.get(trial["index"], ()):
         tune.report({**row, "repeated": 1.0})
+    if stage.flag.word() != "no":
+        return
     job = stage.job(trial["index"], trial["point"])
-    run_under_ray(job, scaling, [TuneReportCallback()], show=False, corpus=corpus)
+    with suppress(Stopped):  # its workers have saved, and the search says so
+        run_under_ray(job, scaling, [TuneReportCallback()], show=False, corpus=corpus)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tablert_dist.config import Config, with_overrides
 from tablert_dist.runs.files import STOPPED, saved_in
+from tablert_dist.runs.flag import StopFlag
 from tablert_dist.runs.folder import RunFolder, Tracked
 from tablert_dist.runs.job import Job, read_result
 from tablert_dist.scoring import best_epoch
@@ -89,6 +90,11 @@ class SearchStage:
         """Where its trials lie."""
         return self.root.child(f"stage-{self.number}") if self.number else self.root
 
+    @property
+    def flag(self) -> StopFlag:
+        """What asks the workers of its trials to end."""
+        return StopFlag(self.root)
+
     def name(self, index: int) -> str:
         """A trial's name in the search: `trial-03`, or `stage-1/trial-03`."""
         return f"stage-{self.number}/{trial_name(index)}" if self.number else trial_name(index)
@@ -102,7 +108,9 @@ class SearchStage:
         config = with_overrides(self.config, point)
         tracked = Tracked(self.name(index), self.parent, sends=not self.root.shared)
         folder = self.folder.child(trial_name(index))
-        return Job(config, folder, config.train.seeds[0], score_test=self.score_test, tracked=tracked)
+        return Job(
+            config, folder, config.train.seeds[0], score_test=self.score_test, tracked=tracked, stop_in=self.root
+        )
 
     def read(self, index: int, point: Point) -> Trial:
         """A trial as its folder, or its copy at a URL, has it."""
@@ -129,12 +137,12 @@ class SearchStage:
         folder = self.job(index, point).folder
         folder.write(STOPPED, {"epoch": epoch, "scheduler": self.config.tune.scheduler})
 
-    def close(self, trial: Trial, corpus: Corpus) -> None:
-        """Say in MLflow how the trial ended."""
+    def close(self, trial: Trial, corpus: Corpus, timeout: float = 10.0) -> None:
+        """Say in MLflow how the trial ended, sent for at most `timeout` seconds."""
         tracker = open_tracker(self._sending(trial.index, trial.point, True), corpus)
         tags = {"stage": self.number} if self.number else {}
         tracker.tags(tags | ({"stopped_by": "scheduler"} if trial.stopped else {}))
-        tracker.close("FINISHED" if trial.finished else "KILLED", timeout=10.0)
+        tracker.close("FINISHED" if trial.finished else "KILLED", timeout)
         trial.folder.journal_mirror.push_files()
 
     def _sending(self, index: int, point: Point, sends: bool) -> Job:

@@ -149,6 +149,7 @@ def test_an_interrupted_prediction_goes_on(exported: Path, trained: Path) -> Non
     assert run(*words, cwd=trained).returncode == 0
     whole = (trained / "out.jsonl").read_text()
     assert whole.count("\n") == 600
+    (trained / "out.jsonl").unlink()
     child = subprocess.Popen([sys.executable, "-m", *words], cwd=trained, stderr=subprocess.DEVNULL)
     part = trained / ".out.jsonl.part"
     while not (part.exists() and part.stat().st_size):
