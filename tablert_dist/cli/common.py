@@ -60,7 +60,7 @@ def example_lines(examples: tuple[str, ...]) -> str:
 
 
 def config_options(function: Callable[..., R]) -> Callable[..., R]:
-    """`--config`, `--data`, `--set`; the verb receives `config`."""
+    """`--config`, `--data`, `--set`; the verb receives `config`: of a resumed run its own, with what is given here."""
 
     @config_option
     @click.option(
@@ -77,6 +77,15 @@ def config_options(function: Callable[..., R]) -> Callable[..., R]:
         overrides = parsed(assignments)
         if data is not None:
             overrides["data.path"] = data
+        if rest.get("resume"):
+            from tablert_dist.cli.resumed import given, of_record, options_of
+
+            found = (
+                None if given("config_name") else of_record(rest["resume"], overrides.get("train.storage"), overrides)
+            )
+            if found is not None:
+                config, record = found
+                return function(config=config, **options_of(record, rest))
         return function(config=load_config(config_name, overrides), **rest)
 
     return wrapper

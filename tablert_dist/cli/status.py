@@ -80,8 +80,10 @@ def _lines(run: RunStatus, where: str) -> list[str]:
     from tablert_dist.cli.program import free_name, paste, pasted
     from tablert_dist.runs.resume import resume_command
 
-    silent = f"no sign of life for {_age(run.silent_s)}" if run.state == "stopped" else None
+    silent = f"no sign of life for {_age(run.silent_s)}" if run.state in {"stopped", "dead"} else None
     told = silent or f"last sign of life {_ago(run.silent_s)}"
+    if run.holder and run.state != "finished":
+        told += f"; {'it was' if run.state == 'dead' else 'it is'} {run.holder}"
     lines = [f"{run.name}: a {_kind(run)} in {run.folder}", f"{run.state}; {told}"]
     width = max((len(part.name) for part in run.parts), default=0) + 1
     lines += [_part_line(part, run.epochs, width) for part in run.parts]
@@ -92,8 +94,10 @@ def _lines(run: RunStatus, where: str) -> list[str]:
     if run.result:
         lines.append(f"bundle: {run.result['bundle']}")
     lines += [f"MLflow: {uri}" for uri in [_tracking(run)] if uri]
-    if run.state == "stopped":
-        lines.append(f"if nothing of it runs any more, go on with: {pasted(resume_command(run.record))}")
+    if run.state in {"stopped", "dead"}:
+        known = run.state == "dead" or run.record.get("status") != "running"
+        told = "go on with" if known else "if nothing of it runs any more, go on with"
+        lines.append(f"{told}: {pasted(resume_command(run.record))}")
     elif run.state == "finished" and not run.result:
         words = ["--onnx", "--model", run.name, "--set", f"train.storage={where}"]
         lines.append(f"next: {paste('tablert-export', *words, '--out', free_name('bundle', run.name))}")
@@ -140,12 +144,14 @@ def _as_json(run: RunStatus) -> dict[str, object]:
 
     tree = asdict(run)
     tree.pop("record")
+    if tree["holder"]:
+        tree["holder"] = {key: tree["holder"][key] for key in ("host", "pid", "since", "beat")}
     return {
         **tree,
         "best": run.best.name if run.best else None,
         "checkpoint": run.checkpoint,
         "mlflow": _tracking(run),
-        "resume": resume_command(run.record) if run.state == "stopped" else None,
+        "resume": resume_command(run.record) if run.state in {"stopped", "dead"} else None,
     }
 
 

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tablert_dist.cli import complete
-from tablert_dist.cli.common import HELP, config_options, example_lines, plain_errors, set_up_logging, stoppable
+from tablert_dist.cli.common import (
+    HELP,
+    accept_option,
+    config_options,
+    example_lines,
+    plain_errors,
+    set_up_logging,
+    stoppable,
+)
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -47,6 +55,7 @@ class Asked:
     resume: str | None
     out: Path | None
     keep_weights: bool
+    accept_changed_data: bool
 
     @property
     def systems(self) -> list[str]:
@@ -68,7 +77,16 @@ class Asked:
         name = self.resume or self.name or new_name("study")
         with stoppable() as stop:
             return run_study(
-                config, parts, name, bool(self.resume), self.epochs, click.echo, self.keep_weights, words, stop
+                config,
+                parts,
+                name,
+                bool(self.resume),
+                self.epochs,
+                click.echo,
+                self.keep_weights,
+                words,
+                stop,
+                self.accept_changed_data,
             )
 
 
@@ -93,6 +111,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--out", type=click.Path(path_type=Path), default=None, help="Folder for the tables; unset: the run's folder."
     )
     @click.option("--keep-weights", is_flag=True, help="Keep every cell's checkpoints beside its predictions.")
+    @accept_option
     @wraps(function)
     def wrapper(**arguments: Any) -> None:
         asked = Asked(**{field.name: arguments.pop(field.name) for field in fields(Asked)})

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from tablert_dist.cli import complete
-from tablert_dist.cli.common import config_options, plain_errors, say_next, set_up_logging, stoppable, trust_option, verb
+from tablert_dist.cli.common import (
+    accept_option,
+    config_options,
+    plain_errors,
+    say_next,
+    set_up_logging,
+    stoppable,
+    trust_option,
+    verb,
+)
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -17,7 +26,7 @@ if TYPE_CHECKING:
     "Train on annotated sentences.",
     "tablert train --config sample --name first",
     "tablert train --config conll04 --data DIR --set train.seeds=[1,2,3]",
-    "tablert train --config conll04 --data DIR --resume first",
+    "tablert train --resume first",
 )
 @click.option("--name", default=None, help="Name of the run; unset: made from the date and time.")
 @click.option("--resume", default=None, metavar="NAME", shell_complete=complete.runs, help="Resume an interrupted run.")
@@ -29,10 +38,18 @@ if TYPE_CHECKING:
     help="Initialise from a checkpoint's weights, or those of a run or of models:/NAME@ALIAS.",
 )
 @click.option("--no-check", is_flag=True, help="Skip the validation of the data (tablert data check).")
+@accept_option
 @plain_errors
 @config_options
 @trust_option
-def command(config: Config, name: str | None, resume: str | None, init_from: str | None, no_check: bool) -> None:
+def command(
+    config: Config,
+    name: str | None,
+    resume: str | None,
+    init_from: str | None,
+    no_check: bool,
+    accept_changed_data: bool,
+) -> None:
     """Train every seed, print the scores with their protocol."""
     set_up_logging()
     from tablert_dist.cli.program import free_name, near, paste
@@ -49,7 +66,16 @@ def command(config: Config, name: str | None, resume: str | None, init_from: str
             from tablert_dist.inference.named import find_checkpoint
 
             start = find_checkpoint(init_from, config, "training starts from a checkpoint, a run or models:/NAME@ALIAS")
-        result = fit(config, resume or name, bool(resume), start, click.echo, validate=not no_check, stop=stop)
+        result = fit(
+            config,
+            resume or name,
+            bool(resume),
+            start,
+            click.echo,
+            validate=not no_check,
+            stop=stop,
+            accept_changed=accept_changed_data,
+        )
     for line in result.summary():
         click.echo(line)
     protocol = result.results[0]["scores"]

@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING
 import click
 
 from tablert_dist.cli import complete
-from tablert_dist.cli.common import config_options, plain_errors, set_up_logging, stoppable, trust_option, verb
+from tablert_dist.cli.common import (
+    accept_option,
+    config_options,
+    plain_errors,
+    set_up_logging,
+    stoppable,
+    trust_option,
+    verb,
+)
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
     from tablert_dist.train.stopping import StopSignals
+    from tablert_dist.tune.space import Space
 
 
 @verb(
@@ -44,6 +53,7 @@ if TYPE_CHECKING:
 @click.option("--name", default=None, help="Name of the run; unset: made from the date and time.")
 @click.option("--resume", default=None, metavar="NAME", shell_complete=complete.runs, help="Resume an interrupted run.")
 @click.option("--no-check", is_flag=True, help="Skip the validation of the data (tablert data check).")
+@accept_option
 @plain_errors
 @config_options
 @trust_option
@@ -55,6 +65,7 @@ def command(
     name: str | None,
     resume: str | None,
     no_check: bool,
+    accept_changed_data: bool,
 ) -> None:
     """Run the search to the exported, registered winner and say what was found."""
     set_up_logging()
@@ -62,14 +73,13 @@ def command(
 
     from tablert_dist.config import with_overrides
     from tablert_dist.errors import InputError
-    from tablert_dist.tune.space import load_space
 
     if name and resume:
         raise InputError("give --name for a new search or --resume for an old one, not both")
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
     given = {"tune.search": how, "tune.stages": stages}
     config = with_overrides(config, {key: value for key, value in given.items() if value is not None})
-    space = load_space(space_name, config)
+    space = _space(config, space_name, resume)
     started = time.monotonic()
     from tablert_dist.runs.store import new_name
     from tablert_dist.waiting import waiting
@@ -87,9 +97,22 @@ def command(
             progress_callback(config.train.epochs),
             validate=not no_check,
             stop=stop,
+            accept_changed=accept_changed_data,
         )
         with result.run:
             _report(console, config, result, corpus, scaling, started, stop)
+
+
+def _space(config: Config, name: str, resume: str | None) -> Space:
+    """The named space; of a resumed search, where none is named, its own."""
+    from tablert_dist.cli.resumed import given, of_record
+    from tablert_dist.tune.space import Space, load_space
+
+    if resume and not given("space_name"):
+        found = of_record(resume, config.train.storage, {})
+        if found and "tree" in found[1]:
+            return Space.of_tree(found[1]["tree"])
+    return load_space(name, config)
 
 
 def _report(

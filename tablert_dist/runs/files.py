@@ -17,9 +17,9 @@ from tablert_dist.storage.mirror import RESULT
 from tablert_dist.storage.remote import Remote, is_url
 from tablert_dist.tracking.journal import FILE, Event, read_events
 
-RECORD, STOPPED = "run.json", "stopped.json"
-"""The last is in the folder of a trial that the scheduler stopped: it is not gone on with."""
-SMALL = (RECORD, RESULT, META, STOPPED, FILE)
+RECORD, STOPPED, LEASE = "run.json", "stopped.json", "lease.json"
+"""The second is in the folder of a trial that the scheduler stopped: it is not gone on with."""
+SMALL = (RECORD, LEASE, RESULT, META, STOPPED, FILE)
 """What is read of a run."""
 
 

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tablert_dist.errors import InputError, nearest
-from tablert_dist.runs.files import RECORD, STOPPED, events_in, modified, read_json, saved_in
+from tablert_dist.runs.files import LEASE, RECORD, STOPPED, events_in, modified, read_json, saved_in
 from tablert_dist.scoring import LEVELS, best_epoch
 from tablert_dist.storage.checkpoint_folder import META
+from tablert_dist.storage.lease import Holder, parse
 from tablert_dist.storage.mirror import RESULT
 from tablert_dist.tracking.journal import ENDED, Event
 
 SILENCE_S = 600.0
-"""Without news for so long (or for three of its epochs, if those are longer) a run is taken to have stopped."""
+"""Without news for so long (or for three of its epochs, if those are longer) a run is taken to have stopped that nobody holds,
+as one of an older version."""
 
-State = Literal["waiting", "running", "stopped", "finished"]
+State = Literal["waiting", "running", "stopped", "dead", "finished"]
+"""`stopped` ended in order and said so; of a `dead` run the process that held it is gone."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class RunStatus:
     """`run.json`."""
     result: Mapping[str, Any] | None
     """A search's `result.json`."""
+    holder: Holder | None = None
+    """The process that runs it, or ran it when it died; a run of an older version has none."""
 
     @property
     def best(self) -> PartStatus | None:
@@ -102,15 +107,26 @@ def read_status(storage: Path, name: str, now: float | None = None, where: str |
     result = read_json(folder / RESULT) if search else None
     parts = [_read_part(folder / part, f"{where}/{name}/{part}", part, point) for part, point in _expected(record)]
     active = max([modified(folder / RECORD), modified(folder / RESULT), *(part.active for part in parts)])
-    silent = max(0.0, (time.time() if now is None else now) - active)
+    now = time.time() if now is None else now
+    holder = _holder(folder)
+    silent = max(0.0, now - max(active, holder.beat if holder else 0.0))
     finished = result is not None if search else record.get("status") == "finished"
     limit = max([SILENCE_S, *(3 * part.pace for part in parts)])
     ended = record.get("status") in {"stopped", "failed"} or silent > limit or _gave_up(parts, several)
     state: State = "finished" if finished else "stopped" if ended else "running"
-    if state == "stopped":
+    if holder and not finished:
+        state = "dead" if holder.dead(now) else "running"
+    if state in {"stopped", "dead"}:
         parts = [_cut_off(part) for part in parts]
     epochs = int(record["config"]["train"]["epochs"])
-    return RunStatus(name, str(record["kind"]), f"{where}/{name}", state, silent, epochs, parts, record, result)
+    return RunStatus(name, str(record["kind"]), f"{where}/{name}", state, silent, epochs, parts, record, result, holder)
+
+
+def _holder(folder: Path) -> Holder | None:
+    try:
+        return parse((folder / LEASE).read_text(encoding="utf-8"))
+    except OSError:
+        return None
 
 
 def run_names(storage: Path) -> list[str]:

@@ -16,9 +16,11 @@ from typing import Any, Self
 from tablert_dist.config import Config, flatten, recorded_config, without_logins
 from tablert_dist.config.heads import RENAMED
 from tablert_dist.errors import InputError, RunError, Stopped, nearest
-from tablert_dist.runs.files import RECORD
+from tablert_dist.runs.data import Files, with_data
+from tablert_dist.runs.files import LEASE, RECORD
 from tablert_dist.runs.folder import RunFolder
 from tablert_dist.runs.location import runs_folder
+from tablert_dist.storage.lease import Lease, LeaseFile
 
 log = logging.getLogger(__name__)
 FREE_ON_RESUME = ("train.storage", "cluster.", "tracking.", "predict.", "export.", "serve.")
@@ -41,27 +43,56 @@ class RunStore:
     folder: RunFolder
     record: dict[str, Any]
     """What `run.json` holds: name, kind, configuration, status, and what the kind adds."""
+    lease: Lease | None = None
+    """Of a run that is written; one that is only read has none."""
 
     @classmethod
-    def open(cls, config: Config, name: str, resume: bool, kind: str) -> RunStore:
-        """Make a run, or with `resume` find it again.
+    def open(
+        cls, config: Config, name: str, resume: bool, kind: str, data: Files | None = None, accepted: bool = False
+    ) -> RunStore:
+        """Make a run, or with `resume` find it again, and hold it until `close`: no other process writes it meanwhile.
 
-        Raises InputError for a name that exists without `resume`, one that does not with it, or a changed configuration.
+        `data`: what it is trained on; `accepted`: also if they are others than before. Raises InputError for a name that
+        exists without `resume`, one that does not with it, a changed configuration, changed data, or a run that another
+        process holds.
         """
         run = cls.check(config, name, resume, kind)
         if run is None:
             folder = runs_folder(config).child(name)
             folder.drop_copy()
-            folder.path.mkdir(parents=True)
+            try:
+                folder.path.mkdir(parents=True)
+            except FileExistsError:
+                raise InputError(f"run '{name}' in {folder} is being made by another process") from None
             run = cls(folder, {"name": name, "kind": kind, "config": config.model_dump(mode="json")})
-            run.update(status="running")
-        else:
-            if any(f"model.{key}" in RENAMED for key in run.record["config"]["model"]):
+        file = LeaseFile(run.path / LEASE, run.folder.remote)
+        advice = "wait for its end, stop it with SIGTERM, or choose another name"
+        run.lease = Lease.take(file, f"run '{name}' in {runs_folder(config)}", advice)
+        try:
+            run._begin(resume, data, accepted)
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def _begin(self, resume: bool, data: Files | None, accepted: bool) -> None:
+        """Put on record that it runs."""
+        if resume:
+            # As it is now that nobody else writes it.
+            self.folder.mirror.fetch(RECORD)
+            self.record = _read_record(self.folder)
+            name = self.name
+            if any(f"model.{key}" in RENAMED for key in self.record["config"]["model"]):
                 log.warning(
                     "--resume %s: its record has the heads' options in [model]; they are read as model.cnn.… now", name
                 )
-            run.update(status="running")
-        return run
+        changes = {} if data is None else with_data(self.record, self.name, data, accepted)
+        self.update(**changes, status="running")
+
+    def close(self) -> None:
+        """Hold it no longer."""
+        if self.lease is not None:
+            self.lease.release()
 
     def __enter__(self) -> Self:
         return self
@@ -71,15 +102,17 @@ class RunStore:
     ) -> None:
         if error is not None:
             self.ended(error)
+        self.close()
 
     def ended(self, error: BaseException) -> None:
-        """Put on record that the run did not come to its end, and give a Stopped its record."""
+        """Put on record that the run did not come to its end, and give a Stopped its record; hold it no longer."""
         asked = isinstance(error, Stopped | KeyboardInterrupt)
         # Where the disk is full, or the storage away, that is what is told, and not that it cannot be written.
         with suppress(InputError, RunError, OSError):
             self.update(status="stopped" if asked else "failed")
         if isinstance(error, Stopped):
             error.record = self.record
+        self.close()
 
     @classmethod
     def check(cls, config: Config, name: str, resume: bool, kind: str) -> RunStore | None:

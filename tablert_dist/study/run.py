@@ -12,6 +12,7 @@ from tablert_dist.cluster import capacity, connect, refuse_early, room_for, scal
 from tablert_dist.config import Config, current_keys
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError, Stopped, counted
+from tablert_dist.runs.data import files_of
 from tablert_dist.runs.folder import RunFolder, Tracked
 from tablert_dist.runs.job import read_result
 from tablert_dist.runs.location import runs_folder, with_storage
@@ -71,6 +72,7 @@ def run_study(
     keep_weights: bool = False,
     options: Sequence[str] = (),
     stop: Stop = NEVER,
+    accept_changed: bool = False,
 ) -> tuple[Path, list[Done], Tracker]:
     """Train every cell of every part that has no result yet: its folder, all results, and the study's run in MLflow.
 
@@ -84,7 +86,8 @@ def run_study(
     plan = {part.name: [json.loads(json.dumps(p)) for p in points(part.cells, part.config, epochs)] for part in parts}
     if config.cluster.num_workers:
         refuse_early(config, trials=True)
-    run = RunStore.open(config, name, resume, "study")
+    data = {split: file for part in parts for split, file in files_of(part.corpus, f"{part.name}/").items()}
+    run = RunStore.open(config, name, resume, "study", data, accept_changed)
     with run:
         known = {
             part: [current_keys(point, "the run's record") for point in of_part]

@@ -11,6 +11,7 @@ from tablert_dist.config import Config, with_overrides
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.errors import InputError, counted
 from tablert_dist.heads import head_spec
+from tablert_dist.runs.data import files_of
 from tablert_dist.runs.flag import StopFlag
 from tablert_dist.runs.folder import RunFolder, Tracked
 from tablert_dist.runs.job import Job, read_result
@@ -39,10 +40,12 @@ def fit(
     parent: str | None = None,
     validate: bool = True,
     stop: Stop = NEVER,
+    accept_changed: bool = False,
 ) -> FitResult:
     """Train every seed of the configuration and score the selected weights on dev and test.
 
-    `validate` looks for mistakes in the data first. Raises InputError, before anything is written, where the
+    `validate` looks for mistakes in the data first; `accept_changed` goes on, with `resume`, on other data than before.
+    Raises InputError, before anything is written, where the
     configuration, the data, the encoder or the cluster do not allow it; Stopped where `stop` asks for the end, with what
     was trained saved.
     """
@@ -59,7 +62,8 @@ def fit(
         ray = connect(config, show_workers=True)
         scaling = scaling_plan(config, ray.cluster_resources(), trials=False)
         room_for(scaling, capacity(), config.cluster.max_workers)
-    with RunStore.open(config, name or new_name("train"), resume, "train") as run:
+    data = files_of(corpus)
+    with RunStore.open(config, name or new_name("train"), resume, "train", data, accept_changed) as run:
         say(f"run {run.name} in {run.folder}")
         results = train_seeds(config, run.folder, corpus, scaling, init_from, parent, stop)
         run.update(results=results, status="finished")

@@ -151,11 +151,11 @@ BEGUN_S, SAVING_S = 4.0, 60.0
 PAUSE_S = 0.1
 
 
-def attended(call: Callable[[], object], stop: Stop, flag: StopFlag, seconds: float = BEGUN_S) -> None:
+def attended(call: Callable[[], object], stop: Stop, flag: StopFlag, saved: Callable[[], bool] = lambda: False) -> None:
     """Run `call` in a thread, so that signals are taken at once: Ray's own calls would hold them, or take them themselves.
 
-    When `stop` asks, the flag passes it on, and `call` has so many seconds to return, or SAVING_S if a worker answers.
-    Raises what `call` raises, and Stopped where it was not waited for.
+    When `stop` asks, the flag passes it on, and `call` has BEGUN_S to return, or SAVING_S if a worker answers; it is not
+    waited for once `saved` says that there is nothing more to save. Raises what `call` raises, and then Stopped.
     """
     failed: list[BaseException] = []
     done = threading.Event()
@@ -176,8 +176,12 @@ def attended(call: Callable[[], object], stop: Stop, flag: StopFlag, seconds: fl
             if stop.asked and told is None:
                 told = time.monotonic()
                 flag.put("asked")
-            waited = time.monotonic() - told if told is not None else 0.0
-            if waited > seconds and (waited > SAVING_S or flag.word() != "seen"):
+            if told is None:
+                continue
+            if saved():
+                raise Stopped("its trials have saved where they were")
+            waited = time.monotonic() - told
+            if waited > BEGUN_S and (waited > SAVING_S or flag.word() != "seen"):
                 raise Stopped("its workers were not training yet; what was saved before is kept")
     thread.join()
     if failed:

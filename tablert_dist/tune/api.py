@@ -51,4 +51,5 @@ def search(
         say,
         progress_callback(settings.train.epochs),
     )
+    found.run.close()
     return found

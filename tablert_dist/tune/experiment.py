@@ -51,7 +51,7 @@ def run_stage(stage: SearchStage, points: Points, source: PointSource | None, co
     import ray
     from ray import tune
 
-    from tablert_dist.tune.recorder import SAVED_S, Recorder
+    from tablert_dist.tune.recorder import Recorder
 
     known = [stage.read(index, point) for index, point in points.items()]
     ended = [trial for trial in known if trial.ended]
@@ -77,7 +77,7 @@ def run_stage(stage: SearchStage, points: Points, source: PointSource | None, co
         items = [item(trial.name, trial.index, trial.point)["trial"] for trial in known if not trial.ended]
         space = {"trial": tune.grid_search(items)}
     most = stage.config.tune.max_concurrent or context.room
-    recorder = Recorder(stage, context.corpus, context.stop)
+    recorder = Recorder(stage, context.corpus)
     flag = stage.flag
     flag.put("no")
     tuner = tune.Tuner(
@@ -101,12 +101,12 @@ def run_stage(stage: SearchStage, points: Points, source: PointSource | None, co
             if context.stop is NEVER:
                 found.append(tuner.fit())
             else:
-                attended(lambda: found.append(tuner.fit()), context.stop, flag, 2 * SAVED_S)
+                attended(lambda: found.append(tuner.fit()), context.stop, flag, recorder.saved)
     except Stopped:
         recorder.killed()
         raise
     finally:
-        recorder.close()
+        recorder.close(wait=not context.stop.asked)
     flag.remove()
     (results,) = found
     errors = [result.error for result in results if result.error]

@@ -9,9 +9,7 @@ from typing import Any
 from ray.tune import Callback
 
 from tablert_dist.data import Corpus
-from tablert_dist.errors import Stopped
 from tablert_dist.tracking import STOPPED_S, Tracker
-from tablert_dist.train.stopping import NEVER, Stop
 from tablert_dist.tune.trainable import read_item
 from tablert_dist.tune.trials import Point, SearchStage
 
@@ -19,18 +17,13 @@ LAST_SENT_S = 30.0
 """How long a trial's last facts are tried to be sent; what is left goes when the stage has ended."""
 
 
-SAVED_S = 6.0
-"""How long a search that ends waits for its running trials to save."""
-
-
 class Recorder(Callback):  # type: ignore[misc]
-    """Of the trials of one stage. Raises Stopped, and so ends it, once `stop` asks and the trials that ran have saved."""
+    """Of the trials of one stage."""
 
-    def __init__(self, stage: SearchStage, corpus: Corpus, stop: Stop = NEVER) -> None:
-        self._stage, self._corpus, self._stop = stage, corpus, stop
-        self._asked: float | None = None
+    def __init__(self, stage: SearchStage, corpus: Corpus) -> None:
+        self._stage, self._corpus = stage, corpus
         self._begun: dict[int, Point] = {}
-        self._saving = set[int]()
+        self._saving: set[int] | None = None
         self._open: dict[int, Tracker] = {}
         # The other trials do not wait for MLflow.
         self._closing = ThreadPoolExecutor(1)
@@ -39,16 +32,11 @@ class Recorder(Callback):  # type: ignore[misc]
         """Nothing: Tune writes its callbacks to a file, which nobody reads."""
         return {}
 
-    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-        """As `Callback.on_step_end`."""
-        if not self._stop.asked:
-            return
-        if self._asked is None:
-            self._asked, self._saving = time.monotonic(), set(self._open)
-        waited = time.monotonic() - self._asked
-        # A trial whose workers were still starting has nothing to save, and is not waited for.
-        if not self._saving & set(self._open) or waited > SAVED_S:
-            raise Stopped("its trials have saved where they were")
+    def saved(self) -> bool:
+        """Whether the trials that ran when this was asked first have ended: those that start since end by themselves."""
+        if self._saving is None:
+            self._saving = set(self._open)
+        return not self._saving & set(self._open)
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """As `Callback.on_trial_start`."""
@@ -80,6 +68,6 @@ class Recorder(Callback):  # type: ignore[misc]
             trial = self._stage.read(index, point)
             self._stage.close(trial, self._corpus, max(0.0, until - time.monotonic()))
 
-    def close(self) -> None:
+    def close(self, wait: bool = True) -> None:
         """Wait for the one that is being sent."""
-        self._closing.shutdown(wait=not self._stop.asked, cancel_futures=True)
+        self._closing.shutdown(wait=wait, cancel_futures=True)

@@ -12,6 +12,7 @@ from tablert_dist.cluster import ScalingPlan, capacity, connect, refuse_early, r
 from tablert_dist.config import Config, current_keys, with_overrides
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError, RunError, Stopped, counted
+from tablert_dist.runs.data import files_of
 from tablert_dist.runs.folder import Tracked
 from tablert_dist.runs.location import runs_folder, with_storage
 from tablert_dist.runs.store import RunStore
@@ -65,10 +66,12 @@ def search(
     callback: Callable[[int, int], Any] | None = None,
     validate: bool = True,
     stop: Stop = NEVER,
+    accept_changed: bool = False,
 ) -> tuple[SearchResult, Corpus, ScalingPlan]:
     """Try points of `space`, as many at once as fit, and find the one with the best dev RE+ of any epoch.
 
-    `callback(trials, ended)` makes a Tune callback that shows progress; `validate` looks for mistakes in the data first.
+    `callback(trials, ended)` makes a Tune callback that shows progress; `validate` looks for mistakes in the data first;
+    `accept_changed` goes on, with `resume`, on other data than before. The run of the result is held until it is closed.
     Raises InputError, before anything is written, where the configuration, the data, the encoder or the cluster do not
     allow the search; Stopped where `stop` asks for the end, with what the trials have trained saved.
     """
@@ -84,7 +87,7 @@ def search(
     ray = connect(config, show_workers=False)
     scaling = scaling_plan(config, ray.cluster_resources(), trials=True)
     room = room_for(scaling, capacity(), config.cluster.max_workers)
-    run = RunStore.open(config, name, resume, "tune")
+    run = RunStore.open(config, name, resume, "tune", files_of(corpus), accept_changed)
     try:
         if resume and _current(run.record.get("tree", {})) != space.tree():
             raise InputError(f"--resume {name}: the space differs from the one that it was started with")

@@ -52,6 +52,14 @@ class Space:
         grid = {key: [list(v) if isinstance(v, tuple) else v for v in values] for key, values in self.grid.items()}
         return {"name": self.name, "grid": grid, "range": {key: asdict(r) for key, r in self.ranges.items()}}
 
+    @classmethod
+    def of_tree(cls, tree: Mapping[str, Any]) -> Space:
+        """Return the space of what `tree` returned."""
+        grid, ranges = (current_keys(tree[part], "the run's record") for part in ("grid", "range"))
+        return cls(
+            str(tree["name"]), {k: tuple(v) for k, v in grid.items()}, {k: Range(**v) for k, v in ranges.items()}
+        )
+
     def check(self, config: Config) -> None:
         """Try every listed combination and the ends of every range on `config`. Raises InputError."""
         for point in self._combinations():

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from tablert_dist.config import load_config
 from tablert_dist.errors import InputError
 from tablert_dist.runs.status import read_status, run_names
+from tablert_dist.storage.lease import Holder
 from tablert_dist.storage.remote import Remote
 from tablert_dist.tracking import begin_run
 from tablert_dist.train.fit import FitResult, fit
@@ -100,12 +102,10 @@ def test_a_killed_training_goes_on_with_the_command_that_is_printed(tiny_encoder
         process.kill()
         process.wait()
     found = read_status(tmp_path / "runs", "cut")
-    assert found.state == "running", "it cannot be known yet"
+    assert found.state == "dead" and found.holder is not None, "told by its process, not after ten minutes"
     assert 2 <= found.parts[0].epoch < 15 and found.parts[0].checkpoint is not None
-    for path in (tmp_path / "runs" / "cut").rglob("*"):
-        os.utime(path, (time.time() - HOUR, time.time() - HOUR))
     told = tablert("status", "cut", cwd=tmp_path).stdout
-    assert "stopped; no sign of life for 1 h" in told
+    assert f"; it was process {process.pid} on" in told and "dead; no sign of life for" in told
     command = shlex.split(next(line for line in told.splitlines() if "go on with: " in line).split("go on with: ")[1])
     verb = command.index("train")
     assert command[verb : verb + 3] == ["train", "--config", "conll04"]
@@ -113,6 +113,20 @@ def test_a_killed_training_goes_on_with_the_command_that_is_printed(tiny_encoder
     assert done.returncode == 0, done.stderr
     ended = read_status(tmp_path / "runs", "cut")
     assert (ended.state, ended.parts[0].epoch) == ("finished", 15)
+
+
+def test_a_holder_on_another_machine_is_told_by_its_last_sign_of_life(storage: Path) -> None:
+    record = json.loads((storage / "a" / "run.json").read_text())
+    (storage / "a" / "run.json").write_text(json.dumps({**record, "status": "running"}))
+    now = time.time()
+    far = {**asdict(Holder.me()), "host": "far", "machine": "another", "since": now - HOUR, "beat": now}
+    (storage / "a" / "lease.json").write_text(json.dumps(far))
+    for later, state in ((10, "running"), (60, "dead")):
+        found = read_status(storage, "a", now=now + later)
+        assert found.state == state and found.silent_s == pytest.approx(later)
+    (storage / "a" / "lease.json").unlink()
+    (storage / "a" / "run.json").write_text(json.dumps({**record, "status": "stopped"}))
+    assert read_status(storage, "a").state == "stopped", "it said so itself"
 
 
 def test_what_a_crash_leaves_is_passed_over(storage: Path) -> None:
