@@ -116,6 +116,7 @@ def test_export_evaluate_predict(exported: Path, trained: Path, corpus: Path) ->
             str(corpus / "tiny_test.json"),
             "--out",
             "s.json",
+            "--force",
             cwd=trained,
         )
         assert done.returncode == 0, done.stderr
