@@ -86,6 +86,7 @@ def train_epochs(
         run = _Epoch(trainer, seed, epoch, steps, stop, start if start and start.epoch == epoch else None)
         batches = training_batches(train.features.lengths, config.train.batch_size, config.train.bucket, seed, epoch)
         for step, batch in enumerate(batches[run.step :], run.step):
+            run.readings.begin()
             factor = rate_factor(epoch * steps + step, steps * config.train.epochs, config.optim)
             try:
                 taken = trainer.step(train, batch, tags, factor, (seed, epoch))
@@ -126,10 +127,15 @@ class _Epoch:
         """Whether the training is to end after this step: with several workers, what they agreed on at the last read."""
         return self.readings.asked if self._context.world_size > 1 else self._stop.asked
 
-    def _any_asked(self) -> Tensor:
+    def _any_asked(self) -> Callable[[], Tensor]:
         asked = torch.full((1,), float(self._stop.asked), device=self._context.device)
-        dist.all_reduce(asked)
-        return asked
+        work = dist.all_reduce(asked, async_op=True)
+
+        def answer() -> Tensor:
+            work.wait()
+            return asked
+
+        return answer
 
     def end(self) -> EpochReport:
         """After the last step."""

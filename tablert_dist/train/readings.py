@@ -16,6 +16,9 @@ STEPS_A_READ = 20
 """On a GPU; on a CPU every step is read, which waits for nothing."""
 
 
+Asking = Callable[[], Callable[[], Tensor]]
+
+
 @dataclass(frozen=True)
 class _Step:
     loss: Tensor
@@ -26,18 +29,25 @@ class _Step:
 class Readings:
     """Sums over an epoch's steps on this worker: `loss`, `sentences`; and of the last step read, `norm` and `last_loss`.
 
-    `asking` gives a scalar on the device, read with the steps: `asked` is whether it was not zero. Several workers agree
-    by it, without a wait of its own.
+    `asking` starts a sum over the workers, at the beginning of a step that is read, and returns what waits for it: a scalar
+    on the device, read with the steps. `asked` is whether it was not zero. Several workers agree by it: it travels while
+    the step computes.
     """
 
     def __init__(
-        self, epoch: int, optim: OptimConfig, every: int, asking: Callable[[], Tensor] | None = None, steps: int = 0
+        self, epoch: int, optim: OptimConfig, every: int, asking: Asking | None = None, steps: int = 0
     ) -> None:
         """`steps`: those taken before, of an epoch that is gone on with."""
         self.loss, self.sentences, self.norm, self.last_loss = 0.0, 0, 0.0, 0.0
         self.steps, self.asked = steps, False
         self._epoch, self._optim, self._every, self._asking = epoch, optim, every, asking
         self._unread: list[_Step] = []
+        self._answer: Callable[[], Tensor] | None = None
+
+    def begin(self) -> None:
+        """A step begins."""
+        if self._asking is not None and len(self._unread) == self._every - 1:
+            self._answer = self._asking()
 
     def add(self, loss: Tensor, norm: Tensor, sentences: int) -> bool:
         """Take in a step's summed loss and gradient norm, scalars on its device; return whether this step was read.
@@ -55,10 +65,11 @@ class Readings:
         if not self._unread:
             return
         rows = [torch.stack([step.loss.float(), step.norm.float()]) for step in self._unread]
-        if self._asking is not None:
-            rows.append(self._asking().expand(2))
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            rows.append(answer().expand(2))
         values = torch.stack(rows).tolist()
-        if self._asking is not None:
+        if answer is not None:
             self.asked = bool(values.pop()[0])
         for step, (loss, norm) in zip(self._unread, values, strict=True):
             if not (math.isfinite(loss) and math.isfinite(norm)):
