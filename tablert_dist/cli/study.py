@@ -17,7 +17,9 @@ from tablert_dist.cli.common import (
     accept_option,
     config_options,
     example_lines,
+    force_option,
     plain_errors,
+    refuse_existing,
     set_up_logging,
     stoppable,
 )
@@ -56,6 +58,7 @@ class Asked:
     out: Path | None
     keep_weights: bool
     accept_changed_data: bool
+    force: bool
 
     @property
     def systems(self) -> list[str]:
@@ -112,6 +115,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option("--keep-weights", is_flag=True, help="Keep every cell's checkpoints beside its predictions.")
     @accept_option
+    @force_option
     @wraps(function)
     def wrapper(**arguments: Any) -> None:
         asked = Asked(**{field.name: arguments.pop(field.name) for field in fields(Asked)})
@@ -124,6 +128,9 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 
             use_variants(asked.variants)
         set_up_logging()
+        if asked.out is not None:
+            kind = click.get_current_context().command.name
+            refuse_existing(*(asked.out / f"{kind}.{ending}" for ending in ("md", "json")), force=asked.force)
         if asked.resume or asked.name:
             from tablert_dist.runs.location import with_storage
             from tablert_dist.runs.store import RunStore

@@ -151,3 +151,11 @@ def test_an_input_that_has_grown_goes_on(tmp_path: Path) -> None:
     done = run(*words)
     assert done.exit_code == 0, done.output
     assert (tmp_path / "out.jsonl").read_text().count("\n") == 601
+
+
+def test_a_studys_tables_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "layers.md").write_text("mine")
+    words = ["study", "layers", "--data", CORPUS, "--name", "s", "--out", tmp_path]
+    done = run(*words, "--set", f"train.storage={tmp_path / 'runs'}")
+    assert done.exit_code == 2 and "layers.md exists" in done.stderr and "--force" in done.stderr
+    assert not (tmp_path / "runs").exists(), "before anything is trained"
