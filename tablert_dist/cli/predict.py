@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import sys
@@ -84,8 +85,7 @@ def command(
     summary, total = stopwatch(), Total()
     state = {"model": identity(model, found), "in": source, "predict": config.predict.model_dump(mode="json")}
     allowed = Allowed(resume, force, accept_changed_data)
-    begun = _reading(source) if resume else nullcontext(())
-    with begun as file:
+    with _reading(source) if resume else io.BytesIO() as file:
         output = Output(out, state, allowed, read_lines(file))
     with output as sink, _reading(source) as file, tqdm(unit=" lines", disable=None, file=sys.stderr) as bar:
         read = None if on_ray else Lines(read_lines(file))

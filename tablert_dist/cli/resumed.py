@@ -34,8 +34,10 @@ def of_record(name: str, storage: str | None, overrides: Mapping[str, Any]) -> t
     except InputError:
         return None
     config = Config.model_validate(record["config"], strict=False)
-    # Where it was found: it may have been moved since it was written.
-    return with_overrides(config, {"train.storage": place.train.storage, **overrides}), record
+    # Where it was found: it may have been moved since it was written. That an encoder's code may run is said each time, and
+    # not by a file that lies beside the model.
+    kept = {"train.storage": place.train.storage, "model.trust_remote_code": False}
+    return with_overrides(config, {**kept, **overrides}), record
 
 
 def options_of(record: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,7 +45,8 @@ def options_of(record: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str
     context, words = click.get_current_context(), list(_words(record, click.get_current_context().command.name))
     found, _, _ = context.command.make_parser(context).parse_args(words)
     known = {p.name: p for p in context.command.params}
-    recorded = {k: known[k].type_cast_value(context, v) for k, v in found.items() if k in known and not given(k)}
+    asked = {k: v for k, v in found.items() if k in known and k != "trust_remote_code" and not given(k)}
+    recorded = {k: known[k].type_cast_value(context, v) for k, v in asked.items()}
     return {k: recorded.get(k, v) for k, v in values.items()}
 
 

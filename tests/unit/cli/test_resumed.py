@@ -57,6 +57,14 @@ def test_what_is_not_given_comes_from_the_record(verb: Any, tmp_path: Path) -> N
     assert verb("--resume", "r", "--data", "/here").data.path == "/here"
 
 
+def test_that_code_may_run_is_said_each_time(verb: Any, tmp_path: Path) -> None:
+    config = load_config("scierc", {"model.trust_remote_code": True})
+    with RunStore.open(config.model_copy(), "trusted", False, "train"):
+        pass
+    assert verb("--resume", "trusted").model.trust_remote_code is False
+    assert verb("--resume", "trusted", "--set", "model.trust_remote_code=true").model.trust_remote_code is True
+
+
 def test_a_named_configuration_is_taken_whole(verb: Any) -> None:
     assert verb("--resume", "r", "--config", "conll04").optim.lr == load_config("conll04").optim.lr
     assert verb("--resume", "unknown").optim.lr == load_config("sample").optim.lr, "refused later, with the names"
