@@ -33,6 +33,7 @@ APART = {
     "bench.overhead": "starts Ray and takes a quarter of an hour",
     "bench.scaling": "a model on paper that reads the table's own rows",
     "bench.serve": "needs a bundle of a trained model",
+    "bench.beside": "needs a bundle of a trained model",
     "bench.soak": "twenty minutes, and needs a bundle: make soak",
 }
 """Benches with a section of their own in BENCHMARKS.md or docs/, and why they have no row in its table."""
