@@ -74,7 +74,8 @@ class OnnxEngine:
 
     def _options_of(self, arrays: Arrays) -> Any:
         """A large batch gives its memory back after the run: one window of 510 words would keep 900 MB for good."""
-        if max(array.shape[0] * array.shape[1] ** 2 for array in arrays.values()) <= LARGE:
+        cells = max((array.shape[0] * array.shape[1] ** 2 for array in arrays.values() if array.ndim > 1), default=0)
+        if cells <= LARGE:
             return None
         options = self._ort.RunOptions()
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")

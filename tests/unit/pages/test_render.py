@@ -272,8 +272,11 @@ def test_the_verb_renders_results_texts_and_annotations(checkpoint: Path, tmp_pa
     data.write_text(json.dumps(tiny_records(4)), encoding="utf-8")
     assert run("--in", "-", "--out", str(out), stdin=result("Ada\r\n", (0, 3, "Per")) + "\n")[0] == 0
     assert "Ada" in out.read_text(encoding="utf-8")
-    assert run("--model", str(checkpoint), "--text", "Ada at Acme", "--out", str(out))[0] == 0
-    assert run("--model", str(checkpoint), "--data", str(data), "--out", str(out)) == (0, f"{out}: 4 sentences\n")
+    assert run("--model", str(checkpoint), "--text", "Ada at Acme", "--out", str(out), "--force")[0] == 0
+    assert run("--model", str(checkpoint), "--data", str(data), "--out", str(out), "--force") == (
+        0,
+        f"{out}: 4 sentences\n",
+    )
     page = out.read_text(encoding="utf-8")
     assert "only with errors" in page and "RE+" in page and str(tmp_path) not in page
     assert {p.name for p in tmp_path.iterdir()} == {"dev.json", "page.html"}

@@ -14,6 +14,7 @@ from tablert_dist.errors import Stopped
 from tablert_dist.runs.folder import RunFolder
 from tablert_dist.runs.job import Job
 from tablert_dist.storage.atomic import sha256
+from tablert_dist.storage.records import sealed
 from tablert_dist.storage.checkpoint_folder import checkpoints, damage, partials, resumable
 from tablert_dist.train.session import Session
 from tablert_dist.train.stopping import Never
@@ -130,7 +131,7 @@ def test_a_position_of_another_number_of_workers_falls_back_to_the_epoch(
     torch.save(state, saved / "trainer.pt")
     card = json.loads((saved / "checkpoint.json").read_text())
     card["files"]["trainer.pt"] = sha256(saved / "trainer.pt")
-    (saved / "checkpoint.json").write_text(json.dumps(card))
+    (saved / "checkpoint.json").write_text(json.dumps(sealed(card)))
     result = run_worker(job, choose_context(config))
     assert "it was saved by 2 workers, and there are 1 now; going on from" in caplog.text
     assert rows(result) == ended(config, tmp_path / "calm")[1]
