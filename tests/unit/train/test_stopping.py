@@ -14,8 +14,8 @@ from tablert_dist.errors import Stopped
 from tablert_dist.runs.folder import RunFolder
 from tablert_dist.runs.job import Job
 from tablert_dist.storage.atomic import sha256
-from tablert_dist.storage.records import sealed
 from tablert_dist.storage.checkpoint_folder import checkpoints, damage, partials, resumable
+from tablert_dist.storage.records import sealed
 from tablert_dist.train.session import Session
 from tablert_dist.train.stopping import Never
 from tablert_dist.train.worker import choose_context, run_worker
