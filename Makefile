@@ -42,9 +42,9 @@ test-ray: install
 	$(BIN)/python -m pytest -m "ray and not alone" --numprocesses 2 --dist loadfile
 	$(BIN)/python -m pytest -m "ray and alone"
 
-# Every command of docs/guides/own-data.md.
+# Every command of docs/guides/own-data.md and transcript.md; trainings that are ended by signals and that have two owners.
 test-slow: install
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
 
 # The quickstart, and what README and docs print of its model.
 e2e: install

@@ -20,6 +20,8 @@ from tests.support.signals import resume_words, stopped
 from tests.support.tiny import tiny_records, write_corpus
 from tests.unit.storage.test_remote import s3_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:

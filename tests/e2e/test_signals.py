@@ -17,6 +17,7 @@ from tests.support.reliability import record
 from tests.support.signals import resume_words, rows, statuses, stopped
 from tests.support.tiny import tiny_records, write_corpus
 
+pytestmark = pytest.mark.slow
 SETTINGS = {
     "model.cnn.hidden": "[16]", "optim.encoder_lr": "1e-3", "train.epochs": "2", "train.batch_size": "2",
     "train.average": "0.9", "train.select": "last", "cluster.num_workers": "0",
