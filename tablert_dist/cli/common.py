@@ -193,12 +193,15 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
             click.echo(f"error: {said}", err=True)
             sys.exit(2)
         except OSError as error:
-            from tablert_dist.storage.atomic import is_full
+            from tablert_dist.storage.atomic import FORBIDDEN, is_full
 
-            if not is_full(error):
+            if is_full(error):
+                click.echo(f"error: {error.filename or 'a file'} cannot be written: the disk is full", err=True)
+                sys.exit(1)
+            if error.errno not in FORBIDDEN or error.filename is None:
                 raise
-            click.echo(f"error: {error.filename or 'a file'} cannot be written: the disk is full", err=True)
-            sys.exit(1)
+            click.echo(f"error: {error.filename} cannot be used: {error.strerror}", err=True)
+            sys.exit(2)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(130)

@@ -23,6 +23,8 @@ _TORCH_SAYS = ("iostream error", "inline_container")
 """torch.save does not tell why it could not write."""
 _NOTHING = 2**20
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR})
+"""What is wrong with a place that the user named."""
 
 
 @contextmanager
