@@ -46,6 +46,10 @@ class RunStore:
     lease: Lease | None = None
     """Of a run that is written; one that is only read has none."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the lease: Ray Tune pickles whatever its searcher knows, and a copy in another process only reads."""
+        return {**self.__dict__, "lease": None}
+
     @classmethod
     def open(
         cls, config: Config, name: str, resume: bool, kind: str, data: Files | None = None, accepted: bool = False
