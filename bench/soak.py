@@ -29,7 +29,7 @@ from bench.timing import report
 
 OVER = 1.5
 """Times the requests a second that the server can answer."""
-ALLOWED = {200, 400, 404, 408, 413, 415, 422, 503, 504}
+ALLOWED = {"200", "400", "404", "408", "413", "415", "422", "503", "504"}
 _PATIENCE = 120.0
 _SAMPLE_S = 5.0
 Pairs = list[tuple[bytes, dict[str, Any]]]
@@ -153,7 +153,7 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 @contextlib.contextmanager
 def killing(pid: int, every: float) -> Iterator[list[int]]:
-    """Kill a replica of Ray Serve each so many seconds; the list counts them."""
+    """Kill a replica of Ray Serve every `every` seconds (0: never); the list has their process ids."""
     killed: list[int] = []
     if not every:
         yield killed
@@ -224,9 +224,7 @@ def main(bundle: Path, data: str, on_ray: bool, **rest: Any) -> None:
     result = asyncio.run(measure(bundle, data, on_ray=on_ray, **rest))
     report("soak", result)
     # A replica that is killed takes its requests with it.
-    allowed = (
-        {str(s) for s in ALLOWED} | {"left", "silent", "slow head cut off"} | ({"500", "cut"} if on_ray else set())
-    )
+    allowed = ALLOWED | {"left", "silent", "slow head cut off"} | ({"500", "cut"} if on_ray else set())
     strange = set(result["statuses"]) - allowed
     if result["wrong"] or strange or set(result["after"]) != {"200"}:
         raise click.ClickException(f"wrong answers: {result['wrong']}; unexpected: {', '.join(strange) or 'none'}")

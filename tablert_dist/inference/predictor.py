@@ -143,9 +143,13 @@ class Predictor:
 
     def read(self, plans: Sequence[Plan]) -> list[Extraction]:
         """Extract from texts that `planner` has cut into pieces, in their order."""
-        found = iter(self.read_pieces([piece for plan in plans for piece in plan.pieces]))
+        return self.finish(plans, self.read_pieces([piece for plan in plans for piece in plan.pieces]))
+
+    def finish(self, plans: Sequence[Plan], found: Sequence[Sentence]) -> list[Extraction]:
+        """The extractions, from what was found in each piece of all plans, in their order."""
+        rest = iter(found)
         symmetric = self.tags.schema.symmetric
-        return [plan.finish(list(itertools.islice(found, len(plan.pieces))), symmetric) for plan in plans]
+        return [plan.finish(list(itertools.islice(rest, len(plan.pieces))), symmetric) for plan in plans]
 
     def read_pieces(self, pieces: Sequence[Piece]) -> list[Sentence]:
         """What is found in each piece by itself, in their order; batches are within `predict.max_cells`."""

@@ -136,7 +136,7 @@ class Batcher:
             await ended
         finally:
             for lane, share in lanes:
-                lane.withdraw([share])
+                lane.withdraw(share)
         return results
 
     async def close(self) -> None:

@@ -36,9 +36,6 @@ class Connections:
         self.most, self.head_seconds, self.request_seconds = most, head_seconds, request_seconds
         self._open: dict[Any, None] = {}
 
-    def __len__(self) -> int:
-        return len(self._open)
-
     def guard(self, protocol: type[Any]) -> type[Any]:
         """A protocol class of uvicorn's that reports here."""
         connections = self
@@ -84,7 +81,7 @@ class Connections:
         oldest = next(one for one in self._open if one.idle)
         self.remove(oldest)
         if oldest is connection:
-            log.warning("%d connections with requests, more are refused for now", self.most)
+            log.warning("%d connections have requests: a new one is refused", self.most)
             oldest.transport.write(_TOO_MANY)
             oldest.transport.close()
         else:

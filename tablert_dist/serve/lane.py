@@ -119,10 +119,9 @@ class Lane:
         self.shares.append(share)
         self._wake.set()
 
-    def withdraw(self, shares: Sequence[Share]) -> None:
-        """Forget what still waits of these."""
-        gone = set(map(id, shares))
-        self.shares = [share for share in self.shares if id(share) not in gone]
+    def withdraw(self, share: Share) -> None:
+        """Forget what still waits of a request."""
+        self.shares = [one for one in self.shares if one is not share]
 
     async def close(self) -> None:
         """Read what waits, then end the thread."""
@@ -137,12 +136,10 @@ class Lane:
             if batch := self._next():
                 await self._read(batch)
                 continue
-            async with contextlib.AsyncExitStack() as stack:
-                if self.shares:
-                    left = self.shares[0].arrived + self._max_wait - self._loop.time()
-                    stack.enter_context(contextlib.suppress(TimeoutError))
-                    await stack.enter_async_context(asyncio.timeout(max(0.0, left)))
-                await self._wake.wait()
+            left = self.shares[0].arrived + self._max_wait - self._loop.time() if self.shares else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._wake.wait()
 
     def _next(self) -> Batch | None:
         """The batch whose turn it is; None where the small requests still wait for company."""

@@ -95,9 +95,7 @@ def _plans(predictor: Predictor, name: str, items: Sequence[Item]) -> list[Plan]
 
 
 def _finished(predictor: Predictor, plans: Sequence[Plan], found: Sequence[Any]) -> list[dict[str, Any]]:
-    rest = iter(found)
-    symmetric = predictor.tags.schema.symmetric
-    return [plan.finish(list(itertools.islice(rest, len(plan.pieces))), symmetric).to_json() for plan in plans]
+    return [extraction.to_json() for extraction in predictor.finish(plans, found)]
 
 
 def _check_words(name: str, items: Sequence[Item], config: ServeConfig) -> None:
