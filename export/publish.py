@@ -15,6 +15,7 @@ from export.pyfunc import save_pyfunc
 from tablert_dist.cluster import ScalingPlan
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
+from tablert_dist.inference.loading import LoadedModel
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.inference.torch_engine import TorchEngine
 from tablert_dist.model.checkpoint import load_checkpoint, read_card
@@ -22,7 +23,6 @@ from tablert_dist.runs.folder import Tracked
 from tablert_dist.runs.result import FitResult
 from tablert_dist.scoring import Scores, count
 from tablert_dist.storage.mirror import JOURNAL, RESULT
-from tablert_dist.tags import TagSet
 from tablert_dist.tracking import promote, register
 from tablert_dist.train.fit import train_seeds
 from tablert_dist.train.stopping import NEVER, Stop
@@ -106,8 +106,8 @@ def score_checkpoint(
         predictor = Predictor.load(checkpoint, config.predict)
     else:
         model, card = load_checkpoint(checkpoint, code_from=code_from)
-        tags = TagSet(card.schema)
-        predictor = Predictor(TorchEngine(model), card.tokenizer, tags, card.pad_id, config.predict, card.model)
+        loaded = LoadedModel(TorchEngine(model), card.tokenizer, card.schema, card.pad_id, card.model)
+        predictor = Predictor.of(loaded, config.predict)
     found = {}
     for split in ("dev", "test"):
         gold = corpus.splits.get(split)
