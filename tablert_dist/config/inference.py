@@ -86,8 +86,8 @@ class ServeConfig(Section):
     max_body: PositiveInt = 4_000_000
     """Bytes of a request's body."""
     connections: PositiveInt = 1000
-    """At once; fewer where the process may not open so many descriptors. One more takes the place of the one that has been
-    idle longest."""
+    """Connections at the same time; fewer where the process may not open that many descriptors. A new one beyond that closes
+    the one that has been idle longest."""
     head_seconds: PositiveFloat = 10.0
     """Seconds for the head of a request to arrive; a connection that is slower is closed with 408."""
     poll_seconds: PositiveFloat = 30.0

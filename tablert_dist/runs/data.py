@@ -1,4 +1,4 @@
-"""The data that a run was begun with, on its record: a run that goes on with other ones would be neither's."""
+"""The data that a run was begun with, on its record: a run that went on with other data would mix the two."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tablert_dist.serve.metrics import App, Message, Receive, Send
 TOKEN_VARIABLE = "TABLERT_TOKEN"  # the name of the variable
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _GUARDED = ("/v1/", "/metrics")
-"""What needs the token; the rest says nothing of the model or of whoever asks."""
+"""Paths that need the token; the others tell nothing about the model or its requests."""
 _SHORTEST = 16
 
 
