@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from tablert_dist.errors import InputError
 from tablert_dist.inference.bundle import MANIFEST, open_bundle, read_manifest
-from tablert_dist.storage.atomic import whole_file, writing
+from tablert_dist.storage.atomic import nearest_folder, whole_file, writing
 from tablert_dist.storage.records import read_object
 
 MOST_FILES = 1_000
@@ -130,7 +130,7 @@ def _check_listed(archive: Path, packed: zipfile.ZipFile, items: Sequence[zipfil
 
 def _check_room(archive: Path, items: Sequence[zipfile.ZipInfo], out: Path) -> None:
     total = sum(item.file_size for item in items)
-    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
+    there = nearest_folder(out)
     free = shutil.disk_usage(there).free
     if total > free:
         raise InputError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from tablert_dist.errors import InputError, nearest
 from tablert_dist.runs.files import LEASE, RECORD, STOPPED, events_in, modified, read_json, saved_in
 from tablert_dist.scoring import LEVELS, best_epoch
 from tablert_dist.storage.checkpoint_folder import META
-from tablert_dist.storage.lease import Holder, parse
+from tablert_dist.storage.lease import Holder, LeaseFile
 from tablert_dist.storage.mirror import RESULT
 from tablert_dist.tracking.journal import ENDED, Event
 
@@ -123,10 +124,9 @@ def read_status(storage: Path, name: str, now: float | None = None, where: str |
 
 
 def _holder(folder: Path) -> Holder | None:
-    try:
-        return parse((folder / LEASE).read_text(encoding="utf-8"))
-    except OSError:
-        return None
+    with suppress(OSError):
+        return LeaseFile(folder / LEASE).read()
+    return None
 
 
 def run_names(storage: Path) -> list[str]:

@@ -33,7 +33,7 @@ def writing(path: Path, advice: str = "make room and do it again") -> Iterator[N
     try:
         yield
     except Exception as error:
-        free = shutil.disk_usage(_there(path)).free
+        free = shutil.disk_usage(nearest_folder(path)).free
         if is_full(error) or (free < _NOTHING and any(text in str(error) for text in _TORCH_SAYS)):
             raise RunError(
                 f"{path}: cannot be written: the disk is full ({free / 1e6:.0f} MB free); {advice}"
@@ -137,6 +137,6 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _there(path: Path) -> Path:
-    """The nearest folder above that exists."""
-    return next(folder for folder in path.absolute().parents if folder.is_dir())
+def nearest_folder(path: Path) -> Path:
+    """Return the path, or the nearest folder above it, that is a folder: whose disk it would be on."""
+    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.is_dir())
