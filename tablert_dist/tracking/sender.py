@@ -27,6 +27,8 @@ STATE_FILE = "journal.state.json"
 LOCK_FILE = "journal.lock"
 POLL_S = 1.0
 MAX_DELAY_S = 10.0
+MAX_RACES = 20
+"""How often in a row another process may have been faster before that is said like any other error."""
 
 
 @dataclass
@@ -95,7 +97,7 @@ class Sender:
         return self._thread.is_alive() and not self._closing.is_set()
 
     def _run(self) -> None:
-        delay = 0.0
+        delay, races = 0.0, 0
         while not self._given_up.is_set():
             # Read before sending: what was appended before the call to finish() is then surely seen.
             closing = self._closing.is_set()
@@ -103,10 +105,13 @@ class Sender:
             try:
                 complete = self._drain()
             except Exception as error:  # whatever is wrong with MLflow, training goes on
+                if store.is_race(error) and races < MAX_RACES:
+                    races += 1
+                    continue
                 delay = min(max(2 * delay, 0.5), MAX_DELAY_S)
                 self._say_down(error)
             else:
-                delay, self.refusal = 0.0, None
+                delay, races, self.refusal = 0.0, 0, None
             if closing:
                 if complete or self.refusal:
                     return

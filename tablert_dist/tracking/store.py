@@ -33,6 +33,8 @@ _BROKEN = re.compile(
     r"database disk image is malformed|Can't locate revision|error code (?:401|403)\b"
 )
 """In the messages of a store that nobody can use as it is."""
+_RACE = re.compile(r"\bIntegrityError\b|\bUniqueViolation\b|Duplicate entry")
+"""In the message of a database that has the row already: another process wrote it in the same moment."""
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -83,6 +85,15 @@ def code(error: BaseException) -> str:
 def is_permanent(error: BaseException) -> bool:
     """Whether trying again is of no use: somebody has to put something right first."""
     return isinstance(error, InputError) or code(error) in FINAL or bool(_BROKEN.search(str(error)))
+
+
+def is_race(error: BaseException) -> bool:
+    """Whether another process wrote the same row in the same moment, so that the next try finds it.
+
+    MLflow looks whether a row is there and then writes it, in two steps: the data sets of an experiment, which several
+    trials name at once, and everything else that runs share.
+    """
+    return bool(_RACE.search(str(error)))
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:

@@ -147,20 +147,6 @@ def test_a_run_that_goes_on_after_its_end(uri: str, tmp_path: Path) -> None:
     assert [e["status"] for e in lines(tmp_path) if e["kind"] == "status"] == ["FAILED", "RUNNING", "FINISHED"]
 
 
-def test_two_processes_at_once_write_each_value_once(uri: str, tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from tablert_dist.tracking import begin_run\n"
-        "t = begin_run(Path(sys.argv[1]), uri=sys.argv[2], experiment='two', name='r')\n"
-        "for step in range(200): t.metrics({'a': step, 'b': 1}, step)\n"
-        "sys.exit(not t.close())"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path), uri]
-    processes = [subprocess.Popen(command) for _ in range(2)]
-    assert [p.wait(60) for p in processes] == [0, 0]
-    assert history(uri, read_uid(tmp_path), "a") == [(step, float(step)) for step in range(200)]
-    assert sum(event["kind"] == "start" for event in lines(tmp_path)) == 1
-
-
 def test_a_child_before_its_parent(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     # The parent's journal is there, but nobody could send it yet.
     parent = begin_run(tmp_path / "p", uri="http://user:secret@127.0.0.1:9", experiment="nest", name="p")
