@@ -48,7 +48,7 @@ def _worker(rank: int, world: int, port: int, encoder: str, data: str, batches: 
             passing = updating = 0.0
         started = time.perf_counter()
         backward(parallel.module, train, rank_share(batch, train.features.lengths, rank, world), tags, 1, context)
-        parallel.reduce_rows(train.features, batch)
+        parallel.reduce(parallel.rows_of(train.features, batch))
         passed = time.perf_counter()
         passing += passed - started
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)

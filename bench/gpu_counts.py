@@ -55,7 +55,7 @@ def shapes_per_epoch(made: Setup, size: int = BATCH) -> int:
 def _arrays(made: Setup) -> int:
     """Inputs and targets of a batch."""
     batch, cpu = made.batches(BATCH, 1, False)[0], torch.device("cpu")
-    targets = targets_of(made.model.head, made.train, batch, made.tags, cpu, (1, 0))
+    targets = targets_of(made.model.head, made.train, batch, made.tags, (1, 0))
     return len(made.train.features.inputs(batch, cpu)) + len(targets)
 
 

@@ -14,7 +14,8 @@ import click
 import torch
 
 from tablert_dist.config import load_config
-from tablert_dist.train.loop import evaluate, train_epochs
+from tablert_dist.train.evaluation import evaluate
+from tablert_dist.train.loop import train_epochs
 from tablert_dist.train.worker import choose_context, examples_of, prepare, prepare_device
 
 LEVELS = ("ner", "re", "re_plus")

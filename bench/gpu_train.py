@@ -14,7 +14,7 @@ from bench.oracle import DenseHead
 from tablert_dist.errors import OutOfMemory
 from tablert_dist.model import TableModel
 from tablert_dist.train.context import TrainContext
-from tablert_dist.train.loop import evaluate
+from tablert_dist.train.evaluation import evaluate
 from tablert_dist.train.trainer import Trainer
 
 Row = dict[str, Any]

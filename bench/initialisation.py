@@ -14,8 +14,9 @@ from tablert_dist.data import load_corpus
 from tablert_dist.model import build_model
 from tablert_dist.tags import TagSet
 from tablert_dist.train.context import Examples
+from tablert_dist.train.evaluation import evaluate
 from tablert_dist.train.features import SubwordFeatures
-from tablert_dist.train.loop import evaluate, train_epochs
+from tablert_dist.train.loop import train_epochs
 
 VARIANTS = {
     "entity N(0, 0.02), none 0": (0.02, 0.0),

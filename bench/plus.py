@@ -14,7 +14,7 @@ from tablert_dist.batching import training_batches
 from tablert_dist.config import Config
 from tablert_dist.cpu import keep_pages
 from tablert_dist.train.context import Examples
-from tablert_dist.train.loop import evaluate
+from tablert_dist.train.evaluation import evaluate
 
 
 @click.command()

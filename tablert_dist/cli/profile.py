@@ -28,7 +28,7 @@ def command(config: Config, steps: int, as_json: bool) -> None:
     """Nothing is written; the weights are thrown away."""
     set_up_logging()
     from tablert_dist.batching import training_batches
-    from tablert_dist.train.loop import evaluate
+    from tablert_dist.train.evaluation import evaluate
     from tablert_dist.train.profiling import Stopwatch, timed_step
     from tablert_dist.train.trainer import make_optimizer
     from tablert_dist.train.worker import choose_context, examples_of, prepare

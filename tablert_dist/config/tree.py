@@ -104,6 +104,10 @@ class TrainConfig(Section):
     """`auto`: CUDA where torch finds a usable device, otherwise the CPU. `mps`: Apple's GPU, one worker, in fp32."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 autocast under CUDA, fp32 elsewhere."""
+    cuda_graphs: bool = True
+    """On a CUDA device, pad batches to a dozen shapes and launch a pass forward and back as one CUDA graph: the host no
+    longer launches a thousand kernels a step. `false`: each kernel by itself, every batch with its own shape. Where the
+    head's batches cannot be padded (`spert`), and with `model.gradient_checkpointing`, it is as `false`."""
     eval_cells: PositiveInt | None = None
     """Table cells (words squared, padded) in one batch of evaluation; unset: 20 000 on a CPU, on a GPU by its free memory.
     A batch that does not fit in memory is halved."""

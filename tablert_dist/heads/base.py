@@ -82,6 +82,8 @@ class Scheme(Protocol):
 
     stages: Mapping[str, Stage]
     """In the order in which they are called; the first reads `SUBWORDS`."""
+    has_room: bool
+    """Whether `targets` can be padded, so that batches of different sizes have the same shapes."""
 
     def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
         """The sentence as the encoder is to give it: with or without a row for the sentence token."""
@@ -92,9 +94,16 @@ class Scheme(Protocol):
         ...
 
     def targets(
-        self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator]
+        self,
+        sentences: Sequence[Sentence],
+        tags: TagSet,
+        rngs: Sequence[np.random.Generator],
+        room: tuple[int, int] | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """Gold of one batch by name; `rngs` has a source of random numbers for each sentence."""
+        """Gold of one batch by name; `rngs` has a source of random numbers for each sentence.
+
+        `room`: sentences and words to pad to, where `has_room`; without it the batch's own.
+        """
         ...
 
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:

@@ -65,11 +65,11 @@ def restrict_to_table(sentence: Sentence, tags: TagSet) -> tuple[Sentence, Table
     return replace(fits, relations=tuple(chosen.values())), loss
 
 
-def collate_targets(sentences: Sequence[Sentence], tags: TagSet) -> TableTargets:
-    """Gold tags of one batch, of what fits (`restrict_to_table`)."""
-    width = max(len(s.words) for s in sentences)
-    entity_tags = np.full((len(sentences), width), IGNORE, np.int64)
-    relation_tags = np.full((len(sentences), width, width), IGNORE, np.int64)
+def collate_targets(sentences: Sequence[Sentence], tags: TagSet, room: tuple[int, int] | None = None) -> TableTargets:
+    """Gold tags of one batch, of what fits (`restrict_to_table`). `room`: sentences and words to pad to."""
+    rows, width = room or (len(sentences), max(len(s.words) for s in sentences))
+    entity_tags = np.full((rows, width), IGNORE, np.int64)
+    relation_tags = np.full((rows, width, width), IGNORE, np.int64)
     for b, whole in enumerate(sentences):
         n = len(whole.words)
         sentence, _ = restrict_to_table(whole, tags)
@@ -94,6 +94,8 @@ def _bilou(entity: Entity, tags: TagSet) -> list[int]:
 class TableLabels:
     """What the schemes have in common whose labels lie in a table."""
 
+    has_room = True
+
     def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
         """As it is."""
         return encoded
@@ -107,8 +109,12 @@ class TableLabels:
         return restrict_to_table(sentence, tags)
 
     def targets(
-        self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator] = ()
+        self,
+        sentences: Sequence[Sentence],
+        tags: TagSet,
+        rngs: Sequence[np.random.Generator] = (),
+        room: tuple[int, int] | None = None,
     ) -> dict[str, NDArray[Any]]:
         """`entity_tags` [B, N], `relation_tags` [B, N, N]."""
-        gold = collate_targets(sentences, tags)
+        gold = collate_targets(sentences, tags, room)
         return {"entity_tags": gold.entity_tags, "relation_tags": gold.relation_tags}

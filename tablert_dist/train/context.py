@@ -7,7 +7,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch import distributed as dist
 
 from tablert_dist.gpu import half_weights, is_cpu_path
 from tablert_dist.schema import Sentence
@@ -48,3 +49,11 @@ class TrainContext:
 
 ALONE = TrainContext()
 """One worker, on the CPU."""
+
+
+def all_reduce(tensor: Tensor, context: TrainContext) -> None:
+    """Sum over the workers, in place."""
+    if context.world_size > 1:
+        moved = tensor.to(context.device)
+        dist.all_reduce(moved)
+        tensor.copy_(moved)

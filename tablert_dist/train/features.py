@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tablert_dist.batching import evaluation_batches, halving
 from tablert_dist.errors import InputError, RunError, counted
-from tablert_dist.gpu import cells_on, in_memory
+from tablert_dist.gpu import Sizes, cells_on, in_memory
 from tablert_dist.heads.base import Arrays
 from tablert_dist.model.encoder import WordEncoder
 from tablert_dist.storage.atomic import whole_file, writing
@@ -33,6 +33,14 @@ class Features(Protocol):
 
     def inputs(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, ...]:
         """The module's positional inputs for one batch of them."""
+        ...
+
+    def host(self, indices: Sequence[int], sizes: Sizes | None = None) -> tuple[Tensor, ...]:
+        """As `inputs`, on the host, and padded to `sizes`."""
+        ...
+
+    def sizes(self, indices: Sequence[int]) -> Sizes:
+        """The axes of one batch without padding; 0 for those that the inputs have not."""
         ...
 
     def batch(self, indices: Sequence[int], device: torch.device) -> tuple[Arrays, tuple[Tensor, ...]]:
@@ -54,6 +62,22 @@ class SubwordFeatures:
     def inputs(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, ...]:
         """[B, S], [B, S], [B, N, P]."""
         return self.batch(indices, device)[1]
+
+    def host(self, indices: Sequence[int], sizes: Sizes | None = None) -> tuple[Tensor, ...]:
+        """As `Features.host`. A row without a sentence has one subword, padding, for attention to look at."""
+        ids, mask, words = (torch.from_numpy(array) for array in self.arrays(indices).values())
+        if sizes is None:
+            return ids, mask, words
+        ids = padded(ids, (sizes.rows, sizes.subwords), self._pad_id)
+        mask = padded(mask, (sizes.rows, sizes.subwords), 0)
+        mask[len(indices) :, 0] = 1
+        return ids, mask, padded(words, (sizes.rows, sizes.words, sizes.pieces), -1)
+
+    def sizes(self, indices: Sequence[int]) -> Sizes:
+        """As `Features.sizes`."""
+        batch = [self._encoded[i] for i in indices]
+        subwords, pieces = max(len(e.ids) for e in batch), max(int(e.count.max()) for e in batch)
+        return Sizes(max(e.words for e in batch), subwords, pieces, len(batch))
 
     def batch(self, indices: Sequence[int], device: torch.device) -> tuple[Arrays, tuple[Tensor, ...]]:
         """As `Features.batch`."""
@@ -120,11 +144,22 @@ class WordFeatures:
 
     def inputs(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, ...]:
         """[B, N, H], [B, N]."""
+        words, mask = self.host(indices)
+        return to_device(words, device), to_device(mask, device)
+
+    def host(self, indices: Sequence[int], sizes: Sizes | None = None) -> tuple[Tensor, ...]:
+        """As `Features.host`."""
         vectors = [self._vectors[i] for i in indices]
         words = torch.nn.utils.rnn.pad_sequence(vectors, batch_first=True)
         lengths = torch.tensor([len(v) for v in vectors])
         mask = torch.arange(words.shape[1])[None] < lengths[:, None]
-        return to_device(words, device), to_device(mask, device)
+        if sizes is None:
+            return words, mask
+        return padded(words, (sizes.rows, sizes.words, words.shape[2]), 0), padded(mask, (sizes.rows, sizes.words), 0)
+
+    def sizes(self, indices: Sequence[int]) -> Sizes:
+        """As `Features.sizes`."""
+        return Sizes(max(self.lengths[i] for i in indices), 0, 0, len(indices))
 
     def batch(self, indices: Sequence[int], device: torch.device) -> tuple[Arrays, tuple[Tensor, ...]]:
         """As `Features.batch`."""
@@ -160,6 +195,15 @@ def _encode(encoder: WordEncoder, source: SubwordFeatures, max_cells: int | None
         batches = evaluation_batches(source.lengths, cells_on(device, max_cells))
         found = dict(halving(encode, batches, source.lengths))
     return [found[index] for index in range(len(found))]
+
+
+def padded(tensor: Tensor, shape: Sequence[int], fill: float) -> Tensor:
+    """The tensor at the beginning of a larger one; itself where that would not be larger."""
+    if tuple(tensor.shape) == tuple(shape):
+        return tensor
+    larger = torch.full(tuple(shape), fill, dtype=tensor.dtype)
+    larger[tuple(slice(n) for n in tensor.shape)] = tensor
+    return larger
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

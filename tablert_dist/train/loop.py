@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,21 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from tablert_dist.batching import evaluation_batches, halving, rank_share, training_batches
+from tablert_dist.batching import training_batches
 from tablert_dist.config import Config, OptimConfig
-from tablert_dist.errors import OutOfMemory, RunError
-from tablert_dist.gpu import cells_on, in_memory, is_cpu_path
-from tablert_dist.inference.torch_engine import FeatureEngine
+from tablert_dist.errors import OutOfMemory, RunError, counted
+from tablert_dist.gpu import is_cpu_path
 from tablert_dist.model import TableModel
-from tablert_dist.schema import Sentence
-from tablert_dist.scoring import Counts, count
 from tablert_dist.tags import TagSet
-from tablert_dist.train.context import ALONE, Examples, TrainContext
+from tablert_dist.train.ahead import prepared
+from tablert_dist.train.context import ALONE, Examples, TrainContext, all_reduce
 from tablert_dist.train.position import Position, RankState, gathered, rng_state, set_rng_state
 from tablert_dist.train.readings import STEPS_A_READ, Readings
+from tablert_dist.train.recorded import can_record, ladder_of
 from tablert_dist.train.stopping import NEVER, Stop
 from tablert_dist.train.trainer import Trainer
 
+log = logging.getLogger(__name__)
 Progress = Callable[[int, int, int, float], None]
 """Called with epoch, step, steps in the epoch, and the step's loss a sentence on this worker, whenever a step is read."""
 
@@ -80,25 +81,42 @@ def train_epochs(
     report. Raises RunError where the loss or its gradient is not finite, at the latest STEPS_A_READ steps after it
     happened, and where a batch does not fit in memory.
     """
-    trainer = Trainer(model, config, context, optimizer_state)
+    ladder = ladder_of(train, config, seed, context.world_size) if can_record(model, config, context) else None
+    trainer = Trainer(model, config, context, optimizer_state, ladder)
     steps = math.ceil(len(train.sentences) / config.train.batch_size)
+    if ladder:
+        _warm_up(trainer, train, tags, config, seed, first_epoch)
     for epoch in range(first_epoch, config.train.epochs):
         run = _Epoch(trainer, seed, epoch, steps, stop, start if start and start.epoch == epoch else None)
         batches = training_batches(train.features.lengths, config.train.batch_size, config.train.bucket, seed, epoch)
-        for step, batch in enumerate(batches[run.step :], run.step):
-            run.readings.begin()
-            factor = rate_factor(epoch * steps + step, steps * config.train.epochs, config.optim)
-            try:
-                taken = trainer.step(train, batch, tags, factor, (seed, epoch))
-            except OutOfMemory as error:
-                raise RunError(_too_large(error, train, batch, epoch, step, config)) from None
-            run.step += 1
-            if run.readings.add(*taken) and progress:
-                progress(epoch, step + 1, steps, run.readings.last_loss)
-            if run.asked and run.step < steps:
-                yield run.position()
-                return
+        with closing(prepared(trainer, train, batches[run.step :], tags, (seed, epoch))) as work:
+            for step, (batch, host_step) in enumerate(work, run.step):
+                run.readings.begin()
+                factor = rate_factor(epoch * steps + step, steps * config.train.epochs, config.optim)
+                try:
+                    taken = trainer.take(host_step, factor)
+                except OutOfMemory as error:
+                    raise RunError(_too_large(error, train, batch, epoch, step, config)) from None
+                run.step += 1
+                if run.readings.add(*taken) and progress:
+                    progress(epoch, step + 1, steps, run.readings.last_loss)
+                if run.asked and run.step < steps:
+                    yield run.position()
+                    return
         yield run.end()
+
+
+def _warm_up(trainer: Trainer, train: Examples, tags: TagSet, config: Config, seed: int, epoch: int) -> None:
+    """Record the passes of the first epoch's shapes."""
+    started, made = time.perf_counter(), 0
+    batches = training_batches(train.features.lengths, config.train.batch_size, config.train.bucket, seed, epoch)
+    for batch in trainer.one_of_each_shape(train, batches):
+        try:
+            made += trainer.warm_up(trainer.prepare(train, batch, tags, (seed, epoch)))
+        except OutOfMemory as error:
+            raise RunError(_too_large(error, train, batch, epoch, batches.index(list(batch)), config)) from None
+    if made:
+        log.info("recorded the training step for %s in %.1f s", counted(made, "shape"), time.perf_counter() - started)
 
 
 class _Epoch:
@@ -174,57 +192,6 @@ def _too_large(error: OutOfMemory, train: Examples, batch: Sequence[int], epoch:
     )
 
 
-def evaluate(
-    model: TableModel, examples: Examples, tags: TagSet, max_cells: int | None, context: TrainContext = ALONE
-) -> Counts:
-    """Counts over all sentences and workers. `max_cells` and sharing out: as `annotate`."""
-    counts = evaluate_unless(model, examples, tags, max_cells, context, NEVER)
-    assert counts is not None
-    return counts
-
-
-def evaluate_unless(
-    model: TableModel, examples: Examples, tags: TagSet, max_cells: int | None, context: TrainContext, stop: Stop
-) -> Counts | None:
-    """As `evaluate`; None, on every worker, where `stop` asked one of them meanwhile."""
-    found = annotate(model, examples, tags, max_cells, context, stop)
-    counts = count(((examples.sentences[i], sentence) for i, sentence in found.items()), tags.schema)
-    table = torch.from_numpy(counts.table)
-    total = torch.cat([table.flatten(), torch.tensor([int(stop.asked)], dtype=table.dtype)])
-    all_reduce(total, context)
-    return None if total[-1] else Counts(tags.schema, total[:-1].reshape(table.shape).numpy())
-
-
-def annotate(
-    model: TableModel,
-    examples: Examples,
-    tags: TagSet,
-    max_cells: int | None,
-    context: TrainContext = ALONE,
-    stop: Stop = NEVER,
-) -> dict[int, Sentence]:
-    """What the model finds in this worker's share of the sentences, by their index.
-
-    `max_cells`: table cells in a batch; None: what suits the device. A batch that does not fit in memory is halved, and so
-    are those after it. Raises OutOfMemory where one sentence does not. What is left when `stop` asks is left out.
-    """
-    lengths = examples.features.lengths
-
-    def decode(batch: list[int]) -> list[Sentence]:
-        with in_memory(context.device):
-            inputs, tensors = examples.features.batch(batch, context.device)
-            engine = FeatureEngine(model, tensors)
-            return model.scheme.decode(engine, inputs, [examples.sentences[i].words for i in batch], tags)
-
-    model.trainable.eval()
-    with torch.inference_mode(), context.precision(model.trainable):
-        # Shared out before batches are made: the workers' devices may have room for different ones.
-        share = rank_share(range(len(lengths)), lengths, context.rank, context.world_size)
-        batches = evaluation_batches([lengths[i] for i in share], cells_on(context.device, max_cells))
-        decoded = halving(decode, [[share[i] for i in batch] for batch in batches], lengths)
-        return dict(takewhile(lambda _: not stop.asked, decoded))
-
-
 def rate_factor(step: int, steps: int, config: OptimConfig) -> float:
     """The learning rate's share of its maximum at `step` of `steps`: linear warm-up, then decay to 0."""
     warmup = round(config.warmup * steps)
@@ -244,11 +211,3 @@ def agreed(stop: Stop, context: TrainContext) -> bool:
     asked = torch.tensor([float(stop.asked)])
     all_reduce(asked, context)
     return bool(asked[0])
-
-
-def all_reduce(tensor: Tensor, context: TrainContext) -> None:
-    """Sum over the workers, in place."""
-    if context.world_size > 1:
-        moved = tensor.to(context.device)
-        dist.all_reduce(moved)
-        tensor.copy_(moved)

@@ -12,6 +12,7 @@ from torch import nn
 from tablert_dist.model import TableModel
 from tablert_dist.tags import TagSet
 from tablert_dist.train.context import Examples, TrainContext
+from tablert_dist.train.features import to_device
 from tablert_dist.train.step import targets_of
 
 
@@ -56,7 +57,8 @@ def timed_step(
     trainable = model.trainable
     trainable.train()
     watch.start()
-    targets = targets_of(model.head, examples, batch, tags, context.device)
+    gold = targets_of(model.head, examples, batch, tags)
+    targets = {name: to_device(tensor, context.device) for name, tensor in gold.items()}
     teacher = {name: targets[name] for name in model.head.teacher_inputs}
     inputs = examples.features.inputs(batch, context.device)
     watch.stage("encode")

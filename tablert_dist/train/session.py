@@ -24,7 +24,7 @@ from tablert_dist.storage.mirror import RESULT
 from tablert_dist.tags import TagSet
 from tablert_dist.tracking import Tracker
 from tablert_dist.train.context import Examples, TrainContext
-from tablert_dist.train.loop import annotate, evaluate_unless
+from tablert_dist.train.evaluation import annotate, evaluate_unless
 from tablert_dist.train.position import Position
 from tablert_dist.train.stopping import NEVER, Stop, ended_after
 

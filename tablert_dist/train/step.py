@@ -1,9 +1,11 @@
-"""One training step: a worker's share of a batch passed forward and back, whatever the head (docs/concepts.md#training)."""
+"""One training step: a worker's share of a batch prepared on the host, and passed forward and back, whatever the head
+(docs/concepts.md#training)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -12,10 +14,41 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tablert_dist.batching import length_groups
+from tablert_dist.gpu import Sizes
 from tablert_dist.model import Head, TableModel
 from tablert_dist.tags import TagSet
 from tablert_dist.train.context import ALONE, Examples, TrainContext
 from tablert_dist.train.features import to_device
+
+SizesOf = Callable[[Sizes], Sizes | None]
+"""The sizes to pad a batch to; None: its own."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What is passed through the model at once: its inputs and targets."""
+
+    inputs: tuple[Tensor, ...]
+    targets: Mapping[str, Tensor]
+    weight: float = 1.0
+    """Of its loss: 0 for the sentence of a rank that has none to train on."""
+
+    def tensors(self) -> list[Tensor]:
+        """All of them, in a fixed order."""
+        return [*self.inputs, *self.targets.values()]
+
+    def replaced(self, tensors: Sequence[Tensor]) -> Piece:
+        """The same piece with other tensors, in the order of `tensors()`."""
+        count = len(self.inputs)
+        return Piece(tuple(tensors[:count]), dict(zip(self.targets, tensors[count:], strict=True)), self.weight)
+
+    def pinned(self) -> Piece:
+        """In memory that a GPU copies from while it computes."""
+        return self.replaced([tensor.pin_memory() for tensor in self.tensors()])
+
+    def on(self, device: torch.device) -> Piece:
+        """On the device."""
+        return self.replaced([to_device(tensor, device) for tensor in self.tensors()])
 
 
 def backward(
@@ -30,27 +63,62 @@ def backward(
 ) -> Tensor:
     """Add one worker's share of a batch to the gradients, in `parts`; return the summed loss of the share, on its device.
 
-    `grouped` passes sentences of similar length together, for a module that pads: less padding, the same gradients.
-    `rng_key` is what random targets are drawn from: seed and epoch.
-
-    DDP averages over workers; times their number, the step is that of one worker with the whole batch.
+    `grouped` and `rng_key`: as `pieces_of`. DDP averages over workers; times their number, the step is that of one worker
+    with the whole batch.
     """
-    losses: list[Tensor] = []
+    pieces = pieces_of(head_of(module), examples, share, tags, parts, grouped, rng_key)
+    return pass_pieces(module, pieces, context)
+
+
+def pieces_of(
+    head: Head,
+    examples: Examples,
+    share: Sequence[int],
+    tags: TagSet,
+    parts: int = 1,
+    grouped: bool = False,
+    rng_key: tuple[int, ...] = (0,),
+    sizes_of: SizesOf = lambda _: None,
+) -> list[Piece]:
+    """A share of a batch in `parts`, on the host.
+
+    `grouped` puts sentences of similar length together, for a module that pads: less padding, the same gradients.
+    `rng_key` is what random targets are drawn from: seed and epoch.
+    """
     # DDP needs a backward pass on every rank, so a rank with an empty share runs one sentence with its loss multiplied by 0.
-    pieces = _pieces(share, examples.features.lengths, parts, grouped) if share else [[0]]
+    weight = 1.0 if share else 0.0
+    found = []
+    for indices in split_share(share, examples.features.lengths, parts, grouped) if share else [[0]]:
+        sizes = sizes_of(examples.features.sizes(indices))
+        targets = targets_of(head, examples, indices, tags, rng_key, sizes)
+        found.append(Piece(examples.features.host(indices, sizes), targets, weight))
+    return found
+
+
+def pass_pieces(module: nn.Module, pieces: Sequence[Piece], context: TrainContext = ALONE) -> Tensor:
+    """Add the pieces of one worker's share to the gradients; return the summed loss of the share, on its device."""
+    losses = []
     for i, piece in enumerate(pieces):
         last = i == len(pieces) - 1
         with nullcontext() if last or not isinstance(module, DistributedDataParallel) else module.no_sync():
-            loss = summed_loss(module, examples, piece, tags, context, rng_key) * (1.0 if share else 0.0)
-            (loss * context.world_size).backward()
-        losses.append(loss.detach())
+            losses.append(pass_piece(module, piece.on(context.device), context))
     return torch.stack(losses).sum()
 
 
-def _pieces(share: Sequence[int], lengths: Sequence[int], parts: int, grouped: bool) -> list[list[int]]:
-    ordered = sorted(share, key=lambda i: -lengths[i])
-    pieces = [p.tolist() for p in np.array_split(np.asarray(ordered, int), min(parts, len(share)))]
-    return [group for piece in pieces for group in length_groups(piece, lengths)] if grouped else pieces
+def pass_piece(module: nn.Module, piece: Piece, context: TrainContext) -> Tensor:
+    """Add one piece to the gradients; return its summed loss."""
+    loss = loss_of(module, piece, context) * piece.weight
+    (loss * context.world_size).backward()
+    return loss.detach()
+
+
+def loss_of(module: nn.Module, piece: Piece, context: TrainContext) -> Tensor:
+    """The loss of a piece on its device, summed over its sentences."""
+    head = head_of(module)
+    teacher = {name: piece.targets[name] for name in head.teacher_inputs}
+    with context.precision(inner_of(module)):
+        outputs = module(*piece.inputs, **teacher)
+    return head.loss(outputs, piece.targets)
 
 
 def summed_loss(
@@ -62,12 +130,15 @@ def summed_loss(
     rng_key: tuple[int, ...] = (0,),
 ) -> Tensor:
     """The loss of one batch, summed over its sentences."""
-    head = head_of(module)
-    targets = targets_of(head, examples, indices, tags, context.device, rng_key)
-    teacher = {name: targets[name] for name in head.teacher_inputs}
-    with context.precision(inner_of(module)):
-        outputs = module(*examples.features.inputs(indices, context.device), **teacher)
-    return head.loss(outputs, targets)
+    targets = targets_of(head_of(module), examples, indices, tags, rng_key)
+    return loss_of(module, Piece(examples.features.host(indices), targets).on(context.device), context)
+
+
+def split_share(share: Sequence[int], lengths: Sequence[int], parts: int, grouped: bool = False) -> list[list[int]]:
+    """A share in `parts`, by length; `grouped`: each again in groups of similar length."""
+    ordered = sorted(share, key=lambda i: -lengths[i])
+    pieces = [p.tolist() for p in np.array_split(np.asarray(ordered, int), min(parts, len(share)))]
+    return [group for piece in pieces for group in length_groups(piece, lengths)] if grouped else pieces
 
 
 def inner_of(module: nn.Module) -> nn.Module:
@@ -86,10 +157,12 @@ def targets_of(
     examples: Examples,
     indices: Sequence[int],
     tags: TagSet,
-    device: torch.device,
     rng_key: tuple[int, ...] = (0,),
+    sizes: Sizes | None = None,
 ) -> dict[str, Tensor]:
-    """Gold of one batch by name. What is drawn for a sentence follows from `rng_key` and its index, not from its batch."""
+    """Gold of one batch by name, on the host. What is drawn for a sentence follows from `rng_key` and its index, not from
+    its batch."""
     rngs = [np.random.default_rng((*rng_key, index)) for index in indices]
-    targets = head.scheme.targets([examples.sentences[i] for i in indices], tags, rngs)
-    return {name: to_device(torch.from_numpy(array), device) for name, array in targets.items()}
+    room = (sizes.rows, sizes.words) if sizes else None
+    targets = head.scheme.targets([examples.sentences[i] for i in indices], tags, rngs, room)
+    return {name: torch.from_numpy(array) for name, array in targets.items()}

@@ -26,8 +26,9 @@ from tablert_dist.storage.checkpoint_folder import resumable
 from tablert_dist.tags import TagSet
 from tablert_dist.tracking import NullTracker, Tracker
 from tablert_dist.train.context import Examples, TrainContext
+from tablert_dist.train.evaluation import evaluate_unless
 from tablert_dist.train.features import Features, KeptFeatures, SubwordFeatures, WordFeatures
-from tablert_dist.train.loop import Progress, agreed, evaluate_unless, train_epochs
+from tablert_dist.train.loop import Progress, agreed, train_epochs
 from tablert_dist.train.position import Position
 from tablert_dist.train.preflight import drop_overflow
 from tablert_dist.train.session import Session

@@ -13,7 +13,7 @@ from tablert_dist.config import Config
 from tablert_dist.model import TableModel
 from tablert_dist.schema import Sentence
 from tablert_dist.train.context import Examples, TrainContext
-from tablert_dist.train.loop import annotate
+from tablert_dist.train.evaluation import annotate
 from tablert_dist.train.trainer import Trainer
 from tests.unit.train.test_loop import TAGS, make
 

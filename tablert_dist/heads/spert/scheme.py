@@ -39,6 +39,8 @@ class SpertScheme:
     """`max_span`: words of the longest span that is read; `negatives`: spans, and pairs, without a label that a training
     sentence gets; `threshold`: least probability of a relation."""
 
+    has_room = False
+
     def __init__(self, max_span: int = 10, negatives: int = 100, threshold: float = 0.4) -> None:
         self.stages = STAGES
         self.max_span, self.negatives, self.threshold = max_span, negatives, threshold
@@ -69,13 +71,18 @@ class SpertScheme:
         return replace(sentence, entities=tuple(e for e in sentence.entities if e in kept), relations=relations), loss
 
     def targets(
-        self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator]
+        self,
+        sentences: Sequence[Sentence],
+        tags: TagSet,
+        rngs: Sequence[np.random.Generator],
+        room: tuple[int, int] | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Gold spans and pairs, and some without a label: `spans` [B, Q, 2], `span_types` [B, Q] (0 = none, IGNORE =
         padding), `pairs` [B, M, 4] (head and tail), `pair_labels` [B, M, R] (0, 1; IGNORE = padding).
 
         Pairs without a label are pairs of gold entities. A span's words count from 1, for 0 is the sentence token.
         """
+        assert room is None, "the number of spans and pairs is each batch's own"
         parts = [self._examples(s, tags, rng) for s, rng in zip(sentences, rngs, strict=True)]
         kinds = len(tags.schema.relation_types)
         return {

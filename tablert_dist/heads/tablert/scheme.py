@@ -42,11 +42,15 @@ class TablertScheme(TableLabels):
         self.beam = beam
 
     def targets(
-        self, sentences: Sequence[Sentence], tags: TagSet, rngs: Sequence[np.random.Generator] = ()
+        self,
+        sentences: Sequence[Sentence],
+        tags: TagSet,
+        rngs: Sequence[np.random.Generator] = (),
+        room: tuple[int, int] | None = None,
     ) -> dict[str, NDArray[Any]]:
         """`entity_tags` [B, N], `relation_tags` [B, N, N]; `open_from` [B, N]: where the entity that is open before a
         word begins, the word's own place where there is none."""
-        gold = super().targets(sentences, tags, rngs)
+        gold = super().targets(sentences, tags, rngs, room)
         return {**gold, "open_from": open_from(gold["entity_tags"])}
 
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:

@@ -19,7 +19,8 @@ from tablert_dist.gpu import cells_on
 from tablert_dist.heads.cnn.module import TableHead
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.train.context import TrainContext
-from tablert_dist.train.loop import annotate, train_epochs
+from tablert_dist.train.evaluation import annotate
+from tablert_dist.train.loop import train_epochs
 from tablert_dist.train.trainer import Trainer
 from tests.support.paths import BATCH, HEADS, distance, made, one_step
 from tests.support.tiny import write_tiny_checkpoint

@@ -17,8 +17,9 @@ from tablert_dist.gpu import cells_on, in_memory
 from tablert_dist.inference.gpu_memory import gpu_cells
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.model.encoder import load_encoder
+from tablert_dist.train.evaluation import annotate
 from tablert_dist.train.features import SubwordFeatures, WordFeatures
-from tablert_dist.train.loop import annotate, train_epochs
+from tablert_dist.train.loop import train_epochs
 from tests.support import GOLDEN
 from tests.support.paths import made
 from tests.unit.train.test_loop import TAGS

@@ -23,8 +23,9 @@ from tablert_dist.model.encoder import load_encoder
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import count
 from tablert_dist.train.context import TrainContext
+from tablert_dist.train.evaluation import evaluate
 from tablert_dist.train.fit import fit
-from tablert_dist.train.loop import evaluate, train_epochs
+from tablert_dist.train.loop import train_epochs
 from tablert_dist.train.step import backward
 from tests.support.paths import prepare
 from tests.support.tiny import tiny_records, write_corpus

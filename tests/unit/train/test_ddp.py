@@ -14,7 +14,8 @@ from torch import multiprocessing
 
 from tablert_dist.gpu import gpu_path
 from tablert_dist.train.context import TrainContext
-from tablert_dist.train.loop import evaluate, train_epochs
+from tablert_dist.train.evaluation import evaluate
+from tablert_dist.train.loop import train_epochs
 from tests.support.paths import distance, made, one_step
 from tests.support.tiny import write_tiny_encoder
 from tests.unit.train.test_loop import TAGS, torch_copy, weights

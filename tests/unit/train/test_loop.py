@@ -16,8 +16,9 @@ from tablert_dist.model.encoder import load_encoder
 from tablert_dist.schema import Schema
 from tablert_dist.tags import TagSet
 from tablert_dist.train.context import Examples, TrainContext
+from tablert_dist.train.evaluation import evaluate
 from tablert_dist.train.features import SubwordFeatures, WordFeatures
-from tablert_dist.train.loop import evaluate, rate_factor, train_epochs
+from tablert_dist.train.loop import rate_factor, train_epochs
 from tablert_dist.train.step import backward
 from tablert_dist.train.trainer import make_optimizer
 from tests.support.tiny import tiny_records, write_corpus
