@@ -13,9 +13,10 @@ from bench.gpu_setup import Setup, setup
 from bench.oracle import DenseHead
 from tablert_dist.errors import OutOfMemory
 from tablert_dist.model import TableModel
+from tablert_dist.train.ahead import prepared
 from tablert_dist.train.context import TrainContext
 from tablert_dist.train.evaluation import evaluate
-from tablert_dist.train.trainer import Trainer
+from tablert_dist.train.trainer import make_trainer
 
 Row = dict[str, Any]
 
@@ -34,7 +35,7 @@ def throughput(
     """
     rows = []
     for size in sizes:
-        made = setup(shape, data)
+        made = setup(shape, data, **{"train.batch_size": size, "train.bucket": size > 8})
         made.model.to(context.device)
         dense = TableModel(made.model.encoder, made.model.head)
         dense.head = DenseHead(made.model.head).to(context.device)  # type: ignore[arg-type]
@@ -92,7 +93,8 @@ def checkpointing(shape: str, data: str, size: int, steps: int, rounds: int, con
     times: dict[bool, list[float]] = {False: [], True: []}
     works, peaks = {}, {}
     for on in times:
-        made = setup(shape, data, **{"model.gradient_checkpointing": on})
+        changes = {"model.gradient_checkpointing": on, "train.batch_size": size, "train.bucket": True}
+        made = setup(shape, data, **changes)
         made.model.to(context.device)
         works[on] = _passes(made, made.model, made.batches(size, steps, bucket=True), context)
         _reset_peak(context.device)
@@ -144,7 +146,7 @@ def _losses(shape: str, data: str, context: TrainContext, steps: int) -> list[fl
         torch.backends.cudnn.allow_tf32 = False
     made = setup(shape, data, dropout=0.0)
     made.model.to(context.device)
-    trainer = Trainer(made.model, made.config, context)
+    trainer = make_trainer(made.model, made.train, made.config, 1, context)
     made.model.train()
     found = []
     for i, batch in enumerate(made.batches(8, steps, False)):
@@ -156,12 +158,12 @@ def _losses(shape: str, data: str, context: TrainContext, steps: int) -> list[fl
 def _passes(
     made: Setup, model: TableModel, batches: Sequence[Sequence[int]], context: TrainContext
 ) -> Callable[[], None]:
-    trainer = Trainer(model, made.config, context)
+    trainer = make_trainer(model, made.train, made.config, 1, context)
 
     def work() -> None:
         model.train()
-        for batch in batches:
-            trainer.step(made.train, batch, made.tags, 0.1, (1, 0))
+        for _, step in prepared(trainer, made.train, batches, made.tags, (1, 0)):
+            trainer.take(step, 0.1)
 
     return work
 

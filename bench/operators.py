@@ -16,6 +16,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tablert_dist.gpu import is_replaying
+
 WAITS = {
     "aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::is_nonzero", "aten::equal",
     "aten::_unique2", "aten::unique_dim", "aten::unique_consecutive", "aten::repeat_interleave.Tensor",
@@ -30,6 +32,8 @@ class Counts:
 
     operators: int = 0
     """Not counting views, which launch nothing."""
+    launched: int = 0
+    """Of them, those outside of recordings: a GPU's host launches each of these, and one graph for a recording."""
     waits: Counter[str] = field(default_factory=Counter)
     host_copies: int = 0
     """Tensors made from arrays and lists of the host's. Those of a batch go through pinned memory; for any other the host
@@ -50,6 +54,7 @@ class _Counting(TorchDispatchMode):
         name = func._schema.name
         if not func.is_view:
             self.counts.operators += 1
+            self.counts.launched += not is_replaying()
         by_mask = name == "aten::index" and any(
             isinstance(i, Tensor) and i.dtype in {torch.bool, torch.uint8} for i in args[1]
         )

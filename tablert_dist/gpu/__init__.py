@@ -4,7 +4,7 @@ This is the one door: what is not listed is nobody's business outside.
 """
 
 from tablert_dist.gpu.gradients import Gradients
-from tablert_dist.gpu.graphs import Recorder, Recording, is_replaying
+from tablert_dist.gpu.graphs import Recorder, Recording, Work, is_replaying
 from tablert_dist.gpu.mask import attention_switched, enable_waitless_mask, padding_mask
 from tablert_dist.gpu.memory import cells_on, in_memory
 from tablert_dist.gpu.path import gpu_path, is_cpu_path, on_cpu_path
@@ -17,6 +17,7 @@ __all__ = [
     "Recorder",
     "Recording",
     "Sizes",
+    "Work",
     "attention_switched",
     "cells_on",
     "enable_waitless_mask",

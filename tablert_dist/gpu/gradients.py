@@ -35,6 +35,15 @@ class Gradients:
             if id(parameter) in alone:
                 parameter.grad = torch.zeros_like(parameter)
                 self._buffers.append(parameter.grad)
+        self.parameters = list(parameters)
+        self._views = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+
+    def take(self, found: Sequence[Tensor], add: bool) -> None:
+        """Take in a gradient for each of `parameters`, adding to those that are there or in their place."""
+        if add:
+            torch._foreach_add_(self._views, tuple(found))
+        else:
+            torch._foreach_copy_(self._views, tuple(found))
 
     def clear(self) -> None:
         """Set all to zero."""

@@ -70,7 +70,7 @@ class SubwordFeatures:
             return ids, mask, words
         ids = padded(ids, (sizes.rows, sizes.subwords), self._pad_id)
         mask = padded(mask, (sizes.rows, sizes.subwords), 0)
-        mask[len(indices) :, 0] = 1
+        mask[len(indices) :, 0].fill_(1)
         return ids, mask, padded(words, (sizes.rows, sizes.words, sizes.pieces), -1)
 
     def sizes(self, indices: Sequence[int]) -> Sizes:

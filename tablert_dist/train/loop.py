@@ -25,9 +25,8 @@ from tablert_dist.train.ahead import prepared
 from tablert_dist.train.context import ALONE, Examples, TrainContext, all_reduce
 from tablert_dist.train.position import Position, RankState, gathered, rng_state, set_rng_state
 from tablert_dist.train.readings import STEPS_A_READ, Readings
-from tablert_dist.train.recorded import can_record, ladder_of
 from tablert_dist.train.stopping import NEVER, Stop
-from tablert_dist.train.trainer import Trainer
+from tablert_dist.train.trainer import Trainer, make_trainer
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, int, float], None]
@@ -81,11 +80,9 @@ def train_epochs(
     report. Raises RunError where the loss or its gradient is not finite, at the latest STEPS_A_READ steps after it
     happened, and where a batch does not fit in memory.
     """
-    ladder = ladder_of(train, config, seed, context.world_size) if can_record(model, config, context) else None
-    trainer = Trainer(model, config, context, optimizer_state, ladder)
+    trainer = make_trainer(model, train, config, seed, context, optimizer_state)
     steps = math.ceil(len(train.sentences) / config.train.batch_size)
-    if ladder:
-        _warm_up(trainer, train, tags, config, seed, first_epoch)
+    _warm_up(trainer, train, tags, config, seed, first_epoch)
     for epoch in range(first_epoch, config.train.epochs):
         run = _Epoch(trainer, seed, epoch, steps, stop, start if start and start.epoch == epoch else None)
         batches = training_batches(train.features.lengths, config.train.batch_size, config.train.bucket, seed, epoch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain, islice
 
 import torch
@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from tablert_dist.batching import rank_share, training_batches
 from tablert_dist.config import Config
 from tablert_dist.errors import is_out_of_memory
-from tablert_dist.gpu import Gradients, Ladder, Recorder, Recording, Sizes, is_cpu_path
+from tablert_dist.gpu import Gradients, Ladder, Recorder, Recording, Sizes, Work, is_cpu_path
 from tablert_dist.model import TableModel
 from tablert_dist.train.context import Examples, TrainContext
-from tablert_dist.train.step import Piece, pass_piece, split_share
+from tablert_dist.train.step import Piece, loss_of, pass_piece, split_share
 
 log = logging.getLogger(__name__)
-Shapes = tuple[tuple[int, ...], ...]
+Key = tuple[bool, tuple[tuple[int, ...], ...]]
+"""Whether it is a step's first pass, and the shapes of its tensors."""
 BATCHES = 200
 """Of a training's batches, those whose sizes are looked at to choose a few."""
 
@@ -64,44 +65,46 @@ class RecordedPasses:
     def __init__(self, module: nn.Module, context: TrainContext, apart: Sequence[nn.Parameter] = ()) -> None:
         self._module, self._context, self._apart = module, context, apart
         self._recorder = Recorder(context.device)
-        self._recordings: dict[Shapes, Recording] = {}
+        self._recordings: dict[Key, Recording] = {}
         self._gives_up = False
         self.gradients: Gradients | None = None
         """There after the first pass."""
 
     def __call__(self, pieces: Sequence[Piece]) -> Tensor:
-        """As `pass_pieces`."""
-        return torch.stack([self._pass(piece) for piece in pieces]).sum()
+        """Put the gradients of these pieces in the place of those that are there; the loss as `pass_pieces` has it."""
+        return torch.stack([self._pass(piece, first=not i) for i, piece in enumerate(pieces)]).sum()
 
     def warm_up(self, pieces: Sequence[Piece]) -> int:
         """Record the shapes of these pieces now; return how many are new. Gradients and random state stay as they are."""
         before = len(self._recordings)
-        for piece in pieces:
-            self._recording(piece)
+        for i, piece in enumerate(pieces):
+            self._recording(piece, first=not i)
         return len(self._recordings) - before
 
-    def _pass(self, piece: Piece) -> Tensor:
-        recording = self._recording(piece)
-        if recording is None:
-            return pass_piece(self._module, piece.on(self._context.device), self._context)
-        return recording(piece.tensors())
+    def _pass(self, piece: Piece, first: bool) -> Tensor:
+        recording = self._recording(piece, first)
+        if recording is not None:
+            return recording(piece.tensors())
+        assert self.gradients is not None
+        if first:
+            self.gradients.clear()
+        return pass_piece(self._module, piece.on(self._context.device), self._context)
 
-    def _recording(self, piece: Piece) -> Recording | None:
-        """That of the piece's shapes; None where it is not to be recorded."""
+    def _recording(self, piece: Piece, first: bool) -> Recording | None:
+        """That of the piece's shapes; None where it is not to be recorded. The `first` of a step begins the gradients."""
         self._make_gradients(piece)
         if self._gives_up or piece.weight != 1.0:
             return None
-        shapes = tuple(tuple(tensor.shape) for tensor in piece.tensors())
-        if shapes not in self._recordings:
-            self._record(piece, shapes)
-        return self._recordings.get(shapes)
+        key = first, tuple(tuple(tensor.shape) for tensor in piece.tensors())
+        if key not in self._recordings:
+            self._record(piece, first, key)
+        return self._recordings.get(key)
 
-    def _record(self, piece: Piece, shapes: Shapes) -> None:
+    def _record(self, piece: Piece, first: bool, key: Key) -> None:
         assert self.gradients is not None
-        work = self._work(piece)
         try:
             with self.gradients.kept():
-                self._recordings[shapes] = self._recorder.record(work, piece.tensors())
+                self._recordings[key] = self._recorder.record(self._work(piece, first), piece.tensors())
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
@@ -109,8 +112,17 @@ class RecordedPasses:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             log.warning("CUDA cannot record a training step (%s): it is launched operator by operator", reason)
 
-    def _work(self, piece: Piece) -> Callable[[Sequence[Tensor]], Tensor]:
-        return lambda tensors: pass_piece(self._module, piece.replaced(tensors), self._context)
+    def _work(self, piece: Piece, first: bool) -> Work:
+        gradients = self.gradients
+        assert gradients is not None
+
+        def work(tensors: Sequence[Tensor]) -> Tensor:
+            loss = loss_of(self._module, piece.replaced(tensors), self._context)
+            # Not .backward(), which would add parameter by parameter: 200 kernels.
+            gradients.take(torch.autograd.grad(loss * self._context.world_size, gradients.parameters), add=not first)
+            return loss.detach()
+
+        return work
 
     def _make_gradients(self, piece: Piece) -> None:
         """Find out which parameters get a gradient, and give it a place that does not move."""

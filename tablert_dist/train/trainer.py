@@ -17,7 +17,7 @@ from tablert_dist.tags import TagSet
 from tablert_dist.train.averaging import RunningMean
 from tablert_dist.train.context import ALONE, Examples, TrainContext
 from tablert_dist.train.parallel import Parallel
-from tablert_dist.train.recorded import RecordedPasses
+from tablert_dist.train.recorded import RecordedPasses, can_record, ladder_of
 from tablert_dist.train.step import Piece, head_of, pass_pieces, pieces_of, split_share
 from tablert_dist.waiting import waiting
 
@@ -105,8 +105,6 @@ class Trainer:
             self.mean.step()
             if gradients is None:
                 self.optimizer.zero_grad(set_to_none=True)
-            else:
-                gradients.clear()
         return loss, norm, step.sentences
 
     def one_of_each_shape(self, examples: Examples, batches: Sequence[Sequence[int]]) -> list[Sequence[int]]:
@@ -137,6 +135,19 @@ class Trainer:
 
 def _their_own(_: Sizes) -> None:
     return None
+
+
+def make_trainer(
+    model: TableModel,
+    train: Examples,
+    config: Config,
+    seed: int,
+    context: TrainContext = ALONE,
+    optimizer_state: Mapping[str, Any] | None = None,
+) -> Trainer:
+    """A trainer on these examples, which records its passes where the device and the head let it."""
+    ladder = ladder_of(train, config, seed, context.world_size) if can_record(model, config, context) else None
+    return Trainer(model, config, context, optimizer_state, ladder)
 
 
 def make_optimizer(
