@@ -265,6 +265,9 @@ def set_up_logging() -> None:
     # Threads that wait for each other spin a little, then sleep (libgomp's own choice is 300 times as long). Beside one
     # busy process on two cores training is twice as fast, alone 8% slower; the results are the same.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Batches of different lengths leave gaps in a GPU's memory that segments of a fixed size cannot close.
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("tablert_dist").setLevel(logging.INFO)
     logging.getLogger("export").setLevel(logging.INFO)

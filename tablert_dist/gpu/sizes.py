@@ -52,7 +52,8 @@ class Ladder:
         pieces = _usual([b.pieces for b in batches], most.pieces)
         rows = _usual([b.rows for b in batches], most.rows)
         steps = _steps([_up(b.words) for b in batches], max(1, SHAPES // (len(pieces) * len(rows)) - 1))
-        subwords = [_enough([b.subwords for b in batches if _up(b.words) <= step]) for step in steps]
+        between = zip([0, *steps], steps, strict=False)
+        subwords = [_enough([b.subwords for b in batches if low < _up(b.words) <= high]) for low, high in between]
         steps, subwords = [*steps, _up(most.words)], [*subwords, _up(most.subwords)]
         found = {Sizes(n, s, p, b) for n, s in zip(steps, subwords, strict=True) for p in pieces for b in rows}
         self.sizes = sorted(found, key=lambda sizes: (sizes.cells, astuple(sizes)))

@@ -21,7 +21,7 @@ from tablert_dist.inference.predictor import Predictor
 from tablert_dist.train.context import TrainContext
 from tablert_dist.train.evaluation import annotate
 from tablert_dist.train.loop import train_epochs
-from tablert_dist.train.trainer import Trainer
+from tablert_dist.train.trainer import Trainer, make_trainer
 from tests.support.paths import BATCH, HEADS, distance, made, one_step
 from tests.support.tiny import write_tiny_checkpoint
 from tests.unit.train.test_loop import TAGS
@@ -85,6 +85,32 @@ def test_a_step_never_waits(name: str, precision: str, checkpointing: bool, tiny
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert float(loss) > 0 and float(norm) > 0
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", [name for name in HEADS if name != "spert"])
+def test_a_recorded_step_is_the_eager_one(name: str, precision: str, tiny_encoder: str, tmp_path: Path) -> None:
+    """Dropout is on, and both pad alike: the graph draws what the operators draw, also when it is replayed again."""
+
+    def losses(recorded: bool) -> list[float]:
+        model, train, config = made(tiny_encoder, tmp_path, **HEADS[name])
+        model.to(CARD)
+        trainer = make_trainer(model, train, config, 1, TrainContext(device=CARD, autocast=PRECISIONS[precision]))
+        assert trainer._recorded is not None
+        trainer._recorded._gives_up = not recorded
+        model.trainable.train()
+        steps = [trainer.prepare(train, batch, TAGS, (1, 0)) for batch in (BATCH, BATCH, [0, 1, 2, 3, 4], BATCH)]
+        assert sum(trainer.warm_up(step) for step in steps) > 0 or not recorded
+        torch.manual_seed(7)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            taken = [trainer.take(step, 1.0) for step in steps]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert not recorded or not trainer._recorded._gives_up, "recorded to the end"
+        return [float(value) for loss, norm, _ in taken for value in (loss, norm)]
+
+    assert losses(True) == pytest.approx(losses(False), rel=ROUNDING[precision])
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
