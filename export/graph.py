@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 import torch
 
+from export.answers import add_answers
 from export.bundle_writer import seal
 from export.card import model_card
 from export.gates import VerificationReport
@@ -114,11 +115,13 @@ def _convert(
     if config.precision != "int8":
         for stage, path in full.items():
             shutil.copyfile(path, graphs[stage]) if config.precision == "fp32" else to_fp16(path, graphs[stage])
+            add_answers(graphs[stage], model.scheme.stages[stage])
         report = verify(model, card, graphs, config.tolerance, words, config.precision, gold)
     else:
         for left in (*range(len(PARTS)), 0):
             for stage, path in full.items():
                 to_int8(path, graphs[stage], PARTS[:left])
+                add_answers(graphs[stage], model.scheme.stages[stage])
             report = verify(model, card, graphs, config.tolerance, words, config.precision, gold)
             report.left_in_fp32 = list(PARTS[:left])
             if not report.failures:

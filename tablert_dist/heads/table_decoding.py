@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tablert_dist.heads.base import RELATION_ANSWERS, RELATION_PROBABILITIES, RELATION_TAGS, Arrays, Engine
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.tags import PREFIXES, Floats, TableLogits, TagSet
+from tablert_dist.tags import PREFIXES, Floats, RelationAnswers, TableLogits, TagSet
+
+
+def run_table(
+    engine: Engine, stage: str, arrays: Arrays, others: Sequence[str] = ()
+) -> tuple[dict[str, NDArray[Any]], Floats | RelationAnswers]:
+    """Return a stage's outputs `others`, and its relations: as answers where the engine offers them, else as logits.
+
+    Answers are two numbers a cell, logits R of them; from a GPU each is copied.
+    """
+    if not set(RELATION_ANSWERS) <= engine.offers(stage):
+        found = engine.run(stage, arrays)
+        return found, found["relation_logits"]
+    found = engine.run(stage, arrays, (*others, *RELATION_ANSWERS))
+    return found, RelationAnswers(found[RELATION_TAGS], found[RELATION_PROBABILITIES])
 
 
 def decode(
@@ -22,26 +38,38 @@ def decode(
 
 
 def decode_sentence(
-    words: Sequence[str], entity_NE: Floats, relation_NNR: Floats, tags: TagSet, constrained: bool = False
+    words: Sequence[str],
+    entity_NE: Floats,
+    relation_NNR: Floats | RelationAnswers,
+    tags: TagSet,
+    constrained: bool = False,
 ) -> Sentence:
     """Entities by BILOU, a relation for each pair of them read at the cell of their last words (paper §3.2)."""
     entities = decode_entities(entity_NE, tags, constrained)
     return Sentence(tuple(words), tuple(entities), tuple(relations_of(entities, relation_NNR, tags)))
 
 
-def relations_of(entities: Sequence[Entity], relation_NNR: Floats, tags: TagSet) -> list[Relation]:
+def relations_of(entities: Sequence[Entity], relation_NNR: Floats | RelationAnswers, tags: TagSet) -> list[Relation]:
     """For each pair of entities, in the order of their words, the tag at the cell of their last words."""
     relations = []
     for i, first in enumerate(entities):
         for second in entities[i + 1 :]:
-            probabilities = softmax(relation_NNR[first.end - 1, second.end - 1])
-            tag = int(probabilities.argmax())
+            tag, probability = _cell(relation_NNR, first.end - 1, second.end - 1)
             found = tags.relation_of(tag)
             if found:
                 kind, direction = found
                 head, tail = (first, second) if direction == "right" else (second, first)
-                relations.append(Relation(head, tail, kind, float(probabilities[tag])))
+                relations.append(Relation(head, tail, kind, probability))
     return relations
+
+
+def _cell(relation_NNR: Floats | RelationAnswers, row: int, column: int) -> tuple[int, float]:
+    """The tag of a cell and its probability."""
+    if isinstance(relation_NNR, RelationAnswers):
+        return int(relation_NNR.tags[row, column]), float(relation_NNR.probabilities[row, column])
+    probabilities = softmax(relation_NNR[row, column])
+    tag = int(probabilities.argmax())
+    return tag, float(probabilities[tag])
 
 
 def decode_entities(entity_NE: Floats, tags: TagSet, constrained: bool = False) -> list[Entity]:

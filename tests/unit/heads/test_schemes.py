@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,10 @@ class Oracle:
         self.gold, self.tags = gold, tags
         self.targets = scheme.targets(gold, tags, rngs)
 
-    def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    def offers(self, stage: str) -> frozenset[str]:
+        return frozenset()
+
+    def run(self, stage: str, arrays: Arrays, outputs: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
         return getattr(self, stage)(arrays)
 
     def table(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
@@ -178,7 +182,10 @@ class Chain:
     def __init__(self, first: NDArray[Any], later: NDArray[Any], words: int) -> None:
         self.first, self.later, self.width = first, later, words
 
-    def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    def offers(self, stage: str) -> frozenset[str]:
+        return frozenset()
+
+    def run(self, stage: str, arrays: Arrays, outputs: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
         E = len(self.first)
         if stage == "words":
             vectors = np.repeat(np.arange(self.width, dtype=np.float32)[None, :, None], 2, 0)
