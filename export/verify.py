@@ -51,7 +51,7 @@ def verify(
     Each stage's outputs are compared on what torch gave it, so that a difference is that stage's own.
     `report.failures` says which gates of the precision were missed; none when the export is good.
     """
-    report = VerificationReport(tolerance, precision)
+    report = VerificationReport(tolerance, precision, relation_types=len(card.schema.relation_types))
     with waiting(f"verifying the {precision} export against PyTorch"):
         _compare(model, card, graphs, sentences, gold, report)
     return report
@@ -93,6 +93,7 @@ def _compare(
         for engine, found in zip(("torch", "onnx"), decoded, strict=True):
             scores = count(zip(gold, found, strict=True), card.schema).scores()
             report.f1[engine] = {level: scores.f1(level) for level in LEVELS}
+            report.gold = {level: scores.levels[level].micro.support for level in LEVELS}
     report.close()
 
 
