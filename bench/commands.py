@@ -29,6 +29,7 @@ COMMANDS = [
 APART = {
     "bench.answers": "needs a trained checkpoint",
     "bench.initialisation": "three trainings on CoNLL04; its scores are no ratio of times",
+    "bench.host": "needs a bundle of a trained model",
     "bench.int8": "needs a trained checkpoint",
     "bench.onnx": "needs a trained checkpoint",
     "bench.overhead": "starts Ray and takes a quarter of an hour",

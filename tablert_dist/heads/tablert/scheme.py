@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tablert_dist.heads.base import ENCODER, RELATION_ANSWERS, WORDS, Arrays, Engine, Masks, Stage, word_mask
 from tablert_dist.heads.cnn.scheme import upper_cells
-from tablert_dist.heads.table_decoding import log_softmax, relations_of, run_table, softmax, spans_of
+from tablert_dist.heads.table_decoding import lengths_of, log_softmax, run_table, sentences_of, softmax, spans_of
 from tablert_dist.heads.table_encoding import TableLabels
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import PREFIXES, Floats, Ints, TagSet
@@ -53,14 +53,11 @@ class TablertScheme(TableLabels):
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
         """As `Scheme.decode`."""
         vectors = engine.run(WORDS, inputs)["word_vectors"]
-        lengths = np.asarray([len(w) for w in words])
+        lengths = lengths_of(words)
         chosen, probability = self._tag(engine, vectors, lengths)
         _, relation = run_table(engine, RELATIONS, {"word_vectors": vectors, "entity_tags": chosen})
-        found = []
-        for b, w in enumerate(words):
-            entities = spans_of(chosen[b, : len(w)].tolist(), probability[b, : len(w)], tags)
-            found.append(Sentence(tuple(w), tuple(entities), tuple(relations_of(entities, relation[b], tags))))
-        return found
+        spans = spans_of(chosen, lengths, tags)
+        return sentences_of(words, spans, spans.products(probability[spans.words]), relation, tags)
 
     def _tag(self, engine: Engine, vectors_BNH: Floats, lengths_B: Ints) -> tuple[Ints, Floats]:
         """Tags and their probabilities, [B, N] each, of the best sequence. Beyond a sentence's end all tags are O."""

@@ -84,7 +84,7 @@ def bundle(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_exported_graph_answers_what_its_logits_say(bundle: Path) -> None:
     predictor = Predictor.load(bundle)
     assert predictor.engine.offers(TABLE) == set(RELATION_ANSWERS)
-    inputs = predictor._inputs(predictor.tokenizer.encode(WORDS))
+    inputs = predictor.inputs(predictor.tokenizer.encode(WORDS))
     logits, answers = predictor.engine.run(TABLE, inputs), predictor.engine.run(TABLE, inputs, SMALL)
     assert list(logits) == ["entity_logits", "relation_logits"] and list(answers) == list(SMALL)
     assert answers["relation_tags"].dtype == np.int32
@@ -131,7 +131,7 @@ def test_half_a_graphs_digits_are_not_half_of_a_probabilitys(tiny_encoder: str, 
     checkpoint = write_tiny_checkpoint(tiny_encoder, tmp_path / "checkpoint")
     export_bundle(checkpoint, tmp_path / "half", ExportConfig(precision="fp16"), WORDS, allow="random weights")
     engine = Predictor.load(tmp_path / "half").engine
-    inputs = Predictor.load(checkpoint)._inputs(Predictor.load(checkpoint).tokenizer.encode(WORDS))
+    inputs = Predictor.load(checkpoint).inputs(Predictor.load(checkpoint).tokenizer.encode(WORDS))
     found = engine.run(TABLE, inputs, ("relation_logits", *RELATION_ANSWERS))
     expected = softmax(found["relation_logits"]).max(-1)
     np.testing.assert_allclose(found["relation_probabilities"], expected, atol=1e-6)
