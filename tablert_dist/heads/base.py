@@ -44,6 +44,11 @@ class DeviceEngine(Engine, Protocol):
         """Table cells (words squared, padded) of a batch that suits the device."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """Batches that are worth having in hand at once, each in a thread: one is decoded while another is computed."""
+        ...
+
 
 @dataclass(frozen=True)
 class Stage:

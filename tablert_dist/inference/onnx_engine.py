@@ -57,6 +57,11 @@ class OnnxEngine:
         """As `DeviceEngine.max_cells`."""
         return gpu_cells() if self.binds else CELLS
 
+    @property
+    def at_once(self) -> int:
+        """As `DeviceEngine.at_once`: on a CPU one batch has all cores."""
+        return 2 if self.binds else 1
+
     def check(self, scheme: Scheme, tags: TagSet) -> None:
         """Raise InputError where a graph's inputs and outputs are not those of the scheme's stage for these types."""
         fixed = {**LENGTHS, **scheme.sizes(tags)}

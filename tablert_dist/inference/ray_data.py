@@ -11,6 +11,7 @@ from typing import Any
 from tablert_dist.cluster import connect
 from tablert_dist.config import Config, PredictConfig
 from tablert_dist.errors import InputError
+from tablert_dist.inference.jsonl import Answer
 
 BATCH = 256
 
@@ -26,7 +27,8 @@ class Reader:
 
     def __call__(self, parts: dict[str, Any]) -> dict[str, Any]:
         """One part after the other."""
-        from tablert_dist.inference.jsonl import decoded, predict_lines
+        from tablert_dist.inference.arriving import decoded
+        from tablert_dist.inference.jsonl import predict_lines
 
         results = []
         with self.source.open("rb") as file:
@@ -39,7 +41,7 @@ class Reader:
         return {"json": results}
 
 
-def predict_file(model: Path, source: Path, config: Config) -> Iterator[list[dict[str, Any]]]:
+def predict_file(model: Path, source: Path, config: Config) -> Iterator[list[Answer]]:
     """Results of a file's lines, in their order, a batch at a time. Every node must see `model` and `source`.
 
     Raises InputError where the file or a cluster is missing.
@@ -71,7 +73,7 @@ def predict_file(model: Path, source: Path, config: Config) -> Iterator[list[dic
         num_gpus=1 if on_gpu else None,
     )
     for batch in results.iter_batches(batch_size=BATCH):
-        yield [json.loads(text) for text in batch["json"]]
+        yield [Answer.of(json.loads(text)) for text in batch["json"]]
 
 
 def _parts(source: Path) -> Iterator[dict[str, int]]:

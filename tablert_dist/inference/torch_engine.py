@@ -26,6 +26,11 @@ class TorchEngine:
         """As `DeviceEngine.max_cells`."""
         return cells_on(self.device)
 
+    @property
+    def at_once(self) -> int:
+        """As `DeviceEngine.at_once`."""
+        return 1
+
     def offers(self, stage: str) -> frozenset[str]:
         """As `Engine.offers`."""
         return offered(self.model, stage, self.device)
