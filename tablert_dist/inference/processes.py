@@ -64,9 +64,9 @@ class ReaderProcess:
 def reader_processes(model: Path, config: PredictConfig, count: int) -> Iterator[list[ReaderProcess]]:
     """`count` processes that have loaded the model; they end with the block, and where this process dies.
 
-    On a CPU each has one thread, unless `config.threads` says otherwise. Raises InputError where the model cannot be loaded.
+    Unless a GPU is asked for, each has `config.threads` threads, else one. Raises InputError where the model cannot be loaded.
     """
-    if config.provider == "cpu":
+    if config.provider in {"cpu", "auto"}:
         config = config.model_copy(update={"threads": config.threads or 1})
     readers: list[ReaderProcess] = []
     try:
