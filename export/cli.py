@@ -67,6 +67,7 @@ def main(
         raise InputError("say --onnx: tablert-export --onnx --model NAME --out DIR")
     if (run_name is None) == (model is None):
         raise InputError("say what to export, once: --model with a checkpoint, a run's name, or models:/NAME@ALIAS")
+    allow = config.export.allow if allow is None else allow
     if allow is not None and not allow.strip():
         raise InputError("--allow wants a reason, for example --allow 'two rare types are not used'")
     packed = out.with_name(f"{out.name}.zip")
@@ -137,7 +138,8 @@ def _export(
         for line in error.report.lines():
             click.echo(line)
         raise click.ClickException(
-            "the graph does not compute what the model computes; nothing was written (--allow REASON lets it pass)"
+            "the graph does not compute what the model computes, or nothing shows that it does: nothing was written "
+            "(--allow REASON accepts it)"
         ) from None
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tablert_dist.errors import counted
 from tablert_dist.scoring import LEVELS, TITLES
 
 IDENTICAL_SHARE = 0.995
 """Of the sentences that fp16 must decode as torch does."""
 LOST_F1 = 0.005
 """What int8 may lose of each F1, in 0–1."""
+WAYS = (
+    "give sentences in which it finds some (--verify-data FILE), train longer, or accept it with --allow REASON "
+    "(--set export.allow=REASON in tune and quick)"
+)
+"""What to do where a gate had nothing to compare."""
 
 
 @dataclass
@@ -31,7 +37,11 @@ class VerificationReport:
     ties: int = 0
     entities: int = 0
     relations: int = 0
+    relation_types: int = 0
+    """That the model knows; without any no relation can be found."""
     f1: dict[str, dict[str, float]] = field(default_factory=dict)
+    gold: dict[str, int] = field(default_factory=dict)
+    """Annotated items by level, where annotated sentences were given."""
     verified_on: str = ""
     left_in_fp32: list[str] = field(default_factory=list)
     """Parts of the graph that int8 lost too much in."""
@@ -42,10 +52,12 @@ class VerificationReport:
     @property
     def identical_share(self) -> float:
         """Of the sentences, those decoded exactly as torch decodes them."""
-        return self.identical / self.sentences if self.sentences else 1.0
+        return self.identical / self.sentences if self.sentences else 0.0
 
     def close(self) -> None:
         """Judge by the gates of the precision; what else failed (shapes, names) is there already."""
+        if nothing := self._nothing():
+            self.failures.append(f"nothing was compared: {nothing}; {WAYS}")
         if self.precision == "fp32":
             if not self.max_difference <= self.tolerance:
                 self.failures.append(f"logits differ by {self.max_difference:.2e}, more than {self.tolerance:.0e}")
@@ -63,6 +75,25 @@ class VerificationReport:
                 lost = self.f1["torch"][level] - self.f1["onnx"][level]
                 if not lost <= LOST_F1:
                     self.failures.append(f"{TITLES[level]} F1 loses {100 * lost:.2f} points, more than {100 * LOST_F1}")
+
+    def _nothing(self) -> str | None:
+        """Return what a gate would have compared and did not; None where each has something to judge by."""
+        if not self.sentences:
+            return "there is no sentence"
+        told = f"in {counted(self.sentences, 'sentence')} the model finds"
+        if not self.entities:
+            return f"{told} no entity"
+        if self.gold.get("ner") and not self.f1["torch"]["ner"]:
+            return f"{told} none of the annotated entities (F1 0.00)"
+        if self.precision == "fp16" and self.relation_types and not self.relations:
+            # Of fp32 the logits of relations are compared too.
+            return f"{told} no relation"
+        if self.precision == "int8":
+            levels = [level for level in LEVELS if level == "ner" or self.relation_types]
+            empty = [TITLES[level] for level in levels if not self.f1["torch"][level]]
+            if empty:
+                return f"{told} nothing that is right, {' and '.join(empty)} F1 0.00"
+        return None
 
     def allow(self, reason: str) -> None:
         """Put on record that the missed gates were let pass."""

@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 import torch
 
+from export.answers import add_answers
 from export.bundle_writer import seal
 from export.card import model_card
 from export.gates import VerificationReport
@@ -33,7 +34,7 @@ from tablert_dist.waiting import waiting
 
 
 class VerificationError(RuntimeError):
-    """The graph does not compute what the model computes; `report` says where."""
+    """The graph does not compute what the model computes, or nothing shows that it does; `report` says where."""
 
     def __init__(self, report: VerificationReport) -> None:
         super().__init__("; ".join(report.failures))
@@ -54,9 +55,9 @@ def export_bundle(
     """Write the bundle `out` of a checkpoint, verified against torch on odd shapes and on real sentences.
 
     These are `gold` (annotated: F1 is compared too), else `sentences` (lists of words), else the packaged sample's.
-    `allow` is a reason for which missed gates pass; it goes on record. `code_from`: as `load_checkpoint`. Raises InputError
-    where `out` exists (with `force`: where it is no bundle) or int8 is asked for without `gold`, VerificationError where a
-    gate is missed; then nothing is new in `out`.
+    `allow` (else `config.allow`) is a reason for which missed gates pass; it goes on record. `code_from`: as
+    `load_checkpoint`. Raises InputError where `out` exists (with `force`: where it is no bundle) or int8 is asked for
+    without `gold`, VerificationError where a gate is missed or compared nothing; then nothing is new in `out`.
     """
     bundle = (out / MANIFEST).is_file()
     if out.exists() and not (force and bundle):
@@ -66,7 +67,8 @@ def export_bundle(
         raise InputError("int8 is judged by its F1: give annotated sentences with --verify-data FILE")
     with waiting(f"loading the checkpoint {checkpoint.name}"):
         model, card = load_checkpoint(checkpoint, code_from=code_from)
-    words = [s.words for s in gold] if gold is not None else sentences or sample_sentences(card)
+    words = [s.words for s in gold] if gold is not None else sentences
+    words = sample_sentences(card) if words is None else words
     out.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(out) as part:
         with tempfile.TemporaryDirectory() as scratch:
@@ -75,9 +77,11 @@ def export_bundle(
                 for stage, path in full.items():
                     export_graph(model, path, config.opset, stage)
             report = _convert(model, card, full, part, config, words, gold)
-        report.verified_on = verified_on or ("given sentences" if sentences or gold else "the packaged sample")
-        if allow:
-            report.allow(allow)
+        report.verified_on = verified_on or (
+            "the packaged sample" if sentences is None and gold is None else "given sentences"
+        )
+        if reason := allow or config.allow:
+            report.allow(reason)
         if report.failures:
             raise VerificationError(report)
         write_text(part / "tokenizer.json", card.tokenizer.to_json())
@@ -114,11 +118,13 @@ def _convert(
     if config.precision != "int8":
         for stage, path in full.items():
             shutil.copyfile(path, graphs[stage]) if config.precision == "fp32" else to_fp16(path, graphs[stage])
+            add_answers(graphs[stage], model.scheme.stages[stage])
         report = verify(model, card, graphs, config.tolerance, words, config.precision, gold)
     else:
         for left in (*range(len(PARTS)), 0):
             for stage, path in full.items():
                 to_int8(path, graphs[stage], PARTS[:left])
+                add_answers(graphs[stage], model.scheme.stages[stage])
             report = verify(model, card, graphs, config.tolerance, words, config.precision, gold)
             report.left_in_fp32 = list(PARTS[:left])
             if not report.failures:

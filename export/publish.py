@@ -52,7 +52,7 @@ class Finished:
 def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say, stop: Stop = NEVER) -> Finished:
     """Take the best trial's checkpoint, or train its configuration again; score, export, verify, register.
 
-    Raises VerificationError where the exported graph does not compute what the model computes.
+    Raises VerificationError where the exported graph does not compute what the model computes, or nothing shows that it does.
     """
     config, run = result.config, result.run
     checkpoint, retrained = result.best.checkpoint, None
@@ -67,7 +67,7 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say,
     bundle = run.path / "bundle"
     # A resumed search exports again: the winner may be another.
     shutil.rmtree(bundle, ignore_errors=True)
-    split = "dev" if "dev" in corpus.splits else "train"
+    split = "dev" if corpus.splits.get("dev") else "train"
     report = export_bundle(
         checkpoint,
         bundle,

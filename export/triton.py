@@ -12,7 +12,7 @@ from tablert_dist.heads import make_scheme
 from tablert_dist.inference.bundle import open_bundle
 from tablert_dist.storage.atomic import whole_folder, write_text
 
-TYPES = {"tensor(int64)": "TYPE_INT64", "tensor(float)": "TYPE_FP32"}
+TYPES = {"tensor(int64)": "TYPE_INT64", "tensor(int32)": "TYPE_INT32", "tensor(float)": "TYPE_FP32"}
 MAX_BATCH = 32
 
 

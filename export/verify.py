@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from export.gates import VerificationReport
 from tablert_dist.batching import evaluation_batches
-from tablert_dist.heads.base import Arrays, Engine, Scheme, Stage
+from tablert_dist.heads.base import RELATION_PROBABILITIES, RELATION_TAGS, Arrays, Engine, Scheme, Stage
+from tablert_dist.heads.table_decoding import softmax
 from tablert_dist.inference.onnx_engine import OnnxEngine
 from tablert_dist.inference.torch_engine import TorchEngine
 from tablert_dist.model import TableModel
@@ -26,10 +27,14 @@ from tablert_dist.waiting import waiting
 ODD_SHAPES = ((1,), (2,), (30, 1, 11, 2), (7, 7, 7))
 """Sentence lengths in words of the batches of random subwords; one of the encoder's whole limit is added."""
 
+PROBABILITY_TOLERANCE = 1e-5
+"""Of a relation's probability in the graph, against its own logits: fp32 carries seven digits."""
+
 
 def contract(stage: Stage) -> dict[str, int]:
     """Names of a graph's inputs and outputs, and the number of their axes."""
-    return {name: len(axes) for name, axes in (*stage.inputs.items(), *stage.outputs.items())}
+    parts = (*stage.inputs.items(), *stage.outputs.items(), *stage.answers.items())
+    return {name: len(axes) for name, axes in parts}
 
 
 def verify(
@@ -46,7 +51,7 @@ def verify(
     Each stage's outputs are compared on what torch gave it, so that a difference is that stage's own.
     `report.failures` says which gates of the precision were missed; none when the export is good.
     """
-    report = VerificationReport(tolerance, precision)
+    report = VerificationReport(tolerance, precision, relation_types=len(card.schema.relation_types))
     with waiting(f"verifying the {precision} export against PyTorch"):
         _compare(model, card, graphs, sentences, gold, report)
     return report
@@ -80,10 +85,15 @@ def _compare(
     decoded = _compare_decoding(compared, card, sentences, report)
     report.max_difference = float(np.max(compared.differences))
     report.mean_difference = float(np.mean(compared.differences))
+    if compared.wrong:
+        report.failures.append(
+            f"{compared.wrong} of {compared.answers} cells have a tag or a probability that their logits do not give"
+        )
     if gold is not None:
         for engine, found in zip(("torch", "onnx"), decoded, strict=True):
             scores = count(zip(gold, found, strict=True), card.schema).scores()
             report.f1[engine] = {level: scores.f1(level) for level in LEVELS}
+            report.gold = {level: scores.levels[level].micro.support for level in LEVELS}
     report.close()
 
 
@@ -95,17 +105,27 @@ def len_vocabulary(card: ModelCard) -> int:
 class Compared:
     """The torch engine, beside which every call is run by onnxruntime too.
 
-    `differences` has the largest |difference| / max(1, |value|) of each output of each call.
+    `differences` has the largest |difference| / max(1, |value|) of each output of each call; `wrong` counts the cells
+    whose answer is not that of the graph's own logits.
     """
 
     def __init__(self, torch_engine: Engine, onnx_engine: Engine, scheme: Scheme) -> None:
         self.torch, self.onnx, self.scheme = torch_engine, onnx_engine, scheme
         self.differences: list[float] = []
+        self.answers, self.wrong = 0, 0
 
-    def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
-        """As `Engine.run`: torch's outputs."""
-        ours = self.torch.run(stage, arrays)
-        theirs = self.onnx.run(stage, arrays)
+    def offers(self, stage: str) -> frozenset[str]:
+        """As `Engine.offers`: the graph's, so that both engines are decoded from the same outputs."""
+        return self.onnx.offers(stage)
+
+    def run(self, stage: str, arrays: Arrays, outputs: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+        """As `Engine.run`: torch's outputs, all of them. All of the graph's are compared."""
+        spec = self.scheme.stages[stage]
+        everything = (*spec.outputs, *spec.answers)
+        ours = self.torch.run(stage, arrays, everything)
+        theirs = self.onnx.run(stage, arrays, everything)
+        if RELATION_TAGS in spec.answers:
+            self._compare_answers(theirs, self.scheme.valid_mask(stage, arrays, ours)["relation_logits"])
         for name, mask in self.scheme.valid_mask(stage, arrays, ours).items():
             mine, other = ours[name][mask], theirs[name][mask]
             if mine.size:
@@ -113,6 +133,16 @@ class Compared:
                 scaled = np.abs(mine - other) / np.maximum(1.0, np.abs(mine))
                 self.differences.append(float(np.nan_to_num(scaled.max(), nan=np.inf)))
         return ours
+
+    def _compare_answers(self, found: Arrays, cells: NDArray[np.bool_]) -> None:
+        """Count the cells whose tag or probability is not that of the graph's logits."""
+        logits = found["relation_logits"][cells]
+        if not len(logits):
+            return
+        right_tag = found[RELATION_TAGS][cells] == logits.argmax(-1)
+        close = np.abs(found[RELATION_PROBABILITIES][cells] - softmax(logits).max(-1)) <= PROBABILITY_TOLERANCE
+        self.answers += len(logits)
+        self.wrong += int((~(right_tag & close)).sum())
 
 
 def _check_contract(graph: Path, stage: Stage, report: VerificationReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from tablert_dist.errors import InputError
@@ -58,9 +58,20 @@ class Sentence:
                 if entity not in known:
                     raise InputError(f"relation {relation.type}: its {role} {entity} is no entity of the sentence")
 
+    @staticmethod
+    def unchecked(words: tuple[str, ...], entities: tuple[Entity, ...], relations: tuple[Relation, ...]) -> Sentence:
+        """Make a sentence of parts that are known to fit together: what a decoder made of tables needs no check."""
+        sentence = object.__new__(Sentence)
+        for name, value in zip(_FIELDS, (words, entities, relations, None, None, None, None), strict=True):
+            object.__setattr__(sentence, name, value)
+        return sentence
+
     def text_of(self, entity: Entity) -> str:
         """The entity's words, joined by spaces."""
         return " ".join(self.words[entity.start : entity.end])
+
+
+_FIELDS = tuple(field.name for field in fields(Sentence))
 
 
 def _check_offsets(words: tuple[str, ...], text: str | None, offsets: tuple[tuple[int, int], ...] | None) -> None:

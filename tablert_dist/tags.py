@@ -6,7 +6,7 @@ Axes: B batch, S subwords, P subwords of a word, N words, E entity tags, R relat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +93,20 @@ class TableTargets:
 
 
 @dataclass(frozen=True)
+class RelationAnswers:
+    """Each cell's tag of the largest logit, and its softmax."""
+
+    tags: NDArray[np.int32]  # [..., N, N]
+    probabilities: Floats  # [..., N, N]
+
+    def __getitem__(self, cells: Any) -> RelationAnswers:
+        """As logits are sliced: by sentence, then rows and columns."""
+        return RelationAnswers(self.tags[cells], self.probabilities[cells])
+
+
+@dataclass(frozen=True)
 class TableLogits:
     """What a model says. Cells i > j of `relation` are unspecified."""
 
     entity: Floats  # [B, N, E]
-    relation: Floats  # [B, N, N, R]
+    relation: Floats | RelationAnswers  # [B, N, N, R], or [B, N, N]

@@ -7,8 +7,8 @@ import itertools
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -22,23 +22,26 @@ READ = "read"
 """In the file that says what made the lines: how many lines of the input they are of, and their hash."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """How far an input was read: its first lines, and the hash of these."""
+
+    lines: int
+    sha256: str
+
+
 class Lines:
-    """Lines of an input, hashed as they are passed on."""
+    """Keeps count of an input's lines as they are read, and their hash."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.count = 0
-        self._lines, self._digest = lines, hashlib.sha256()
+    def __init__(self) -> None:
+        self._count, self._digest = 0, hashlib.sha256()
 
-    def __iter__(self) -> Iterator[str]:
-        for line in self._lines:
-            self.count += 1
+    def after(self, lines: Iterable[str]) -> Place:
+        """The place after these further lines."""
+        for line in lines:
+            self._count += 1
             self._digest.update(line.encode("utf-8", "surrogatepass"))
-            yield line
-
-    @property
-    def sha256(self) -> str:
-        """Of what was passed on so far."""
-        return self._digest.copy().hexdigest()
+        return Place(self._count, self._digest.copy().hexdigest())
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,11 @@ class Output:
         """Add a line."""
         self._file.write(line + "\n")
 
-    def flush(self, read: Lines | None = None) -> None:
-        """What was written survives a kill of this process; `read` is the input that it was made of."""
+    def flush(self, read: Place | None = None) -> None:
+        """What was written survives a kill of this process; `read` says of which of the input's lines it is."""
         self._file.flush()
         if read is not None and self._path is not None:
-            self._state[READ] = {"lines": read.count, "sha256": read.sha256}
+            self._state[READ] = asdict(read)
             with writing(self._path):
                 write_json(self._about, self._state)
 
@@ -148,9 +151,7 @@ class Output:
         return count
 
     def _compare(self, known: Mapping[str, Any], source: Iterable[str]) -> None:
-        read = Lines(itertools.islice(source, int(known["lines"])))
-        for _ in read:
-            pass
+        read = Lines().after(itertools.islice(source, int(known["lines"])))
         if read.sha256 == known["sha256"]:
             return
         told = (

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import itertools
-import json
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +24,9 @@ from tablert_dist.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from tablert_dist.cli.output import Lines, Output
+    from tablert_dist.cli.output import Output
+    from tablert_dist.cli.predicting import Part
     from tablert_dist.config import Config
-    from tablert_dist.inference.predictor import Predictor
-
-CHUNK_LINES, CHUNK_CHARACTERS = 256, 200_000
-"""What is held in memory at once."""
 
 
 @verb(
@@ -49,6 +44,13 @@ CHUNK_LINES, CHUNK_CHARACTERS = 256, 200_000
 @click.option(
     "--ray", "on_ray", is_flag=True, help="Predict on a Ray cluster with Ray Data, one reader for each free CPU or GPU."
 )
+@click.option(
+    "--processes",
+    default=1,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Read in this many processes, each with a model of its own; on a CPU each has one thread.",
+)
 @plain_errors
 @set_option
 def command(
@@ -61,6 +63,7 @@ def command(
     on_ray: bool,
     force: bool,
     accept_changed_data: bool,
+    processes: int,
 ) -> None:
     """One line of output for each line of input; a line that starts with { is JSON with `text` or `words`.
 
@@ -69,12 +72,14 @@ def command(
     set_up_logging()
     from tqdm import tqdm
 
-    from tablert_dist.cli.output import Allowed, Lines, Output
+    from tablert_dist.cli.output import Allowed, Output
+    from tablert_dist.cli.predicting import by_processes, by_threads, on_cluster
     from tablert_dist.errors import InputError
-    from tablert_dist.inference.jsonl import read_lines
+    from tablert_dist.inference.arriving import read_lines
     from tablert_dist.inference.named import find_model, identity
-    from tablert_dist.inference.predictor import Predictor
 
+    if on_ray and processes > 1:
+        raise InputError("--processes reads on this machine, --ray on a cluster: give one of them")
     if on_ray and (resume or "-" in (source, out)):
         raise InputError("--ray reads a file into a file: give --in FILE and --out FILE, without --resume")
     if resume and "-" in (source, out):
@@ -88,15 +93,16 @@ def command(
     with _reading(source) if resume else io.BytesIO() as file:
         output = Output(out, state, allowed, read_lines(file))
     with output as sink, _reading(source) as file, tqdm(unit=" lines", disable=None, file=sys.stderr) as bar:
-        read = None if on_ray else Lines(read_lines(file))
-        if read is None:
-            from tablert_dist.inference.ray_data import predict_file
-
-            results: Iterator[list[dict[str, Any]]] = predict_file(found, Path(source), config)
+        if on_ray:
+            results = on_cluster(found, Path(source), config)
+        elif processes > 1:
+            results = by_processes(found, config.predict, processes, file, sink.lines)
         else:
-            results = _here(Predictor.load(found, config.predict), read, sink.lines)
+            results = by_threads(found, config.predict, file, sink.lines)
         bar.update(sink.lines)
-        _write(total.counting(results), sink, bar, strict, "standard input" if source == "-" else source, read)
+        # Closed at once where it is not read to its end: its processes end with it.
+        with closing(results):
+            _write(total.counting(results), sink, bar, strict, "standard input" if source == "-" else source)
     if total.bad:
         click.echo(f"{total.bad} of the lines could not be read; each has an 'error' in the output", err=True)
     summary(str(total))
@@ -111,14 +117,15 @@ class Total:
     triples: int = 0
     bad: int = 0
 
-    def counting(self, results: Iterator[list[dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
-        """Pass the results on and count them."""
-        for part in results:
+    def counting(self, parts: Iterator[Part]) -> Iterator[Part]:
+        """Pass the parts on and count what is in them."""
+        for part in parts:
             yield part
-            self.lines += len(part)
-            self.bad += sum("error" in found for found in part)
-            self.entities += sum(len(found.get("entities", ())) for found in part)
-            self.triples += sum(len(found.get("relations", ())) for found in part)
+            answers = part[1]
+            self.lines += len(answers)
+            self.bad += sum(answer.error is not None for answer in answers)
+            self.entities += sum(answer.entities for answer in answers)
+            self.triples += sum(answer.relations for answer in answers)
 
     def __str__(self) -> str:
         from tablert_dist.errors import counted
@@ -127,45 +134,19 @@ class Total:
         return ", ".join((*parts, counted(self.triples, "triple")))
 
 
-def _here(predictor: Predictor, lines: Lines, done: int) -> Iterator[list[dict[str, Any]]]:
-    """Results of the lines after the first `done`, as they come."""
-    from tablert_dist.inference.jsonl import predict_lines
-
-    numbered = enumerate(lines, 1)
-    for _ in itertools.islice(numbered, done):
-        pass
-    for chunk in _chunks(numbered):
-        yield list(predict_lines(predictor, chunk))
-
-
-def _write(
-    results: Iterator[list[dict[str, Any]]], sink: Output, bar: Any, strict: bool, name: str, read: Lines | None
-) -> None:
+def _write(parts: Iterator[Part], sink: Output, bar: Any, strict: bool, name: str) -> None:
     from tablert_dist.errors import InputError
 
-    for part in results:
-        for found in part:
-            if "error" in found:
-                sentence = f"{name}: line {found['line']}: {found['error']}"
+    for place, answers in parts:
+        for answer in answers:
+            if answer.error is not None:
+                sentence = f"{name}: line {answer.number}: {answer.error}"
                 if strict:
                     raise InputError(sentence)
                 bar.write(sentence, file=sys.stderr)
-            sink.write(json.dumps(found, ensure_ascii=False))
-        sink.flush(read)
-        bar.update(len(part))
-
-
-def _chunks(numbered: Iterator[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
-    chunk: list[tuple[int, str]] = []
-    characters = 0
-    for number, line in numbered:
-        chunk.append((number, line))
-        characters += len(line)
-        if len(chunk) >= CHUNK_LINES or characters >= CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+            sink.write(answer.line)
+        sink.flush(place)
+        bar.update(len(answers))
 
 
 def _reading(source: str) -> Any:

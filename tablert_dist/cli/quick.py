@@ -165,6 +165,8 @@ def _own_words(source: Path, name: str, out: Path, assignments: tuple[str, ...])
 def _advice(step: Step, out: Path, again: str) -> str:
     if step.words[:2] in {("data", "convert"), ("data", "check"), ("data", "split")}:
         return f"Mend the annotation, delete {out}, and run the command again."
+    if step.program == "tablert-export":
+        return f"Accept what the export says with: {again} --set export.allow=REASON"
     return f"Go on with: {again}"
 
 

@@ -18,6 +18,8 @@ class ExportConfig(Section):
     """fp16 is for GPUs, int8 (dynamic) for CPUs. Each has gates of its own, which the export must pass."""
     tolerance: PositiveFloat = 1e-4
     """Largest difference of a logit between torch and onnxruntime, relative to max(1, |logit|)."""
+    allow: str | None = None
+    """A reason for which gates may be missed; it is recorded in the bundle. Same as `--allow` of tablert-export."""
 
 
 class PredictConfig(Section):

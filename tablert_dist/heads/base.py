@@ -3,8 +3,8 @@ sentences. An engine is the seam between torch and onnxruntime."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,8 +24,15 @@ Axes = tuple[str, ...]
 class Engine(Protocol):
     """Runs a stage of a model on arrays; two engines can differ only in floats."""
 
-    def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
-        """The stage's outputs by name. Raises OutOfMemory where they do not fit into the device's memory."""
+    def offers(self, stage: str) -> frozenset[str]:
+        """Return the stage's `answers` that cost less here than the logits that they sum up; often none."""
+        ...
+
+    def run(self, stage: str, arrays: Arrays, outputs: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Return the stage's outputs by name, or those of `outputs`, answers too.
+
+        Raises OutOfMemory where they do not fit into the device's memory.
+        """
         ...
 
 
@@ -35,6 +42,11 @@ class DeviceEngine(Engine, Protocol):
     @property
     def max_cells(self) -> int:
         """Table cells (words squared, padded) of a batch that suits the device."""
+        ...
+
+    @property
+    def at_once(self) -> int:
+        """Batches that are worth having in hand at once, each in a thread: one is decoded while another is computed."""
         ...
 
 
@@ -49,6 +61,8 @@ class Stage:
     outputs: Mapping[str, Axes]
     floats: frozenset[str] = frozenset()
     """Inputs that are fp32; the others are int64."""
+    answers: Mapping[str, Axes] = field(default_factory=dict)
+    """Outputs that sum up others and that a graph may lack: those of earlier versions do."""
 
     @property
     def fixed(self) -> set[tuple[str, int]]:
@@ -63,6 +77,14 @@ SUBWORDS: dict[str, Axes] = {
     "word_subwords": ("batch", "words", "pieces"),
 }
 """What the encoder reads: `TableInputs.arrays()`."""
+
+
+RELATION_TAGS, RELATION_PROBABILITIES = "relation_tags", "relation_probabilities"
+RELATION_ANSWERS: dict[str, Axes] = {
+    RELATION_TAGS: ("batch", "words", "words"),
+    RELATION_PROBABILITIES: ("batch", "words", "words"),
+}
+"""What decoding reads of `relation_logits` [B, N, N, R]: the largest one's tag (int32) and its softmax (fp32)."""
 
 
 WORDS = "words"

@@ -1,86 +1,190 @@
-"""Logits to entities and relations with their probabilities (docs/concepts.md#decoding); the inverse of encoding."""
+"""Logits to entities and relations with their probabilities (docs/concepts.md#decoding); the inverse of encoding.
+
+A batch at a time. Axes: B batch, N words, E entity tags, R relation tags, K entities, P pairs of entities, C cells.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tablert_dist.heads.base import RELATION_ANSWERS, RELATION_PROBABILITIES, RELATION_TAGS, Arrays, Engine
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.tags import PREFIXES, Floats, TableLogits, TagSet
+from tablert_dist.tags import PREFIXES, Floats, Ints, RelationAnswers, TableLogits, TagSet
+
+Bools = NDArray[np.bool_]
+Relations = Floats | RelationAnswers
+"""Logits [B, N, N, R], or answers [B, N, N]."""
+
+
+def run_table(
+    engine: Engine, stage: str, arrays: Arrays, others: Sequence[str] = ()
+) -> tuple[dict[str, NDArray[Any]], Relations]:
+    """Return a stage's outputs `others`, and its relations: as answers where the engine offers them, else as logits.
+
+    Answers are two numbers a cell, logits R of them; from a GPU each is copied.
+    """
+    if not set(RELATION_ANSWERS) <= engine.offers(stage):
+        found = engine.run(stage, arrays)
+        return found, found["relation_logits"]
+    found = engine.run(stage, arrays, (*others, *RELATION_ANSWERS))
+    return found, RelationAnswers(found[RELATION_TAGS], found[RELATION_PROBABILITIES])
 
 
 def decode(
     words: Sequence[Sequence[str]], logits: TableLogits, tags: TagSet, constrained: bool = False
 ) -> list[Sentence]:
-    """One sentence for each list of words; `logits` may be padded beyond them."""
+    """Return a sentence for each list of words; `logits` may be padded beyond them.
+
+    Entities by BILOU, a relation for each pair of them read at the cell of their last words (paper §3.2).
+    """
+    lengths = lengths_of(words)
+    chosen = best_sequences(logits.entity, lengths, tags) if constrained else logits.entity.argmax(-1)
+    spans = spans_of(chosen, lengths, tags)
+    b, i = spans.words
+    # Only words of entities: most are of none.
+    probability = np.take_along_axis(softmax(logits.entity[b, i]), chosen[b, i][:, None], -1)[:, 0]
+    return sentences_of(words, spans, spans.products(probability), logits.relation, tags)
+
+
+def lengths_of(words: Sequence[Sequence[str]]) -> Ints:
+    """[B] words in each sentence."""
+    return np.fromiter(map(len, words), np.int64, len(words))
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Entities of a batch, in the order of their sentences and words: [K] each."""
+
+    sentence: Ints
+    start: Ints
+    end: Ints
+    """Exclusive."""
+    type: Ints
+    """Place in the schema's entity types."""
+
+    @property
+    def words(self) -> tuple[Ints, Ints]:
+        """Sentence and place of every word of every span, one span after the other."""
+        lengths = self.end - self.start
+        return np.repeat(self.sentence, lengths), _counting(self.start, lengths)
+
+    def products(self, probability_W: Floats) -> Floats:
+        """[K] the product over each span's words, from one number for each of `words`."""
+        if not len(self.start):
+            return probability_W
+        lengths = self.end - self.start
+        return np.asarray(np.multiply.reduceat(probability_W, np.cumsum(lengths) - lengths), probability_W.dtype)
+
+
+def _counting(starts: Ints, lengths: Ints) -> Ints:
+    """start, start + 1, …, `length` numbers for each start, one run after the other."""
+    shifts = starts - (np.cumsum(lengths) - lengths)
+    return np.repeat(shifts, lengths) + np.arange(int(lengths.sum()))
+
+
+def spans_of(tags_BN: Ints, lengths_B: Ints, tags: TagSet) -> Spans:
+    """Read spans: one closes at L or U, opens after the last O or closed span, has its last word's type; others are dropped."""
+    known = _lookup(tags)
+    N = tags_BN.shape[1]
+    places = np.arange(N)
+    # The place after the last word before each that ends something: where a span that closes there began.
+    after = np.where(known.ends[tags_BN], places + 1, 0)
+    begins = np.zeros_like(after)
+    np.maximum.accumulate(after[:, :-1], 1, out=begins[:, 1:])
+    sentence, last = np.nonzero(known.closes[tags_BN] & (places < lengths_B[:, None]))
+    return Spans(sentence, begins[sentence, last], last + 1, known.entity_type[tags_BN[sentence, last]])
+
+
+def sentences_of(
+    words: Sequence[Sequence[str]], spans: Spans, probability_K: Floats, relation: Relations, tags: TagSet
+) -> list[Sentence]:
+    """The spans as entities; for each pair of them, in the order of their words, the tag at the cell of their last words."""
+    names = tags.schema.entity_types
+    kinds = [names[kind] for kind in spans.type.tolist()]
+    entities = tuple(map(Entity, spans.start.tolist(), spans.end.tolist(), kinds, probability_K.tolist()))
+    relations, owner = _relations(entities, spans, relation, tags)
+    ends = np.arange(len(words) + 1)
+    of_entities = np.searchsorted(spans.sentence, ends).tolist()
+    of_relations = np.searchsorted(owner, ends).tolist()
     return [
-        decode_sentence(w, logits.entity[b, : len(w)], logits.relation[b, : len(w), : len(w)], tags, constrained)
+        Sentence.unchecked(
+            tuple(w),
+            entities[of_entities[b] : of_entities[b + 1]],
+            relations[of_relations[b] : of_relations[b + 1]],
+        )
         for b, w in enumerate(words)
     ]
 
 
-def decode_sentence(
-    words: Sequence[str], entity_NE: Floats, relation_NNR: Floats, tags: TagSet, constrained: bool = False
-) -> Sentence:
-    """Entities by BILOU, a relation for each pair of them read at the cell of their last words (paper §3.2)."""
-    entities = decode_entities(entity_NE, tags, constrained)
-    return Sentence(tuple(words), tuple(entities), tuple(relations_of(entities, relation_NNR, tags)))
+def _relations(
+    entities: Sequence[Entity], spans: Spans, relation: Relations, tags: TagSet
+) -> tuple[tuple[Relation, ...], Ints]:
+    """The relations of all sentences, and the sentence of each."""
+    known, names = _lookup(tags), tags.schema.relation_types
+    first, second = _pairs(spans.sentence)
+    if not len(first) or not names:
+        return (), np.zeros(0, np.int64)
+    last = spans.end - 1
+    tag, probability = cells_of(relation, spans.sentence[first], last[first], last[second])
+    related = np.flatnonzero(tag)
+    tag, first, second = tag[related], first[related], second[related]
+    left = known.left[tag]
+    heads, tails = np.where(left, second, first).tolist(), np.where(left, first, second).tolist()
+    found = zip(heads, tails, known.relation_type[tag].tolist(), probability[related].tolist(), strict=True)
+    return tuple(Relation(entities[h], entities[t], names[kind], p) for h, t, kind, p in found), spans.sentence[first]
 
 
-def relations_of(entities: Sequence[Entity], relation_NNR: Floats, tags: TagSet) -> list[Relation]:
-    """For each pair of entities, in the order of their words, the tag at the cell of their last words."""
-    relations = []
-    for i, first in enumerate(entities):
-        for second in entities[i + 1 :]:
-            probabilities = softmax(relation_NNR[first.end - 1, second.end - 1])
-            tag = int(probabilities.argmax())
-            found = tags.relation_of(tag)
-            if found:
-                kind, direction = found
-                head, tail = (first, second) if direction == "right" else (second, first)
-                relations.append(Relation(head, tail, kind, float(probabilities[tag])))
-    return relations
+def _pairs(sentence_K: Ints) -> tuple[Ints, Ints]:
+    """[P] each: the pairs of entities of the same sentence, a first one with every later one."""
+    places = np.arange(len(sentence_K))
+    later = np.searchsorted(sentence_K, sentence_K, side="right") - places - 1
+    return np.repeat(places, later), _counting(places + 1, later)
 
 
-def decode_entities(entity_NE: Floats, tags: TagSet, constrained: bool = False) -> list[Entity]:
-    """Entities of the most probable tag of each word or, `constrained`, of the most probable well-formed sequence."""
-    best = best_sequence(entity_NE, tags) if constrained else entity_NE.argmax(-1)
-    probability = np.take_along_axis(softmax(entity_NE), best[:, None], -1)[:, 0]
-    return spans_of(best.tolist(), probability, tags)
+def cells_of(relation: Relations, sentence_C: Ints, first_C: Ints, second_C: Ints) -> tuple[Ints, Floats]:
+    """The most probable relation tag [C] at each cell of two words, and its probability [C]."""
+    found = relation[sentence_C, first_C, second_C]
+    if isinstance(found, RelationAnswers):
+        return found.tags.astype(np.int64), found.probabilities
+    probabilities = softmax(found)
+    # Not of the logits: of two that differ too little for their probabilities to differ, the first one counts.
+    tag = probabilities.argmax(-1)
+    return tag, np.take_along_axis(probabilities, tag[:, None], -1)[:, 0]
 
 
-def spans_of(tag_ids: Sequence[int], probability_N: Floats, tags: TagSet) -> list[Entity]:
-    """A span closes at L or U, opens after the last O or closed span, has its last word's type; others are dropped."""
-    entities = []
-    start = 0
-    for i, tag in enumerate(tag_ids):
-        prefix, kind = tags.entity_of(tag)
-        if prefix in {"L", "U"}:
-            entities.append(Entity(start, i + 1, kind, float(probability_N[start : i + 1].prod())))
-        if prefix in {"O", "L", "U"}:
-            start = i + 1
-    return entities
+def best_sequences(entity_BNE: Floats, lengths_B: Ints, tags: TagSet) -> Ints:
+    """Tags [B, N] of the well-formed BILOU sequences with the largest product of probabilities (Viterbi).
 
-
-def best_sequence(entity_NE: Floats, tags: TagSet) -> NDArray[np.int64]:
-    """Tags [N] of the well-formed BILOU sequence with the largest product of probabilities (Viterbi)."""
+    What stands beyond a sentence's end is unspecified.
+    """
     allowed, starts, ends = transitions(tags)
-    scores = log_softmax(entity_NE)
-    total = np.where(starts, scores[0], -np.inf)
-    back = np.zeros(entity_NE.shape, np.int64)
-    for i in range(1, len(scores)):
-        ways = np.where(allowed, total[:, None], -np.inf)
-        back[i] = ways.argmax(0)
-        total = ways.max(0) + scores[i]
-    best = [int(np.where(ends, total, -np.inf).argmax())]
-    for i in range(len(scores) - 1, 0, -1):
-        best.append(int(back[i, best[-1]]))
-    return np.asarray(best[::-1], np.int64)
+    B, N, E = entity_BNE.shape
+    scores = log_softmax(entity_BNE)
+    total = np.where(starts, scores[:, 0], -np.inf)
+    back = np.zeros((B, N, E), np.int64)
+    same = np.arange(E)
+    for i in range(1, N):
+        ways = np.where(allowed, total[:, :, None], -np.inf)
+        going = (i < lengths_B)[:, None]
+        # Beyond its end a sentence stays where it was: the way back then leads to its last word.
+        back[:, i] = np.where(going, ways.argmax(1), same)
+        total = np.where(going, ways.max(1) + scores[:, i], total)
+    best = np.zeros((B, N), np.int64)
+    best[:, N - 1] = np.where(ends, total, -np.inf).argmax(1)
+    rows = np.arange(B)
+    for i in range(N - 1, 0, -1):
+        best[:, i - 1] = back[rows, i, best[:, i]]
+    return best
 
 
-def transitions(tags: TagSet) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+@lru_cache(maxsize=64)
+def transitions(tags: TagSet) -> tuple[Bools, Bools, Bools]:
     """Which tag may follow which, [E, E], and which may begin and end a sentence, [E] each."""
     names = [tags.entity_of(i) for i in range(1 + len(PREFIXES) * len(tags.schema.entity_types))]
     # After B and I of a type, its I or L; after everything else, what opens or stays outside.
@@ -90,12 +194,35 @@ def transitions(tags: TagSet) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDA
     return allowed, np.asarray([not kind for kind in needs]), np.asarray([not kind for kind in inside])
 
 
+@dataclass(frozen=True)
+class _Lookup:
+    """What each tag means, by its id."""
+
+    closes: Bools  # [E] L and U
+    ends: Bools  # [E] O, L and U: what follows opens a span
+    entity_type: Ints  # [E] place in the schema; 0 for O
+    relation_type: Ints  # [R] place in the schema; 0 for none
+    left: Bools  # [R] the head comes second
+
+
+@lru_cache(maxsize=64)
+def _lookup(tags: TagSet) -> _Lookup:
+    schema = tags.schema
+    entity = [tags.entity_of(i) for i in range(len(tags.entity_tags))]
+    relation = [tags.relation_of(i) or (None, "right") for i in range(len(tags.relation_tags))]
+    return _Lookup(
+        np.asarray([prefix in {"L", "U"} for prefix, _ in entity]),
+        np.asarray([prefix in {"O", "L", "U"} for prefix, _ in entity]),
+        np.asarray([schema.entity_types.index(kind) if kind else 0 for _, kind in entity]),
+        np.asarray([schema.relation_types.index(kind) if kind else 0 for kind, _ in relation]),
+        np.asarray([way == "left" for _, way in relation]),
+    )
+
+
 def triple_probability(relation: Relation) -> float | None:
     """The relation's probability times both entities'; None where any is unknown."""
-    parts = (relation.probability, relation.head.probability, relation.tail.probability)
-    if any(p is None for p in parts):
-        return None
-    return float(np.prod([p for p in parts if p is not None]))
+    own, head, tail = relation.probability, relation.head.probability, relation.tail.probability
+    return None if own is None or head is None or tail is None else own * head * tail
 
 
 def softmax(logits: Floats) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from tablert_dist.errors import InputError
@@ -96,14 +97,14 @@ class Extraction:
     symmetric: frozenset[str] = frozenset()
     """Relation types without a direction."""
 
-    @property
+    @cached_property
     def entities(self) -> tuple[FoundEntity, ...]:
-        """The entities, in the order of `sentence.entities`."""
+        """The entities, in the order of `sentence.entities`; made when they are first asked for."""
         return tuple(self._entity(entity) for entity in self.sentence.entities)
 
-    @property
+    @cached_property
     def relations(self) -> tuple[FoundRelation, ...]:
-        """The relations, in the order of `sentence.relations`."""
+        """The relations, in the order of `sentence.relations`; made when they are first asked for."""
         return tuple(
             FoundRelation(self._entity(r.head), self._entity(r.tail), r.type, r.probability, triple_probability(r))
             for r in self.sentence.relations
@@ -126,14 +127,22 @@ class Extraction:
             }
             for r in self.sentence.relations
         ]
-        keys = ("start", "end", "text", "type", "probability")
-        entities = [{key: getattr(entity, key) for key in keys} for entity in self.entities]
+        # Of the sentence's, not of `self.entities`: objects that nobody else asks for would cost as much as the rest.
+        entities = []
+        for e in self.sentence.entities:
+            start, end = self.offsets[e.start][0], self.offsets[e.end - 1][1]
+            text = self.text[start:end]
+            entities.append({"start": start, "end": end, "text": text, "type": e.type, "probability": e.probability})
         read = self.read or Read(len(self.offsets))
         return {
             "text": self.text,
             "entities": entities,
             "relations": relations,
-            **asdict(read),
+            "words": read.words,
+            "words_read": read.words_read,
+            "sentences": read.sentences,
+            "windows": read.windows,
+            "all_pairs": read.all_pairs,
             "complete": read.complete,
         }
 
@@ -180,6 +189,8 @@ def _ends(side: str, entity: FoundEntity) -> dict[str, Any]:
 
 def joined(sentences: Sequence[Sentence]) -> Sentence:
     """The sentences of a text as one: word spans count on."""
+    if len(sentences) == 1:
+        return sentences[0]
     words: list[str] = []
     entities: list[Entity] = []
     relations: list[Relation] = []

@@ -1,57 +1,132 @@
-"""Lines of text or JSON as results, one a line: what `tablert predict` does in one process and on a cluster."""
+"""Lines of text or JSON as results, one a line: what `tablert predict` does in one process, in several and on a cluster.
+
+In three steps, so that they can overlap: cut the lines into pieces, read the pieces with the model, put results together.
+"""
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from tablert_dist.errors import InputError
+from tablert_dist.inference.pieces import Plan, Planner
 from tablert_dist.inference.predictor import Predictor
+from tablert_dist.schema import Sentence
+
+T = TypeVar("T")
+Numbered = Sequence[tuple[int, str]]
+"""Lines with their numbers."""
 
 
-def decoded(line: bytes) -> str:
-    """A line as text. A byte that is no UTF-8 must not end the file's reading; it shows as U+FFFD."""
-    return line.decode("utf-8", errors="replace")
+@dataclass(frozen=True)
+class Planned:
+    """Lines that are cut into pieces. By the lines' numbers: the plans of texts and of sentences given as words, and why
+    the others cannot be read."""
+
+    texts: Mapping[int, Plan]
+    words: Mapping[int, Plan]
+    errors: Mapping[int, str]
 
 
-def read_lines(file: BinaryIO) -> Iterator[str]:
-    """The lines of a file or of standard input, ended by a newline alone.
+@dataclass(frozen=True)
+class Found:
+    """By the lines' numbers: what was found in the pieces of each plan, and why the others could not be read."""
 
-    As bytes, so that a bare carriage return ends none, here as in a part of the file that a reader on a cluster gets.
-    """
-    return map(decoded, file)
+    sentences: Mapping[int, Sequence[Sentence]]
+    errors: Mapping[int, str]
 
 
-def predict_lines(predictor: Predictor, chunk: Sequence[tuple[int, str]]) -> Iterator[dict[str, Any]]:
-    """A result for each line, in their order; `{"line", "error"}` where there is none."""
-    items: dict[int, str | list[str]] = {}
-    found: dict[int, dict[str, Any]] = {}
-    for number, line in chunk:
+def plan_lines(planner: Planner, lines: Numbered) -> Planned:
+    """Parse the lines and cut them into pieces."""
+    texts: dict[int, str] = {}
+    words: dict[int, Sequence[str]] = {}
+    errors: dict[int, str] = {}
+    for number, line in lines:
         try:
-            items[number] = parse_line(line)
+            item = parse_line(line)
         except InputError as error:
-            found[number] = {"line": number, "error": str(error)}
+            errors[number] = str(error)
+            continue
+        if isinstance(item, str):
+            texts[number] = item
+        else:
+            words[number] = item
+    return Planned(_plans(planner.of_texts, texts, errors), _plans(planner.of_words, words, errors), errors)
+
+
+def _plans(
+    cut: Callable[[Sequence[T]], Sequence[Plan]], items: Mapping[int, T], errors: dict[int, str]
+) -> Mapping[int, Plan]:
+    return _each(lambda numbers: cut([items[number] for number in numbers]), list(items), errors)
+
+
+def read_planned(predictor: Predictor, planned: Planned) -> Found:
+    """Read the pieces with the model."""
+    errors = dict(planned.errors)
+    sentences: dict[int, Sequence[Sentence]] = {}
+    # Texts and words apart: what is in a batch moves the last digits of a probability.
+    for plans in (planned.texts, planned.words):
+
+        def read(numbers: Sequence[int], plans: Mapping[int, Plan] = plans) -> list[list[Sentence]]:
+            found = iter(predictor.read_pieces([piece for number in numbers for piece in plans[number].pieces]))
+            return [[next(found) for _ in plans[number].pieces] for number in numbers]
+
+        sentences |= _each(read, list(plans), errors)
+    return Found(sentences, errors)
+
+
+def _each(work: Callable[[Sequence[int]], Sequence[T]], numbers: Sequence[int], errors: dict[int, str]) -> dict[int, T]:
+    """Work on all lines at once; where one of them is at fault, on each alone, and note why it cannot be read."""
     try:
-        found |= _together(predictor, items)
+        return dict(zip(numbers, work(numbers), strict=True))
     except InputError:
-        # One of them is at fault: find out which.
-        for number, item in items.items():
-            try:
-                found |= _together(predictor, {number: item})
-            except InputError as error:
-                found[number] = {"line": number, "error": str(error)}
-    for number, _ in chunk:
-        yield found[number]
+        pass
+    found: dict[int, T] = {}
+    for number in numbers:
+        try:
+            (found[number],) = work([number])
+        except InputError as error:
+            errors[number] = str(error)
+    return found
 
 
-def _together(predictor: Predictor, items: dict[int, str | list[str]]) -> dict[int, dict[str, Any]]:
-    texts = {number: item for number, item in items.items() if isinstance(item, str)}
-    words = {number: item for number, item in items.items() if not isinstance(item, str)}
-    results = zip(texts, predictor.predict(texts.values()), strict=True)
-    annotated = zip(words, predictor.predict_words(list(words.values())), strict=True)
-    return {number: extraction.to_json() for number, extraction in itertools.chain(results, annotated)}
+def results(planned: Planned, found: Found, symmetric: frozenset[str]) -> Iterator[dict[str, Any]]:
+    """A result for each line, in their order; `{"line", "error"}` where there is none."""
+    for number in sorted({*found.sentences, *found.errors}):
+        if number in found.errors:
+            yield {"line": number, "error": found.errors[number]}
+            continue
+        plan = planned.texts.get(number) or planned.words[number]
+        yield plan.finish(found.sentences[number], symmetric).to_json()
+
+
+def predict_lines(predictor: Predictor, lines: Numbered) -> Iterator[dict[str, Any]]:
+    """As `results`, of lines in rising order."""
+    planned = plan_lines(predictor.planner, lines)
+    return results(planned, read_planned(predictor, planned), predictor.tags.schema.symmetric)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A result as it is written, with what the summary counts."""
+
+    line: str
+    """JSON, without a newline."""
+    entities: int = 0
+    relations: int = 0
+    number: int = 0
+    """Of the line that cannot be read, and why."""
+    error: str | None = None
+
+    @staticmethod
+    def of(result: Mapping[str, Any]) -> Answer:
+        """Of one of `results`."""
+        line = json.dumps(result, ensure_ascii=False)
+        if "error" in result:
+            return Answer(line, number=result["line"], error=result["error"])
+        return Answer(line, len(result["entities"]), len(result["relations"]))
 
 
 def parse_line(line: str) -> str | list[str]:

@@ -64,6 +64,17 @@ def not_a_model(path: Path) -> InputError:
     )
 
 
+def load_tokenizer(path: Path) -> SubwordTokenizer:
+    """The tokenizer of what `load_model` opens, without its weights. Raises InputError as it does."""
+    if (path / MANIFEST).is_file():
+        return open_bundle(path).tokenizer
+    if (path / META).is_file():
+        from tablert_dist.model.checkpoint import read_card
+
+        return read_card(path).tokenizer
+    return load_model(path, PredictConfig(threads=1)).tokenizer
+
+
 def _of_bundle(folder: Path, config: PredictConfig) -> LoadedModel:
     from tablert_dist.inference.onnx_engine import OnnxEngine
 

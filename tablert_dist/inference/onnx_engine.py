@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tablert_dist.batching import CELLS
 from tablert_dist.errors import InputError, OutOfMemory, is_out_of_memory
-from tablert_dist.heads.base import LENGTHS, Arrays, Axes, Scheme
+from tablert_dist.heads.base import LENGTHS, RELATION_ANSWERS, RELATION_TAGS, Arrays, Axes, Scheme
 from tablert_dist.inference.gpu_memory import gpu_cells
 from tablert_dist.tags import TagSet
 
@@ -28,7 +28,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "tensorrt": {"trt_fp16_enable": "1", "trt_engine_cache_enable": "0"},
 }
 """Options of each provider."""
-INT64, FLOAT = "tensor(int64)", "tensor(float)"
+INT64, INT32, FLOAT = "tensor(int64)", "tensor(int32)", "tensor(float)"
 
 
 class OnnxEngine:
@@ -46,6 +46,9 @@ class OnnxEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
         self._graphs = dict(graphs)
         self._sessions = {stage: _session(ort, path, options, provider) for stage, path in graphs.items()}
+        self._outputs = {
+            stage: [output.name for output in session.get_outputs()] for stage, session in self._sessions.items()
+        }
         self.provider = next(iter(self._sessions.values())).get_providers()[0]
         self.binds = self.provider != PROVIDERS["cpu"]
 
@@ -54,6 +57,11 @@ class OnnxEngine:
         """As `DeviceEngine.max_cells`."""
         return gpu_cells() if self.binds else CELLS
 
+    @property
+    def at_once(self) -> int:
+        """As `DeviceEngine.at_once`: on a CPU one batch has all cores."""
+        return 2 if self.binds else 1
+
     def check(self, scheme: Scheme, tags: TagSet) -> None:
         """Raise InputError where a graph's inputs and outputs are not those of the scheme's stage for these types."""
         fixed = {**LENGTHS, **scheme.sizes(tags)}
@@ -61,12 +69,20 @@ class OnnxEngine:
             session, path = self._sessions[name], self._graphs[name]
             ints = {key: INT64 for key in stage.inputs if key not in stage.floats}
             _compare(path, "input", session.get_inputs(), stage.inputs, ints, fixed)
-            _compare(path, "output", session.get_outputs(), stage.outputs, {}, fixed)
+            # Graphs of earlier versions have no answers.
+            outputs = {**stage.outputs, **(stage.answers if self.offers(name) else {})}
+            _compare(path, "output", session.get_outputs(), outputs, {RELATION_TAGS: INT32}, fixed)
 
-    def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    def offers(self, stage: str) -> frozenset[str]:
+        """As `Engine.offers`: what the graph has."""
+        return frozenset(RELATION_ANSWERS.keys() & self._outputs[stage])
+
+    def run(self, stage: str, arrays: Arrays, outputs: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
         """As `Engine.run`. Raises InputError where the graph fails: it is not one that was exported and verified."""
+        if outputs is None:
+            outputs = [name for name in self._outputs[stage] if name not in RELATION_ANSWERS]
         try:
-            return self._run(stage, arrays)
+            return self._run(stage, arrays, list(outputs))
         except Exception as error:  # onnxruntime has no class of its own for it
             if not is_out_of_memory(error):
                 raise InputError(f"{self._graphs[stage]}: onnxruntime cannot run the graph: {_reason(error)}") from None
@@ -81,9 +97,8 @@ class OnnxEngine:
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         return options
 
-    def _run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    def _run(self, stage: str, arrays: Arrays, names: list[str]) -> dict[str, NDArray[Any]]:
         session = self._sessions[stage]
-        names = [output.name for output in session.get_outputs()]
         if not self.binds:
             return dict(zip(names, session.run(names, dict(arrays), self._options_of(arrays)), strict=True))
         # Bound, outputs stay on the device until all are there and come back in one go.

@@ -61,7 +61,7 @@ class Planner:
 
     def of_texts(self, texts: Sequence[str]) -> list[Plan]:
         """A plan for each text. Raises InputError for what is no text, and as `of_words` does."""
-        spans = [self._sentences(text) for text in texts]
+        spans = [self.sentences(text) for text in texts]
         words = [
             [[text[start:end] for start, end in sentence] for sentence in sentences]
             for text, sentences in zip(texts, spans, strict=True)
@@ -86,13 +86,16 @@ class Planner:
             plans.append(_plan(" ".join(words), offsets, [next(planned)] if words else []))
         return plans
 
-    def _sentences(self, text: str) -> list[list[Span]]:
-        """The text's sentences as character spans of words; those without a word are left out."""
+    def sentences(self, text: str) -> list[list[Span]]:
+        """The text's sentences as character spans of words; those without a word are left out.
+
+        Raises InputError for what is no text.
+        """
         if not isinstance(text, str):
             raise InputError(f"expected a text, found {type(text).__name__}")
         config = self.config
         cuts = split_sentences(text, config.language) if config.split_sentences else [(0, len(text))]
-        found = [[(start + a, start + b) for a, b in split_words(text[start:end])] for start, end in cuts]
+        found = [split_words(text, start, end) for start, end in cuts]
         return [words for words in found if words]
 
     def _planned(self, sentences: Sequence[Sequence[str]]) -> list[tuple[SentencePlan, list[Piece]]]:
@@ -132,5 +135,7 @@ def _merged(plan: SentencePlan, found: Sequence[Sentence]) -> tuple[Sentence, Re
     if len(spans) > 1:
         merged = merge(words, spans, found)
         return merged.sentence, Read(len(words), windows=len(spans), all_pairs=merged.all_pairs)
-    (first,) = found
-    return Sentence(tuple(words), first.entities, first.relations), Read(len(words), spans[0][1])
+    (only,) = found
+    # Where a sentence was truncated, its words are more than those that were read.
+    whole = only if len(only.words) == len(words) else Sentence.unchecked(tuple(words), only.entities, only.relations)
+    return whole, Read(len(words), spans[0][1])

@@ -157,7 +157,7 @@ class Predictor:
         lengths = [len(piece.words) for piece in pieces]
 
         def decode(batch: list[int]) -> list[Sentence]:
-            inputs = self._inputs([pieces[i].encoded for i in batch])
+            inputs = self.inputs([pieces[i].encoded for i in batch])
             return self.scheme.decode(self.engine, inputs, [pieces[i].words for i in batch], self.tags)
 
         for i, sentence in halving(decode, evaluation_batches(lengths, self.max_cells), lengths):
@@ -171,10 +171,11 @@ class Predictor:
         """
         if TABLE not in self.scheme.stages:
             raise InputError(f"model.head = {self.model.head}: only TablERT-CNN has a table of all its probabilities")
-        logits = self.engine.run(TABLE, self._inputs(self.tokenizer.encode([words])))
+        logits = self.engine.run(TABLE, self.inputs(self.tokenizer.encode([words])))
         return softmax(logits["entity_logits"][0]), softmax(logits["relation_logits"][0])
 
-    def _inputs(self, batch: Sequence[EncodedSentence]) -> Arrays:
+    def inputs(self, batch: Sequence[EncodedSentence]) -> Arrays:
+        """The arrays that the head's first stage reads."""
         return collate([self.scheme.prepare(e) for e in batch], self.pad_id).arrays()
 
     def _sure(self, sentence: Sentence) -> Sentence:

@@ -9,50 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist.cluster import connect
-from tablert_dist.config import Config, PredictConfig
+from tablert_dist.config import Config
 from tablert_dist.errors import InputError
+from tablert_dist.inference.jsonl import Answer
+from tablert_dist.inference.ray_stages import Cutter, PieceReader, Reader, put_together
 
 BATCH = 256
+"""Lines of a part."""
+PARTS_AT_ONCE = 4
+"""Parts in one call of an actor that may have two in hand."""
 
 
-class Reader:
-    """An actor that holds the model: a part of the file in (`offset`, `first` line, `count`), its results as `json`."""
+def predict_file(model: Path, source: Path, config: Config, staged: bool | None = None) -> Iterator[list[Answer]]:
+    """Answers to a file's lines, in their order, a batch at a time. Every node must see `model` and `source`.
 
-    def __init__(self, model: str, source: str, config: dict[str, Any]) -> None:
-        from tablert_dist.inference.predictor import Predictor
-
-        self.predictor = Predictor.load(model, PredictConfig.model_validate(config, strict=False))
-        self.source = Path(source)
-
-    def __call__(self, parts: dict[str, Any]) -> dict[str, Any]:
-        """One part after the other."""
-        from tablert_dist.inference.jsonl import decoded, predict_lines
-
-        results = []
-        with self.source.open("rb") as file:
-            for offset, first, count in zip(parts["offset"], parts["first"], parts["count"], strict=True):
-                file.seek(int(offset))
-                lines = [decoded(file.readline()) for _ in range(int(count))]
-                results += [
-                    json.dumps(found) for found in predict_lines(self.predictor, list(enumerate(lines, int(first))))
-                ]
-        return {"json": results}
-
-
-def predict_file(model: Path, source: Path, config: Config) -> Iterator[list[dict[str, Any]]]:
-    """Results of a file's lines, in their order, a batch at a time. Every node must see `model` and `source`.
-
-    Raises InputError where the file or a cluster is missing.
+    `staged`: in three stages, of which the one in the middle has the model; unset: on GPUs. Otherwise whole readers, one a
+    CPU. Raises InputError where the file or a cluster is missing.
     """
     if not source.is_file():
         raise InputError(f"{source}: no such file")
     ray = connect(config, show_workers=False)
     resources = ray.cluster_resources()
-    on_gpu = config.predict.provider in {"cuda", "tensorrt"}
-    readers = int(resources.get("GPU" if on_gpu else "CPU", 0)) - (0 if on_gpu else 1)
-    predict = config.predict.model_dump(mode="json")
-    if not on_gpu:
-        predict["threads"] = predict["threads"] or 1
     from ray import data
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -62,16 +39,56 @@ def predict_file(model: Path, source: Path, config: Config) -> Iterator[list[dic
     parts = list(_parts(source))
     if not parts:
         return
-    results = data.from_items(parts, override_num_blocks=len(parts)).map_batches(
+    chain = _in_stages if (_on_gpu(config) if staged is None else staged) else _whole
+    dataset = data.from_items(parts, override_num_blocks=len(parts))
+    for batch in chain(dataset, model.resolve(), source.resolve(), config, resources).iter_batches(batch_size=BATCH):
+        yield [Answer.of(json.loads(text)) for text in batch["json"]]
+
+
+def _whole(dataset: Any, model: Path, source: Path, config: Config, resources: dict[str, float]) -> Any:
+    """A reader on each CPU but one, which Ray Data has."""
+    return dataset.map_batches(
         Reader,
-        fn_constructor_args=(str(model.resolve()), str(source.resolve()), predict),
+        fn_constructor_args=(str(model), str(source), _settings(config)),
         batch_size=1,
-        concurrency=(1, max(1, readers)),
-        num_cpus=None if on_gpu else 1,
-        num_gpus=1 if on_gpu else None,
+        concurrency=(1, max(1, int(resources.get("CPU", 0)) - 1)),
+        num_cpus=1,
     )
-    for batch in results.iter_batches(batch_size=BATCH):
-        yield [json.loads(text) for text in batch["json"]]
+
+
+def _in_stages(dataset: Any, model: Path, source: Path, config: Config, resources: dict[str, float]) -> Any:
+    """Lines are cut on CPUs, read by an actor on each GPU, and put together on CPUs."""
+    settings = _settings(config)
+    on_gpu = _on_gpu(config)
+    cpus, gpus = resources.get("CPU", 1.0), int(resources.get("GPU", 0))
+    # Parts of a CPU where there are few: actors keep theirs, and the last stage's tasks must have room beside them.
+    share = min(1.0, cpus / 4)
+    cut = dataset.map_batches(
+        Cutter,
+        fn_constructor_args=(str(model), str(source), settings),
+        batch_size=1,
+        concurrency=(1, max(1, int(cpus / share) // 2)),
+        num_cpus=share,
+    )
+    read = cut.map_batches(
+        PieceReader,
+        fn_constructor_args=(str(model), settings),
+        batch_size=PARTS_AT_ONCE,
+        concurrency=(1, max(1, gpus if on_gpu else 1)),
+        **({"num_gpus": 1} if on_gpu else {"num_cpus": share}),
+    )
+    return read.map_batches(put_together, batch_size=1, num_cpus=share)
+
+
+def _on_gpu(config: Config) -> bool:
+    return config.predict.provider in {"cuda", "tensorrt"}
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    predict = config.predict.model_dump(mode="json")
+    if not _on_gpu(config):
+        predict["threads"] = predict["threads"] or 1
+    return predict
 
 
 def _parts(source: Path) -> Iterator[dict[str, int]]:

@@ -145,11 +145,11 @@ def test_export_evaluate_predict(exported: Path, trained: Path, corpus: Path) ->
 
 
 def test_an_interrupted_prediction_goes_on(exported: Path, trained: Path) -> None:
-    (trained / "in.txt").write_text("".join(f"Ada works at Acme {i} .\n" for i in range(600)))
+    (trained / "in.txt").write_text("".join(f"Ada works at Acme {i} .\n" for i in range(6000)))
     words = ["tablert_dist.cli", "predict", "--model", "bundle", "--in", "in.txt", "--out", "out.jsonl"]
     assert run(*words, cwd=trained).returncode == 0
     whole = (trained / "out.jsonl").read_text()
-    assert whole.count("\n") == 600
+    assert whole.count("\n") == 6000
     (trained / "out.jsonl").unlink()
     child = subprocess.Popen([sys.executable, "-m", *words], cwd=trained, stderr=subprocess.DEVNULL)
     part = trained / ".out.jsonl.part"
@@ -166,7 +166,7 @@ def test_an_interrupted_prediction_goes_on(exported: Path, trained: Path) -> Non
     assert other.returncode == 2 and "another predict" in other.stderr
     done = run(*words, "--resume", cwd=trained)
     assert done.returncode == 0, done.stderr
-    assert (trained / "out.jsonl").read_text().count("\n") == 600
+    assert (trained / "out.jsonl").read_text().count("\n") == 6000
     texts = [
         [json.loads(line)["text"] for line in t.splitlines()] for t in (whole, (trained / "out.jsonl").read_text())
     ]
@@ -179,7 +179,8 @@ def test_export_in_fewer_bits(exported: Path, trained: Path, corpus: Path) -> No
     assert missing.returncode == 2 and "--verify-data" in missing.stderr and not (trained / "b8").exists()
     gold = ["--verify-data", str(corpus / "tiny_test.json")]
     for precision in ("fp16", "int8"):
-        allowed = ["--allow", "a model of a dozen sentences"] if precision == "int8" else []
+        # After three epochs it finds no relation, so that the gates have none to compare.
+        allowed = ["--allow", "a model of a dozen sentences"]
         done = run(*words, precision, "--out", f"b-{precision}", *gold, *allowed, "--zip", cwd=trained)
         assert done.returncode == 0, done.stderr
         report = json.loads((trained / f"b-{precision}" / "report.json").read_text())

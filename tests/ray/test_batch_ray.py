@@ -1,4 +1,4 @@
-"""`tablert predict --ray`: the same results as in one process, in the order of the lines."""
+"""`tablert predict --ray`: the same results as in one process, in the order of the lines, by whole readers and in stages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tablert_dist.config import PredictConfig
+from tablert_dist.inference.jsonl import predict_lines
+from tablert_dist.inference.predictor import Predictor
 from tests.support.serving import make_bundle
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -31,5 +34,38 @@ def test_ray_data_gives_what_one_process_gives(tiny_encoder: str, tmp_path: Path
     assert len(found[0]) == len(found[1]) == 601
     for here, there in zip(*found, strict=True):
         assert here.get("text") == there.get("text") and here.get("error") == there.get("error")
+        spans = [[(e["start"], e["end"], e["type"]) for e in r.get("entities", [])] for r in (here, there)]
+        assert spans[0] == spans[1]
+
+
+STAGED = """
+import json, sys
+from pathlib import Path
+from tablert_dist.config import load_config
+from tablert_dist.inference.ray_data import predict_file
+
+config = load_config(None, {"cluster.address": "local", "predict.provider": "cpu"})
+for answers in predict_file(Path(sys.argv[1]), Path(sys.argv[2]), config, staged=True):
+    for answer in answers:
+        print(json.dumps([json.loads(answer.line), answer.error]))
+"""
+
+
+def test_the_three_stages_of_a_gpu_give_what_one_process_gives(tiny_encoder: str, tmp_path: Path) -> None:
+    """On CPUs: only where the stage in the middle runs is another."""
+    bundle = make_bundle(tiny_encoder, tmp_path)
+    lines = [f"Ada works at Acme {i} near Oslo ." for i in range(1500)]
+    lines[300:302] = ["{bad", ""]
+    (tmp_path / "in.txt").write_text("\n".join(lines) + '\n{"words": ["Bo", "near", "Tromsø"]}', encoding="utf-8")
+    command = [sys.executable, "-c", STAGED, str(bundle), "in.txt"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    predictor = Predictor.load(bundle, PredictConfig(threads=1))
+    given = (tmp_path / "in.txt").read_text(encoding="utf-8").split("\n")
+    expected = list(predict_lines(predictor, list(enumerate(given, 1))))
+    assert len(found) == len(expected) == 1501
+    for (there, error), here in zip(found, expected, strict=True):
+        assert there.get("text") == here.get("text") and error == here.get("error")
         spans = [[(e["start"], e["end"], e["type"]) for e in r.get("entities", [])] for r in (here, there)]
         assert spans[0] == spans[1]

@@ -33,7 +33,7 @@ def test_a_search_at_a_url_is_killed_resumed_and_exported_elsewhere(
     space.write_text('[grid]\n"model.cnn.hidden" = [[8], [16]]\n')
     options = ["--space", str(space), "--data", str(data)]
     settings = {"model.encoder": tiny_encoder, "optim.encoder_lr": "1e-3", "train.epochs": "8", "train.storage": s3}
-    settings |= {"tracking.uri": server[0]}
+    settings |= {"tracking.uri": server[0], "export.allow": "a model of thirty sentences"}
     bucket = Remote(s3)
     with nodes(tmp_path, 2) as cluster:
         settings |= {"cluster.address": cluster.address}
@@ -59,6 +59,7 @@ def test_a_search_at_a_url_is_killed_resumed_and_exported_elsewhere(
         assert result["history"][: len(kept.get(trial, []))] == kept.get(trial, []), "no epoch twice"
     out = tmp_path / "exported"
     words = ["--onnx", "--run", "s", "--out", str(out), "--set", f"train.storage={s3}"]
+    words += ["--allow", "a model of thirty sentences"]
     with Command(tmp_path / "three", "export.cli", *words, TABLERT_CACHE=str(tmp_path / "c3")) as export:
         export.end()
     assert (out / "manifest.json").is_file()

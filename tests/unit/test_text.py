@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.text import merge, split_sentences, split_words, windows
+from tablert_dist.text import COMMON, merge, split_sentences, split_words, windows
 
 TEXTS = st.text(st.one_of(st.characters(), st.sampled_from(" .!?\r\n\tDr👩‍🚀é\u0301\u200f")), max_size=120)
 
@@ -109,3 +110,22 @@ def test_merging_takes_each_thing_from_the_window_that_holds_it_best() -> None:
         assert merged.all_pairs == all(best((a.start, b.end)) for a, b in itertools.combinations(entities, 2))
         for relation in merged.sentence.relations:
             assert best((relation.head.start, relation.tail.end)) is not None
+
+
+def by_the_library(text: str) -> list[tuple[int, int]]:
+    found = BertPreTokenizer().pre_tokenize_str(text)
+    return [span for _, span in found if text[slice(*span)].strip()]
+
+
+def test_the_quick_way_to_words_knows_each_of_its_characters_as_the_library_does() -> None:
+    for character in map(chr, itertools.chain.from_iterable(COMMON)):
+        for text in (f"a{character}b", character, f" {character}{character} "):
+            assert split_words(text) == by_the_library(text), hex(ord(character))
+
+
+@given(TEXTS, st.integers(0, 30), st.integers(0, 30))
+def test_words_are_the_librarys_wherever_the_part_begins(text: str, before: int, after: int) -> None:
+    start, end = min(before, len(text)), max(min(before, len(text)), len(text) - after)
+    expected = [(start + a, start + b) for a, b in by_the_library(text[start:end])]
+    assert split_words(text, start, end) == expected
+    assert split_words(text) == by_the_library(text)

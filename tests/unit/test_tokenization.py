@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tablert_dist.config import DataConfig
 from tablert_dist.data import load_corpus
 from tablert_dist.errors import InputError
-from tablert_dist.heads.table_decoding import decode, decode_entities, triple_probability
+from tablert_dist.heads.table_decoding import decode, triple_probability
 from tablert_dist.heads.table_encoding import collate_targets, restrict_to_table
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import IGNORE, TableLogits, TagSet
@@ -97,7 +97,9 @@ def test_left_and_symmetric_directions() -> None:
 )
 def test_spans_close_at_l_or_u(names: list[str], expected: list[tuple[int, int, str]]) -> None:
     logits = np.eye(len(TAGS.entity_tags), dtype=np.float32)[[TAGS.entity_tags.index(n) for n in names]]
-    assert [(e.start, e.end, e.type) for e in decode_entities(logits, TAGS)] == expected
+    relation = np.zeros((1, len(names), len(names), len(TAGS.relation_tags)), np.float32)
+    (found,) = decode([["word"] * len(names)], TableLogits(logits[None], relation), TAGS)
+    assert [(e.start, e.end, e.type) for e in found.entities] == expected
 
 
 def test_relations_are_read_at_the_last_words_and_probabilities_multiply() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tablert_dist.heads.base import SUBWORDS, Arrays, Engine, Masks, Stage, word_mask
-from tablert_dist.heads.table_decoding import decode
+from tablert_dist.heads.base import RELATION_ANSWERS, SUBWORDS, Arrays, Engine, Masks, Stage, word_mask
+from tablert_dist.heads.table_decoding import decode, run_table
 from tablert_dist.heads.table_encoding import TableLabels
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import TableLogits, TagSet
@@ -19,6 +19,7 @@ STAGES: Mapping[str, Stage] = {
     TABLE: Stage(
         SUBWORDS,
         {"entity_logits": ("batch", "words", "E"), "relation_logits": ("batch", "words", "words", "R")},
+        answers=RELATION_ANSWERS,
     )
 }
 
@@ -32,8 +33,8 @@ class TableScheme(TableLabels):
 
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
         """As `Scheme.decode`."""
-        found = engine.run(TABLE, inputs)
-        return decode(words, TableLogits(found["entity_logits"], found["relation_logits"]), tags, self.constrained)
+        found, relation = run_table(engine, TABLE, inputs, ("entity_logits",))
+        return decode(words, TableLogits(found["entity_logits"], relation), tags, self.constrained)
 
     def valid_mask(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
         """Words, and cells i < j of words."""

@@ -128,17 +128,11 @@ class SpertScheme:
         for b, w in enumerate(words):
             probabilities = softmax(logits["entity_logits"][b, : len(spans[b])])
             kinds = probabilities.argmax(-1)
-            entities = [
-                Entity(
-                    int(start) - 1,
-                    int(end) - 1,
-                    tags.schema.entity_types[kinds[i] - 1],
-                    float(probabilities[i, kinds[i]]),
-                )
-                for i, (start, end) in enumerate(spans[b])
-                if kinds[i]
-            ]
-            found.append(Sentence(tuple(w), tuple(sorted(entities))))
+            places = np.flatnonzero(kinds)
+            names = [tags.schema.entity_types[kind - 1] for kind in kinds[places].tolist()]
+            starts, ends = (spans[b][places] - 1).T.tolist()
+            entities = map(Entity, starts, ends, names, probabilities[places, kinds[places]].tolist())
+            found.append(Sentence.unchecked(tuple(w), tuple(sorted(entities)), ()))
         related = self._related(engine, vectors, found, tags)
         return [replace(s, relations=tuple(relations)) for s, relations in zip(found, related, strict=True)]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tablert_dist.heads.base import ENCODER, WORDS, Arrays, Engine, Masks, Stage, word_mask
+from tablert_dist.heads.base import ENCODER, RELATION_ANSWERS, WORDS, Arrays, Engine, Masks, Stage, word_mask
 from tablert_dist.heads.cnn.scheme import upper_cells
-from tablert_dist.heads.table_decoding import log_softmax, relations_of, softmax, spans_of
+from tablert_dist.heads.table_decoding import lengths_of, log_softmax, run_table, sentences_of, softmax, spans_of
 from tablert_dist.heads.table_encoding import TableLabels
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import PREFIXES, Floats, Ints, TagSet
@@ -30,6 +30,7 @@ STAGES: Mapping[str, Stage] = {
         {"word_vectors": ("batch", "words", "H"), "entity_tags": ("batch", "words")},
         {"relation_logits": ("batch", "words", "words", "R")},
         frozenset({"word_vectors"}),
+        RELATION_ANSWERS,
     ),
 }
 
@@ -56,14 +57,11 @@ class TablertScheme(TableLabels):
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
         """As `Scheme.decode`."""
         vectors = engine.run(WORDS, inputs)["word_vectors"]
-        lengths = np.asarray([len(w) for w in words])
+        lengths = lengths_of(words)
         chosen, probability = self._tag(engine, vectors, lengths)
-        relation = engine.run(RELATIONS, {"word_vectors": vectors, "entity_tags": chosen})["relation_logits"]
-        found = []
-        for b, w in enumerate(words):
-            entities = spans_of(chosen[b, : len(w)].tolist(), probability[b, : len(w)], tags)
-            found.append(Sentence(tuple(w), tuple(entities), tuple(relations_of(entities, relation[b], tags))))
-        return found
+        _, relation = run_table(engine, RELATIONS, {"word_vectors": vectors, "entity_tags": chosen})
+        spans = spans_of(chosen, lengths, tags)
+        return sentences_of(words, spans, spans.products(probability[spans.words]), relation, tags)
 
     def _tag(self, engine: Engine, vectors_BNH: Floats, lengths_B: Ints) -> tuple[Ints, Floats]:
         """Tags and their probabilities, [B, N] each, of the best sequence. Beyond a sentence's end all tags are O."""

@@ -18,7 +18,7 @@ from tablert_dist.cli import main
 from tests.support.lines import told
 from tests.unit.cli.test_verbs import BUNDLE, CHECKPOINT, CORPUS
 
-TEXTS = "".join(f"Ada works at Acme {i} .\n" for i in range(600))
+TEXTS = "".join(f"Ada works at Acme {i} .\n" for i in range(6000))
 
 
 def run(*words: object) -> Result:
@@ -142,7 +142,7 @@ def test_another_input_is_not_mixed_in(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text(TEXTS.replace("Acme 7 ", "Bcme 7 "))
     accepted = run(*words, "--accept-changed-data")
     assert accepted.exit_code == 0, accepted.output
-    assert (tmp_path / "out.jsonl").read_text().count("\n") == 600
+    assert (tmp_path / "out.jsonl").read_text().count("\n") == 6000
 
 
 def test_an_input_that_has_grown_goes_on(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_an_input_that_has_grown_goes_on(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text(TEXTS + "Bo works at Acme .\n")
     done = run(*words)
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "out.jsonl").read_text().count("\n") == 601
+    assert (tmp_path / "out.jsonl").read_text().count("\n") == 6001
 
 
 def test_a_studys_tables_are_not_written_over(tmp_path: Path) -> None:

@@ -80,7 +80,12 @@ def test_options_go_to_the_steps_that_know_them() -> None:
 def test_every_step_with_a_tiny_encoder_and_on_from_where_it_stopped(here: Path, tiny_encoder: str) -> None:
     words = [EXPORT, "--out", "all", "--set", f"model.encoder={tiny_encoder}", "--set", "tracking.enabled=false"]
     words += ["--set", "train.epochs=1"]
-    done = quick(*words)
+    stopped = quick(*words)
+    assert stopped.exit_code == 1 and "nothing was compared: " in stopped.stdout, "one epoch finds nothing"
+    assert "stopped at step 5 of 9" in stopped.stdout and not (here / "all" / "bundle").exists()
+    assert "--resume --set export.allow=REASON" in stopped.stdout, "the way out"
+    words += ["--set", "export.allow=a test of one epoch"]
+    done = quick(*words, "--resume")
     assert done.exit_code == 0, done.output
     assert len(printed_commands(done.stdout)) == 9
     made = {p.name for p in (here / "all").iterdir()}

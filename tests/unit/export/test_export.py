@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from export.gates import VerificationReport
+from export.graph import VerificationError, export_bundle
 from export.pyfunc import texts_of
 from export.quantize import to_int8
 from export.triton import write_repository
 from export.verify import contract
-from tablert_dist.config import PredictConfig
+from tablert_dist.config import ExportConfig, PredictConfig
 from tablert_dist.errors import InputError
 from tablert_dist.heads.cnn.scheme import TableScheme
 from tablert_dist.inference.predictor import Predictor
+from tablert_dist.model.checkpoint import load_checkpoint, save_checkpoint
+from tablert_dist.schema import Entity, Sentence
+from tablert_dist.scoring import LEVELS
 from tests.support.serving import make_bundle
+from tests.support.tiny import write_tiny_checkpoint
 
 
 def report(precision: str, **values: object) -> VerificationReport:
-    made = VerificationReport(1e-4, precision, sentences=1000, identical=1000, max_difference=1e-5)
+    made = VerificationReport(
+        1e-4,
+        precision,
+        sentences=1000,
+        identical=1000,
+        max_difference=1e-5,
+        entities=90,
+        relations=40,
+        relation_types=2,
+    )
     for name, value in values.items():
         setattr(made, name, value)
     made.close()
@@ -48,6 +64,60 @@ def scores(lost: float) -> dict[str, dict[str, float]]:
 def test_gates(precision: str, values: dict[str, object], gate: str | None) -> None:
     found = report(precision, **values)
     assert (gate is None and not found.failures) or (len(found.failures) == 1 and gate in found.failures[0])
+
+
+NONE_RIGHT = {"torch": dict.fromkeys(LEVELS, 0.0), "onnx": dict.fromkeys(LEVELS, 0.0)}
+ENTITIES_ONLY = {engine: {**dict.fromkeys(LEVELS, 0.0), "ner": 0.8} for engine in ("torch", "onnx")}
+ANNOTATED = dict.fromkeys(LEVELS, 30)
+
+
+@pytest.mark.parametrize(
+    ("precision", "values", "told"),
+    [
+        ("fp32", {"sentences": 0, "identical": 0}, "there is no sentence"),
+        ("fp16", {"sentences": 0, "identical": 0}, "there is no sentence"),
+        ("fp32", {"entities": 0}, "in 1000 sentences the model finds no entity"),
+        ("fp16", {"entities": 0}, "in 1000 sentences the model finds no entity"),
+        ("fp32", {"f1": NONE_RIGHT, "gold": ANNOTATED}, r"finds none of the annotated entities \(F1 0\.00\)"),
+        ("fp16", {"f1": NONE_RIGHT, "gold": ANNOTATED}, "none of the annotated entities"),
+        ("int8", {"f1": NONE_RIGHT, "gold": ANNOTATED}, "none of the annotated entities"),
+        ("int8", {"f1": NONE_RIGHT}, r"nothing that is right, NER and RE and RE\+ F1 0\.00"),
+        ("int8", {"f1": ENTITIES_ONLY, "gold": ANNOTATED}, r"RE and RE\+ F1 0\.00"),
+        ("int8", {"f1": ENTITIES_ONLY, "gold": ANNOTATED, "relation_types": 0}, None),
+        ("fp16", {"relations": 0}, "finds no relation"),
+        ("fp16", {"relations": 0, "relation_types": 0}, None),
+        ("fp32", {"relations": 0}, None),
+        ("fp32", {"f1": ENTITIES_ONLY, "gold": ANNOTATED}, None),
+    ],
+)
+def test_a_gate_that_compared_nothing_does_not_pass(
+    precision: str, values: dict[str, object], told: str | None
+) -> None:
+    found = [line for line in report(precision, **values).failures if line.startswith("nothing was compared: ")]
+    assert len(found) == (told is not None)
+    for line in found:
+        assert re.search(str(told), line)
+        assert all(way in line for way in ("--verify-data FILE", "train longer", "--allow REASON", "export.allow"))
+
+
+def test_an_export_of_a_model_that_finds_nothing_says_what_to_do(tiny_encoder: str, tmp_path: Path) -> None:
+    """The gold sentences are annotated, and both engines find nothing in them: 0.00 is not 0.00 kept."""
+    checkpoint = write_tiny_checkpoint(tiny_encoder, tmp_path / "checkpoint")
+    model, card = load_checkpoint(checkpoint)
+    with torch.no_grad():
+        model.head.entity.weight.zero_()
+        model.head.entity.bias.copy_(torch.eye(len(model.head.entity.bias))[0])
+    silent = tmp_path / "silent"
+    save_checkpoint(silent, model, card)
+    gold = [Sentence(("Ada", "near", "Oslo"), (Entity(0, 1, "Per"),), ())]
+    for sentences in (gold, [], None):
+        for precision in ("fp32", "fp16"):
+            with pytest.raises(VerificationError, match=r"nothing was compared: .*--verify-data FILE"):
+                export_bundle(silent, tmp_path / "out", ExportConfig(precision=precision), gold=sentences)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+    config = ExportConfig(allow="an example of nothing")
+    report = export_bundle(silent, tmp_path / "out", config, gold=gold)
+    assert report.allowed["reason"] == "an example of nothing" and "no entity" in report.allowed["failures"][0]
 
 
 def test_what_is_allowed_stays_on_record() -> None:

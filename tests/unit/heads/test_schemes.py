@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from tablert_dist.config import DataConfig, ModelConfig, SpertConfig
 from tablert_dist.data import load_corpus
 from tablert_dist.heads import HEADS, make_scheme
 from tablert_dist.heads.base import Arrays, Scheme
-from tablert_dist.heads.table_decoding import best_sequence, decode_entities, log_softmax, transitions
+from tablert_dist.heads.table_decoding import best_sequences, decode, log_softmax, transitions
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
 from tablert_dist.scoring import count
-from tablert_dist.tags import TagSet
+from tablert_dist.tags import TableLogits, TagSet
 from tablert_dist.tokenization import EncodedSentence
 from tests.support.tiny import SCHEMA, sentences
 
@@ -35,7 +36,10 @@ class Oracle:
         self.gold, self.tags = gold, tags
         self.targets = scheme.targets(gold, tags, rngs)
 
-    def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    def offers(self, stage: str) -> frozenset[str]:
+        return frozenset()
+
+    def run(self, stage: str, arrays: Arrays, outputs: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
         return getattr(self, stage)(arrays)
 
     def table(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
@@ -178,7 +182,10 @@ class Chain:
     def __init__(self, first: NDArray[Any], later: NDArray[Any], words: int) -> None:
         self.first, self.later, self.width = first, later, words
 
-    def run(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    def offers(self, stage: str) -> frozenset[str]:
+        return frozenset()
+
+    def run(self, stage: str, arrays: Arrays, outputs: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
         E = len(self.first)
         if stage == "words":
             vectors = np.repeat(np.arange(self.width, dtype=np.float32)[None, :, None], 2, 0)
@@ -233,7 +240,7 @@ def test_viterbi_is_the_best_of_all_well_formed_sequences(seed: int, words: int)
 
     paths = [p for p in itertools.product(range(5), repeat=words) if well_formed(p)]
     best = max(paths, key=lambda p: sum(scores[i, t] for i, t in enumerate(p)))
-    assert tuple(best_sequence(logits, tags)) == best
+    assert tuple(best_sequences(logits[None], np.array([words]), tags)[0]) == best
 
 
 def test_viterbi_never_mixes_types_and_leaves_well_formed_sequences_alone() -> None:
@@ -247,5 +254,7 @@ def test_viterbi_never_mixes_types_and_leaves_well_formed_sequences_alone() -> N
     for i, name in enumerate(("B-Per", "L-Org", "U-Loc")):
         logits[i, names.index(name)] = 3.0
     logits[1, names.index("L-Per")] = 2.9
-    assert [(e.start, e.end, e.type) for e in decode_entities(logits, TAGS)] == [(0, 2, "Org"), (2, 3, "Loc")]
-    assert [(e.start, e.end, e.type) for e in decode_entities(logits, TAGS, True)] == [(0, 2, "Per"), (2, 3, "Loc")]
+    table = TableLogits(logits[None], np.zeros((1, 3, 3, len(TAGS.relation_tags)), np.float32))
+    for constrained, kind in ((False, "Org"), (True, "Per")):
+        (found,) = decode([("a", "b", "c")], table, TAGS, constrained)
+        assert [(e.start, e.end, e.type) for e in found.entities] == [(0, 2, kind), (2, 3, "Loc")]

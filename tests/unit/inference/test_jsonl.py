@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from tablert_dist.cli import main
 from tablert_dist.config import PredictConfig
-from tablert_dist.inference import ray_data
+from tablert_dist.inference import ray_data, ray_stages
 from tests.support import GOLDEN
 
 BUNDLE = GOLDEN / "bundle" / "cnn-fp32"
@@ -38,9 +38,13 @@ def test_every_way_of_reading_gives_a_result_for_each_line(source: Path, monkeyp
     from_stdin = CliRunner().invoke(main, ["predict", "--model", str(BUNDLE)], input=source.read_bytes())
     monkeypatch.setattr(ray_data, "BATCH", 3)  # so that a part begins in the middle of the file
     parts = list(ray_data._parts(source))
-    reader = ray_data.Reader(str(BUNDLE), str(source), PredictConfig().model_dump(mode="json"))
-    on_a_cluster = reader({key: np.asarray([part[key] for part in parts]) for key in ("offset", "first", "count")})
+    columns = {key: np.asarray([part[key] for part in parts]) for key in ("offset", "first", "count")}
+    settings = PredictConfig().model_dump(mode="json")
+    on_a_cluster = ray_stages.Reader(str(BUNDLE), str(source), settings)(columns)
+    cut = ray_stages.Cutter(str(BUNDLE), str(source), settings)(columns)
+    in_stages = ray_stages.put_together(ray_stages.PieceReader(str(BUNDLE), settings)(cut))
     found = texts(from_file.stdout)
     assert len(found) == len(LINES) and len(parts) == 4
     assert found[:2] == ["Ada works at Acme .", "Bo near\rOslo"] and found[-1] == "the last, with no end"
     assert texts(from_stdin.stdout) == found == texts("\n".join(on_a_cluster["json"]))
+    assert in_stages["json"] == on_a_cluster["json"]

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tablert_dist.errors import InputError
 from tablert_dist.tags import Ints, TableInputs
+from tablert_dist.tokenization.seen_words import SeenWords
 
 MOST_IDS = 10_000_000
 """Ten times as many as the largest vocabulary has."""
@@ -90,6 +92,8 @@ class SubwordTokenizer:
         self.tokenizer = tokenizer
         self.limit = limit
         self._unknown = _unknown_token(self._settings)
+        self._random = bool(self._settings["model"].get("dropout"))
+        self._seen: SeenWords | None = None
 
     def to_json(self) -> str:
         """The tokenizer as a `tokenizer.json`."""
@@ -97,20 +101,19 @@ class SubwordTokenizer:
 
     def encode(self, sentences: Sequence[Sequence[str]], within_limit: bool = True) -> list[EncodedSentence]:
         """Encode lists of words. Raises InputError for an empty one and, unless told otherwise, one over `limit`."""
-        with _rust_errors("the tokenizer cannot split the text"):
-            found = self.tokenizer.encode_batch([list(words) for words in sentences], is_pretokenized=True)
-        encoded = [
-            self._encoded(index, words, encoding)
-            for index, (words, encoding) in enumerate(zip(sentences, found, strict=True))
-        ]
-        for index, result in enumerate(encoded):
-            if within_limit and len(result.ids) > self.limit:
+        encoded = self._together(sentences) if sentences else []
+        for index, result in enumerate(encoded if within_limit else ()):
+            if len(result.ids) > self.limit:
                 words = sentences[index]
                 raise InputError(
                     f"sentence {index}: {len(words)} words are {len(result.ids)} subwords, over the encoder's limit of "
                     f"{self.limit}: '{' '.join(words)[:60]} …'; split it into shorter sentences"
                 )
         return encoded
+
+    def forget(self) -> None:
+        """Forget the words seen so far: their subwords are then computed again."""
+        self._seen = None
 
     @property
     def unknown_id(self) -> int | None:
@@ -120,6 +123,17 @@ class SubwordTokenizer:
     def overflows(self, sentence: Sequence[str]) -> bool:
         """Whether the sentence is over `limit`."""
         return len(self.tokenizer.encode(list(sentence), is_pretokenized=True).ids) > self.limit
+
+    def _together(self, sentences: Sequence[Sequence[str]]) -> list[EncodedSentence]:
+        with _rust_errors("the tokenizer cannot split the text"):
+            # Another thread may make it forget.
+            seen = self._seen = self._seen or SeenWords(self.tokenizer, self._unknown)
+            by_word = seen.frame is not None and not self._random
+            split = seen.split(sentences) if by_word else []
+            found = [] if by_word else self.tokenizer.encode_batch([list(w) for w in sentences], is_pretokenized=True)
+        if by_word:
+            return list(map(EncodedSentence, *seen.arranged(sentences, split)))
+        return [self._encoded(i, words, one) for i, (words, one) in enumerate(zip(sentences, found, strict=True))]
 
     def _encoded(self, index: int, words: Sequence[str], encoding: object) -> EncodedSentence:
         if not words:
@@ -188,17 +202,20 @@ def _unknown_token(settings: dict[str, object]) -> str | None:
 
 def collate(sentences: Sequence[EncodedSentence], pad_id: int) -> TableInputs:
     """One batch, padded to its longest sentence."""
-    batch = len(sentences)
-    input_ids = np.full((batch, max(len(s.ids) for s in sentences)), pad_id, np.int64)
-    mask = np.zeros_like(input_ids)
-    pieces = max(int(s.count.max()) for s in sentences)
-    word_subwords = np.full((batch, max(s.words for s in sentences), pieces), -1, np.int64)
-    steps = np.arange(pieces)
-    for b, s in enumerate(sentences):
-        input_ids[b, : len(s.ids)] = s.ids
-        mask[b, : len(s.ids)] = 1
-        word_subwords[b, : s.words] = np.where(steps < s.count[:, None], s.first[:, None] + steps, -1)
-    return TableInputs(input_ids, mask, word_subwords)
+    here_BS = _filled([len(s.ids) for s in sentences])
+    input_ids = np.full(here_BS.shape, pad_id, np.int64)
+    input_ids[here_BS] = np.concatenate([s.ids for s in sentences])
+    count_W, first_W = np.concatenate([s.count for s in sentences]), np.concatenate([s.first for s in sentences])
+    steps = np.arange(int(count_W.max()))
+    here_BN = _filled([len(s.count) for s in sentences])
+    word_subwords = np.full((*here_BN.shape, len(steps)), -1, np.int64)
+    word_subwords[here_BN] = np.where(steps < count_W[:, None], first_W[:, None] + steps, -1)
+    return TableInputs(input_ids, here_BS.astype(np.int64), word_subwords)
+
+
+def _filled(lengths: Sequence[int]) -> NDArray[np.bool_]:
+    """[B, longest]: the first `length` of each row."""
+    return np.asarray(np.arange(max(lengths)) < np.asarray(lengths)[:, None])
 
 
 AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text"})
