@@ -11,7 +11,7 @@ from typing import Any
 from tablert_dist.analysis.errors import examine
 from tablert_dist.config import Config, public_config
 from tablert_dist.data import Corpus
-from tablert_dist.errors import Stopped
+from tablert_dist.errors import InputError, RunError, Stopped
 from tablert_dist.model import TableModel
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.model.encoder import EncoderParts
@@ -125,7 +125,7 @@ class Session:
             # Rank 0 wrote it before the last epoch began, so every rank on this storage can read it.
             if self.context.rank:
                 self.mirror.pull_checkpoint(folder.name)
-            ckpt.load_weights(self.model, folder)
+            self._load_selected(folder)
         scores = {}
         for split in ("dev", "test"):
             if split in splits and (split == "dev" or self.job.score_test):
@@ -167,6 +167,18 @@ class Session:
                 self.tracker.artifact(folder, "checkpoint")
             self.mirror.push()
         return result
+
+    def _load_selected(self, folder: Path) -> None:
+        """Raise RunError where somebody removed the checkpoint while the training ran."""
+        try:
+            ckpt.load_weights(self.model, folder)
+        except InputError as error:
+            left = ", ".join(kept.name for kept in checkpoints(self.folder) if kept != folder) or "none"
+            raise RunError(
+                f"{error}. It was the best epoch's and was whole when it was saved: something removed or changed it while "
+                f"the training ran. Other checkpoints that are there: {left}. Export one of them with tablert-export "
+                f"--checkpoint, or train again under another name"
+            ) from None
 
     def _errors(self, examples: Examples, split: str, tags: TagSet) -> None:
         """The page of the selected weights' errors on a split, kept with the run and logged."""

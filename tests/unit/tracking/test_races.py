@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tablert_dist.tracking import begin_run, default_uri, read_uid, store
+from tablert_dist.tracking import begin_run, default_uri, read_uid, replay, store
 from tablert_dist.tracking.journal import read_events
+from tablert_dist.tracking.sqlite_store import sqlite_file
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +65,20 @@ def test_trials_that_name_the_same_data_at_once_say_nothing(
 def test_a_race_as_each_database_says_it(said: str) -> None:
     assert store.is_race(RuntimeError(said)) and not store.is_permanent(RuntimeError(said))
     assert not store.is_race(RuntimeError("(sqlite3.OperationalError) database is locked"))
+
+
+def test_a_store_that_somebody_has_locked_is_waited_for(uri: str, tmp_path: Path) -> None:
+    store.connect(uri)
+    file = sqlite_file(uri)
+    assert file is not None
+    other = sqlite3.connect(file)
+    other.execute("BEGIN EXCLUSIVE")
+    tracker = begin_run(tmp_path / "run", uri=uri, experiment="locked", name="r")
+    for step in range(100):
+        tracker.metrics({"a": step}, step)
+    assert not tracker.close(timeout=1.0), "nothing can be written"
+    other.rollback()
+    assert replay(tmp_path / "run", 60.0)
+    client = store.connect(uri)
+    run = store.find_run(client, tracker.uid or "")
+    assert run is not None and len(client.get_metric_history(run.info.run_id, "a")) == 100

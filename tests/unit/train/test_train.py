@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from tablert_dist.cluster import Capacity, ScalingPlan, connection, room_for, scaling_plan, shared_out
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import load_corpus
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, RunError
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.runs.folder import RunFolder
 from tablert_dist.runs.job import Job, read_result
@@ -81,6 +82,24 @@ def test_a_checkpoint_cut_off_in_the_middle_is_passed_over(
     weights = [ckpt.load_checkpoint(Path(r["checkpoint"]))[0].state_dict() for r in (calm, ended)]
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
     record("the newest checkpoint", "one of its files cut in half", None, 1, "same bits")
+
+
+@pytest.mark.parametrize("what", ["epoch_*", "epoch_*/model.safetensors", "*"])
+def test_checkpoints_that_are_removed_while_it_trains(config: Config, tmp_path: Path, what: str) -> None:
+    """The training goes on; at its end it says what is missing and what is left."""
+
+    def remove(row: dict[str, float]) -> None:
+        if row["epoch"] == 2:
+            for path in list((tmp_path / "run").glob(what)):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    # At this rate the first epoch is the best one.
+    flat = config.model_copy(update={"optim": config.optim.model_copy(update={"lr": 1e-9, "encoder_lr": 1e-9})})
+    job = Job(flat, RunFolder(tmp_path / "run"), 1)
+    with pytest.raises(RunError, match=r"epoch_001: .*something removed .* there: epoch_003, epoch_004\. Export"):
+        run_worker(job, choose_context(flat), report=remove)
+    last = Job(changed(flat, select="last"), RunFolder(tmp_path / "last"), 1)
+    assert run_worker(last, choose_context(flat), report=remove)["epoch"] == 4, "the end needs its own checkpoint alone"
 
 
 def test_a_checkpoint_that_names_code_is_not_resumed_from(config: Config, tmp_path: Path) -> None:
