@@ -60,8 +60,18 @@ class Connection:
         head += f"Content-Length: {len(body)}\r\n\r\n"
         self.writer.write(head.encode() + body)
         lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
-        length = next(int(line.split(":")[1]) for line in lines if line.startswith("content-length"))
-        return int(lines[0].split()[1]), await self.reader.readexactly(length)
+        status = int(lines[0].split()[1])
+        length = next((int(line.split(":")[1]) for line in lines if line.startswith("content-length")), None)
+        return status, await (self._chunks() if length is None else self.reader.readexactly(length))
+
+    async def _chunks(self) -> bytes:
+        """A body that comes in chunks, as Ray Serve sends what it says itself."""
+        body = b""
+        while size := int((await self.reader.readuntil(b"\r\n")).split(b";")[0], 16):
+            body += await self.reader.readexactly(size)
+            await self.reader.readexactly(2)
+        await self.reader.readexactly(2)
+        return body
 
 
 def texts_and_answers(bundle: Path, data: str) -> tuple[list[str], list[dict[str, Any]]]:

@@ -28,6 +28,8 @@ _ROOM_BEYOND_QUEUE = 64
 DRAIN_SECONDS = 30.0
 """How long requests in flight may take after SIGTERM."""
 _DRAIN_PAUSE_S = 0.5
+_PROXY_PATIENCE_S = 5.0
+"""Beyond a request's deadline, after which a replica has answered 504 itself."""
 _METRICS_PATIENCE_S = 5.0
 _PROXY = "SERVE_PROXY_ACTOR"
 """How the names of Ray Serve's proxies begin (2.60)."""
@@ -145,7 +147,10 @@ def serve_on_ray(bundle: Path, config: Config, echo: Callable[[str], None]) -> N
         signal.signal(number, lambda *_: ended.set())
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
-        serve.start(http_options={"host": config.serve.host, "port": port}, logging_config=_QUIET)
+        # A request that waits for a replica, or for a dead one's successor, is Ray's, not ours: it answers 408 then.
+        patience = config.serve.deadline_seconds + _PROXY_PATIENCE_S
+        options = {"host": config.serve.host, "port": port, "request_timeout_s": patience}
+        serve.start(http_options=options, logging_config=_QUIET)
         try:
             serve.run(deployment(bundle, config), name=NAME, route_prefix="/", logging_config=_QUIET)
         except RuntimeError as error:
