@@ -89,8 +89,11 @@ def _run(module: str, *words: str) -> None:
 @click.option("--spacy-epochs", default=20, show_default=True)
 @click.option("--preset", default="fast", show_default=True)
 @click.option("--set", "changes", multiple=True, help="KEY=VALUE of the training.")
+@click.option("--model", type=click.Path(path_type=Path), default=None, help="A bundle to read with; unset: train one.")
 @click.option("--rounds", default=5, show_default=True, help="Times that each reads the test sentences, in turns.")
-def main(data: str, python: str, spacy_epochs: int, preset: str, changes: tuple[str, ...], rounds: int) -> None:
+def main(
+    data: str, python: str, spacy_epochs: int, preset: str, changes: tuple[str, ...], model: Path | None, rounds: int
+) -> None:
     """`ratio` is the preset's sentences a CPU second over spaCy's, both from words, in int8 and on one thread."""
     from tablert_dist.inference.predictor import Predictor
 
@@ -98,7 +101,7 @@ def main(data: str, python: str, spacy_epochs: int, preset: str, changes: tuple[
     test = list(corpus.splits["test"])
     spacy = Spacy(python, corpus, test, spacy_epochs)
     with tempfile.TemporaryDirectory() as folder:
-        bundle, seconds = trained(preset, data, Path(folder), changes)
+        bundle, seconds = (model, 0.0) if model else trained(preset, data, Path(folder), changes)
         predictor = Predictor.load(bundle, PredictConfig(threads=1))
     words = [s.words for s in test]
     times: dict[str, list[float]] = {"ours": [], "spacy": []}

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tablert_dist.config.section import PositiveFloat, PositiveInt, Section
+
+
+def _no_tensorrt(value: object) -> object:
+    if value == "tensorrt":
+        raise ValueError(
+            "TensorRT is no longer offered: it built an engine, for minutes, for each new length of a batch; use cuda"
+        )
+    return value
 
 
 class ExportConfig(Section):
@@ -25,8 +33,11 @@ class ExportConfig(Section):
 class PredictConfig(Section):
     """Inference."""
 
-    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "cpu"
-    """`cuda` and `tensorrt` are errors where there is none; `auto` takes CUDA where it works."""
+    provider: Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(_no_tensorrt)] = "cpu"
+    """`cuda` is an error where there is none; `auto` takes CUDA where it works."""
+    tf32: bool = True
+    """With CUDA, multiply fp32 numbers at three digits, as cards do fastest: logits then lie within 1e-3 of a CPU's.
+    `false`: within 1e-6, at two thirds of the speed."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads inside one operator; 0 = one for each core."""
     max_cells: PositiveInt | None = None

@@ -22,7 +22,7 @@ def load(
     """Load a model to predict with.
 
     model: a bundle, its .zip, a checkpoint, a run's name or folder, `models:/NAME@ALIAS`, or a hub id `OWNER/NAME`.
-    provider: `auto`, `cpu`, `cuda` or `tensorrt`. threads: of onnxruntime or torch; None = all cores. min_entity,
+    provider: `auto`, `cpu` or `cuda`. threads: of onnxruntime or torch; None = all cores. min_entity,
     min_relation: leave out what is less probable (0–1). options: any other key of `predict`, such as `on_overflow="error"`.
     Raises InputError where there is no such model, a file is missing or altered, or an option does not exist.
 

@@ -79,7 +79,7 @@ def _of_bundle(folder: Path, config: PredictConfig) -> LoadedModel:
     from tablert_dist.inference.onnx_engine import OnnxEngine
 
     bundle = open_bundle(folder)
-    engine = OnnxEngine(bundle.graphs, config.provider, config.threads, config.spinning)
+    engine = OnnxEngine(bundle.graphs, config.provider, config.threads, config.spinning, config.tf32)
     engine.check(make_scheme(bundle.model), TagSet(bundle.schema))
     scores = (
         "" if bundle.verified is None else _in_words(bundle.verified.verified_on, bundle.verified.f1.get("onnx", {}))
@@ -106,8 +106,6 @@ def _of_checkpoint(folder: Path, config: PredictConfig) -> LoadedModel:
         from tablert_dist.model.checkpoint import load_checkpoint
     except ModuleNotFoundError as error:
         raise InputError(f"{folder} is a checkpoint: {missing_extra(error) or error}; or export a bundle") from None
-    if config.provider == "tensorrt":
-        raise InputError("predict.provider = tensorrt: a checkpoint runs in torch; export it, or use cpu or cuda")
     if config.provider == "cuda" and not torch.cuda.is_available():
         raise InputError("predict.provider = cuda: torch finds no usable CUDA device here; use cpu or auto")
     device = "cuda" if config.provider != "cpu" and torch.cuda.is_available() else "cpu"

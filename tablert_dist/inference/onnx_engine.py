@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Collection, Mapping
+from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +21,12 @@ from tablert_dist.tags import TagSet
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
 }
 LARGE = 2 * CELLS
 """Table cells of a batch on a CPU above which it gives back its memory."""
 OPTIONS: dict[str, dict[str, str]] = {
     # Every new sentence length is a new shape: searching for the best convolution each time costs more than it gains.
     "cuda": {"cudnn_conv_algo_search": "HEURISTIC", "cudnn_conv_use_max_workspace": "1"},
-    "tensorrt": {"trt_fp16_enable": "1", "trt_engine_cache_enable": "0"},
 }
 """Options of each provider."""
 INT64, INT32, FLOAT = "tensor(int64)", "tensor(int32)", "tensor(float)"
@@ -35,7 +36,12 @@ class OnnxEngine:
     """Runs the graphs of a bundle. Raises InputError where onnxruntime or the demanded provider is missing."""
 
     def __init__(
-        self, graphs: Mapping[str, Path], provider: str = "cpu", threads: int = 0, spinning: bool = False
+        self,
+        graphs: Mapping[str, Path],
+        provider: str = "cpu",
+        threads: int = 0,
+        spinning: bool = False,
+        tf32: bool = True,
     ) -> None:
         ort = self._ort = import_onnxruntime()
         options = ort.SessionOptions()
@@ -45,7 +51,7 @@ class OnnxEngine:
         # By default waiting threads do not spin: they would take the cores from whatever else runs beside.
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
         self._graphs = dict(graphs)
-        self._sessions = {stage: _session(ort, path, options, provider) for stage, path in graphs.items()}
+        self._sessions = {stage: _session(ort, path, options, provider, tf32) for stage, path in graphs.items()}
         self._outputs = {
             stage: [output.name for output in session.get_outputs()] for stage, session in self._sessions.items()
         }
@@ -101,12 +107,13 @@ class OnnxEngine:
         session = self._sessions[stage]
         if not self.binds:
             return dict(zip(names, session.run(names, dict(arrays), self._options_of(arrays)), strict=True))
-        # Bound, outputs stay on the device until all are there and come back in one go.
+        # Bound, inputs are on the device before the run, and outputs stay there until all are there and come back in one go.
+        device = "cpu" if self.provider == PROVIDERS["cpu"] else "cuda"
         binding = session.io_binding()
         for name, array in arrays.items():
-            binding.bind_cpu_input(name, array)
+            binding.bind_ortvalue_input(name, self._ort.OrtValue.ortvalue_from_numpy(array, device, 0))
         for name in names:
-            binding.bind_output(name, "cpu" if self.provider == PROVIDERS["cpu"] else "cuda")
+            binding.bind_output(name, device)
         session.run_with_iobinding(binding)
         return dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
 
@@ -125,13 +132,14 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _session(ort: Any, path: Path, options: Any, provider: str) -> Any:
+def _session(ort: Any, path: Path, options: Any, provider: str, tf32: bool) -> Any:
     choice = "cuda" if provider == "auto" else provider
     wanted = PROVIDERS[choice]
     if choice != "cpu" and wanted in ort.get_available_providers():
+        _preload(ort)
         # A listed provider may still be unusable: the session then falls back to the CPU without an error, whatever
         # disable_fallback() was told (onnxruntime 1.31, onnxruntime#23372, #23647).
-        session = _opened(ort, path, options, (wanted, OPTIONS[choice]))
+        session = _opened(ort, path, options, (wanted, {**OPTIONS[choice], "use_tf32": str(int(tf32))}))
         if session.get_providers()[0] == wanted:
             return session
     if provider not in {"auto", "cpu"}:
@@ -140,6 +148,14 @@ def _session(ort: Any, path: Path, options: Any, provider: str) -> Any:
             f"extra installed, and are a driver and a GPU there?); use cpu or auto"
         )
     return _opened(ort, path, options, PROVIDERS["cpu"])
+
+
+@cache
+def _preload(ort: Any) -> None:
+    """Load pip's CUDA libraries, which onnxruntime does not find by itself in a process without torch (1.31; its docs,
+    "Preload DLLs"). What it prints of missing ones is left out: whether the provider works is looked at."""
+    with redirect_stdout(io.StringIO()):
+        ort.preload_dlls()
 
 
 def _opened(ort: Any, path: Path, options: Any, provider: Any) -> Any:

@@ -81,7 +81,7 @@ def _in_stages(dataset: Any, model: Path, source: Path, config: Config, resource
 
 
 def _on_gpu(config: Config) -> bool:
-    return config.predict.provider in {"cuda", "tensorrt"}
+    return config.predict.provider == "cuda"
 
 
 def _settings(config: Config) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from export.pyfunc import texts_of
 from export.quantize import to_int8
 from export.triton import write_repository
 from export.verify import contract
-from tablert_dist.config import ExportConfig, PredictConfig
+from tablert_dist.config import ExportConfig, PredictConfig, load_config
 from tablert_dist.errors import InputError
 from tablert_dist.heads.cnn.scheme import TableScheme
 from tablert_dist.inference.predictor import Predictor
@@ -182,5 +182,7 @@ def test_bound_outputs_are_the_same(tiny_encoder: str, tmp_path: Path) -> None:
     assert [s.entities for s in plain.annotate(words)] == [s.entities for s in bound.annotate(words)]
     (ours, _), (theirs, _) = plain.probabilities(words[0]), bound.probabilities(words[0])
     assert (ours == theirs).all()
-    with pytest.raises(InputError, match="TensorrtExecutionProvider"):
-        Predictor.load(bundle, PredictConfig(provider="tensorrt"))
+    with pytest.raises(InputError, match="CUDAExecutionProvider"):
+        Predictor.load(bundle, PredictConfig(provider="cuda"))
+    with pytest.raises(InputError, match=r"predict\.provider.* TensorRT is no longer offered: .*; use cuda"):
+        load_config(None, {"predict.provider": "tensorrt"})
