@@ -18,7 +18,8 @@ from export.answers import add_answers
 from export.bundle_writer import seal
 from export.card import model_card
 from export.gates import VerificationReport
-from export.quantize import PARTS, to_fp16, to_int8
+from export.half import to_fp16
+from export.quantize import PARTS, to_int8
 from export.verify import verify
 from tablert_dist import __version__
 from tablert_dist.config import ExportConfig

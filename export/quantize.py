@@ -1,10 +1,9 @@
-"""The fp32 graph in fewer bits: fp16 for GPUs, dynamic int8 for CPUs. Inputs and outputs stay as they are."""
+"""The fp32 graph in dynamic int8, for CPUs. Inputs and outputs stay as they are."""
 
 from __future__ import annotations
 
 import logging
 import shutil
-import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,6 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 """Where the exporter writes the modules that a node came from."""
 SMALL = 16_384
 """Weights below this are left alone: there is nothing to gain, and the NER layer's 187 numbers decide everything."""
-
-
-def to_fp16(graph: Path, out: Path) -> None:
-    """Weights and arithmetic in half precision; operators that have none are left in fp32 behind casts."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    with warnings.catch_warnings():
-        # Weights under fp16's smallest number become that; the verification is what judges it.
-        warnings.simplefilter("ignore")
-        half = convert_float_to_float16(onnx.load(str(graph)), keep_io_types=True)
-    onnx.save(half, str(out))
 
 
 def to_int8(graph: Path, out: Path, leave: Collection[str] = ()) -> None:
