@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default=None, help="fp16: GPUs; int8: CPUs.")
+@click.option("--portable", is_flag=True, help="Only standard ONNX operators, for runtimes other than onnxruntime.")
 @click.option(
     "--verify-data",
     type=click.Path(),
@@ -55,6 +56,7 @@ def main(
     model: str | None,
     out: Path,
     precision: str | None,
+    portable: bool,
     verify_data: str | None,
     allow: str | None,
     triton: Path | None,
@@ -81,7 +83,11 @@ def main(
         from tablert_dist.model.checkpoint import read_card
 
         refuse_repository(triton, read_card(source).model, force=force)
-    report = _export(config, source, out, precision, verify_data, allow, force)
+    from tablert_dist.config import with_overrides
+
+    given = {"export.precision": precision, "export.portable": portable or None, "export.allow": allow}
+    config = with_overrides(config, {key: value for key, value in given.items() if value is not None})
+    report = _export(config, source, out, verify_data, force)
     for line in report.lines():
         click.echo(line)
     click.echo(f"bundle: {out}")
@@ -111,9 +117,7 @@ def _export(
     config: Any,
     source: Path,
     out: Path,
-    precision: str | None,
     verify_data: str | None,
-    allow: str | None,
     force: bool,
 ) -> VerificationReport:
     """Write the bundle, or end with the gates that it missed."""
@@ -121,19 +125,16 @@ def _export(
 
     with waiting("loading PyTorch and ONNX"):
         from export.graph import VerificationError, export_bundle
-    from tablert_dist.config import with_overrides
     from tablert_dist.data.gold import find_gold, read_gold
     from tablert_dist.model.checkpoint import read_card
 
-    if precision:
-        config = with_overrides(config, {"export.precision": precision})
     card = read_card(source)
     gold, named = None, ""
     if verify_data is not None:
         gold_in = find_gold(verify_data, preferred="dev")
         gold, named = read_gold(gold_in, card.schema, config.data, card.model), gold_in.title
     try:
-        return export_bundle(source, out, config.export, gold=gold, verified_on=named, allow=allow, force=force)
+        return export_bundle(source, out, config.export, gold=gold, verified_on=named, force=force)
     except VerificationError as error:
         for line in error.report.lines():
             click.echo(line)

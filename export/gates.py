@@ -12,6 +12,7 @@ IDENTICAL_SHARE = 0.995
 """Of the sentences that fp16 must decode as torch does."""
 LOST_F1 = 0.005
 """What int8 may lose of each F1, in 0–1."""
+NOTHING = "nothing was compared"
 WAYS = (
     "give sentences in which it finds some (--verify-data FILE), train longer, or accept it with --allow REASON "
     "(--set export.allow=REASON in tune and quick)"
@@ -43,6 +44,8 @@ class VerificationReport:
     gold: dict[str, int] = field(default_factory=dict)
     """Annotated items by level, where annotated sentences were given."""
     verified_on: str = ""
+    fused: list[str] = field(default_factory=list)
+    """Stages whose graphs have operators that only onnxruntime has."""
     left_in_fp32: list[str] = field(default_factory=list)
     """Parts of the graph that int8 lost too much in."""
     failures: list[str] = field(default_factory=list)
@@ -54,10 +57,15 @@ class VerificationReport:
         """Of the sentences, those decoded exactly as torch decodes them."""
         return self.identical / self.sentences if self.sentences else 0.0
 
+    @property
+    def differs(self) -> bool:
+        """Whether a gate was missed by what was compared."""
+        return any(not failure.startswith(NOTHING) for failure in self.failures)
+
     def close(self) -> None:
         """Judge by the gates of the precision; what else failed (shapes, names) is there already."""
         if nothing := self._nothing():
-            self.failures.append(f"nothing was compared: {nothing}; {WAYS}")
+            self.failures.append(f"{NOTHING}: {nothing}; {WAYS}")
         if self.precision == "fp32":
             if not self.max_difference <= self.tolerance:
                 self.failures.append(f"logits differ by {self.max_difference:.2e}, more than {self.tolerance:.0e}")
@@ -117,6 +125,8 @@ class VerificationReport:
         ]
         for engine, scores in self.f1.items():
             lines.append(f"F1 {engine}: " + "  ".join(f"{TITLES[level]} {100 * scores[level]:.2f}" for level in LEVELS))
+        if self.fused:
+            lines.append("operators: fused ones of onnxruntime's own (--portable exports without them)")
         if self.left_in_fp32:
             lines.append(f"left in fp32: {', '.join(self.left_in_fp32)}")
         lines += [f"ALLOWED ({self.allowed['reason']}): {failure}" for failure in self.allowed.get("failures", [])]

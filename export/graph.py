@@ -17,6 +17,7 @@ import torch
 from export.answers import add_answers
 from export.bundle_writer import seal
 from export.card import model_card
+from export.fuse import fuse
 from export.gates import VerificationReport
 from export.half import to_fp16
 from export.quantize import PARTS, to_int8
@@ -32,6 +33,8 @@ from tablert_dist.model.checkpoint import ModelCard, load_checkpoint
 from tablert_dist.schema import Sentence
 from tablert_dist.storage.atomic import whole_folder, write_json, write_text
 from tablert_dist.waiting import waiting
+
+log = logging.getLogger(__name__)
 
 
 class VerificationError(RuntimeError):
@@ -77,7 +80,11 @@ def export_bundle(
             with waiting("exporting the model to ONNX"):
                 for stage, path in full.items():
                     export_graph(model, path, config.opset, stage)
-            report = _convert(model, card, full, part, config, words, gold)
+            fused = {} if config.portable else _fused(full)
+            report = _convert(model, card, full | fused, part, config, words, gold)
+            report.fused = sorted(fused)
+            if fused and report.differs:
+                report = _unfused(model, card, full, part, config, words, gold, report)
         report.verified_on = verified_on or (
             "the packaged sample" if sentences is None and gold is None else "given sentences"
         )
@@ -102,6 +109,33 @@ def export_bundle(
     return report
 
 
+def _fused(full: Mapping[str, Path]) -> dict[str, Path]:
+    """The graphs beside those of `full` that onnxscript can fuse, by stage."""
+    found = {stage: path.with_name(f"fused-{path.name}") for stage, path in full.items()}
+    with waiting("fusing the graph's operators"):
+        return {stage: path for stage, path in found.items() if fuse(full[stage], path)}
+
+
+def _unfused(
+    model: TableModel,
+    card: ModelCard,
+    full: Mapping[str, Path],
+    out: Path,
+    config: ExportConfig,
+    words: Sequence[Sequence[str]],
+    gold: Sequence[Sentence] | None,
+    fused: VerificationReport,
+) -> VerificationReport:
+    """Put the graphs without fused operators into `out` where they do better; the report of what is there."""
+    with tempfile.TemporaryDirectory() as scratch:
+        report = _convert(model, card, full, Path(scratch), config, words, gold)
+        if config.precision == "int8" and report.differs:
+            return fused
+        log.warning("exported without fused operators, with which it misses its gate: %s", "; ".join(fused.failures))
+        shutil.copytree(scratch, out, dirs_exist_ok=True)
+    return report
+
+
 def _convert(
     model: TableModel,
     card: ModelCard,
@@ -115,7 +149,7 @@ def _convert(
 
     int8 leaves out one part more until F1 is kept; where that does not help, nothing is left out.
     """
-    graphs = {stage: out / path.name for stage, path in full.items()}
+    graphs = {stage: out / f"{stage}.onnx" for stage in full}
     if config.precision != "int8":
         for stage, path in full.items():
             shutil.copyfile(path, graphs[stage]) if config.precision == "fp32" else to_fp16(path, graphs[stage])

@@ -18,6 +18,9 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 SMALL = 16_384
 """Weights below this are left alone: there is nothing to gain, and the NER layer's 187 numbers decide everything."""
 
+WEIGHT_OF = {"MatMul": 1, "Gather": 0, "Attention": 1}
+"""Which input is the weight of the operators that int8 quantises."""
+
 
 def to_int8(graph: Path, out: Path, leave: Collection[str] = ()) -> None:
     """Weights in int8 by column, activations quantised as they come; the `PARTS` named in `leave` stay fp32."""
@@ -37,7 +40,7 @@ def to_int8(graph: Path, out: Path, leave: Collection[str] = ()) -> None:
         quantize_dynamic(
             str(graph),
             str(out),
-            op_types_to_quantize=["MatMul", "Gather"],
+            op_types_to_quantize=list(WEIGHT_OF),
             nodes_to_quantize=nodes,
             per_channel=True,
             weight_type=QuantType.QInt8,
@@ -52,7 +55,7 @@ def parts_of(model: Any) -> dict[str, list[str]]:
     sizes = {i.name: int(np.prod(i.dims)) for i in model.graph.initializer}
     found: dict[str, list[str]] = {part: [] for part in PARTS}
     for node in model.graph.node:
-        weight = {"MatMul": 1, "Gather": 0}.get(node.op_type)
+        weight = WEIGHT_OF.get(node.op_type)
         if weight is None or sizes.get(node.input[weight], 0) < SMALL:
             continue
         scope = next((p.value for p in node.metadata_props if p.key == SCOPES), "")

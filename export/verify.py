@@ -74,7 +74,7 @@ def _compare(
     rng = np.random.default_rng(0)
     limit = card.tokenizer.limit - 2
     for lengths in (*ODD_SHAPES, (limit,)):
-        batch = [_random_sentence(n, limit, len_vocabulary(card), rng) for n in lengths]
+        batch = [_random_sentence(n, limit, card, rng) for n in lengths]
         inputs = _inputs(model.scheme, batch, card.pad_id)
         if lengths == (limit,):
             # Of a head that has several stages the first only: a model of random pieces may find thousands of entities.
@@ -192,10 +192,12 @@ def _compare_decoding(
     return decoded
 
 
-def _random_sentence(words: int, limit: int, vocabulary: int, rng: np.random.Generator) -> EncodedSentence:
-    """Random subwords, up to three a word, within the limit."""
+def _random_sentence(words: int, limit: int, card: ModelCard, rng: np.random.Generator) -> EncodedSentence:
+    """Random subwords, up to three a word, within the limit; none is padding, which RoBERTa gives no position."""
+    vocabulary = len_vocabulary(card)
     most = max(1, min(3, limit // words))
     count = rng.integers(1, most + 1, words)
     first = 1 + np.concatenate([[0], np.cumsum(count)[:-1]])
     ids = rng.integers(0, vocabulary, int(count.sum()) + 2)
+    ids = np.where(ids == card.pad_id, (ids + 1) % vocabulary, ids)
     return EncodedSentence(ids, first.astype(np.int64), count.astype(np.int64))

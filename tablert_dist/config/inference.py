@@ -24,6 +24,8 @@ class ExportConfig(Section):
     """Version of the ONNX operators that the graph uses."""
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     """fp16 is for GPUs, int8 (dynamic) for CPUs. Each has gates of its own, which the export must pass."""
+    portable: bool = False
+    """Leave out onnxruntime's own operators (com.microsoft), which make its graphs faster and which other runtimes lack."""
     tolerance: PositiveFloat = 1e-4
     """Largest difference of a logit between torch and onnxruntime, relative to max(1, |logit|)."""
     allow: str | None = None

@@ -218,7 +218,7 @@ def _filled(lengths: Sequence[int]) -> NDArray[np.bool_]:
     return np.asarray(np.arange(max(lengths)) < np.asarray(lengths)[:, None])
 
 
-AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text"})
+AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "mpnet"})
 """Architectures whose positions start behind the padding id."""
 
 

@@ -109,8 +109,7 @@ class TableHead(Head):
             table = table + self.distance((places[None] - places[:, None]).clamp(0, FARTHEST))
         if self.bilinear is not None:
             table = table + self.bilinear(self.drop(words_BNH), self.drop(words_BNH))
-        diagonal = torch.diagonal(table, dim1=1, dim2=2).transpose(1, 2)
-        return self.entity(diagonal), table
+        return self.entity(diagonal(table)), table
 
     def loss(self, outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
         """As `table_loss`."""
@@ -148,3 +147,12 @@ class TableHead(Head):
             return None
         kept = torch.rand(batch, channels, device=like.device) >= self.dropout
         return kept.to(like.dtype) / (1 - self.dropout)
+
+
+def diagonal(table_BNNR: Tensor) -> Tensor:
+    """[B, N, R] of cells (i, i)."""
+    if not torch.compiler.is_exporting():
+        return torch.diagonal(table_BNNR, dim1=1, dim2=2).transpose(1, 2)
+    # torch.onnx exports `diagonal` as a product of the whole table with an identity matrix (torch 2.13).
+    N = table_BNNR.shape[1]
+    return table_BNNR.flatten(1, 2).index_select(1, torch.arange(N, device=table_BNNR.device) * (N + 1))

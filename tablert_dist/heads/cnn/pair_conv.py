@@ -41,8 +41,8 @@ class PairConv(nn.Module):
         B, N, _ = row_BNH.shape
         K, C = self.kernel_size, self.channels
         inside = mask_BN[..., None].to(row_BNH.dtype)
-        row = linear(shifts(row_BNH * inside, K).flatten(2), self.row_weight)
-        column = linear(shifts(column_BNH * inside, K).flatten(2), self.column_weight)
+        row = linear(joined_shifts(row_BNH * inside, K), self.row_weight)
+        column = linear(joined_shifts(column_BNH * inside, K), self.column_weight)
         return self.spread(row.view(B, N, K, C), column.view(B, N, K, C), mask_BN)
 
     def spread(self, row_BNKC: Tensor, column_BNKC: Tensor, mask_BN: Tensor) -> Tensor:
@@ -61,14 +61,26 @@ def spread(row_BNKC: Tensor, column_BNKC: Tensor, mask_BN: Tensor, bias_C: Tenso
     """The outer sums over the table, [B, N, N, C]: each inner sum counts where its shifted word is inside."""
     B, N, K, C = row_BNKC.shape
     # Masks and bias take the type of the products: autocast leaves `baddbmm_` alone, which refuses a mixture.
-    inside_BNK = shifts(mask_BN.to(row_BNKC.dtype)[..., None], K)[..., 0]
+    inside_BNK = joined_shifts(mask_BN.to(row_BNKC.dtype)[..., None], K)
     # The centre tap is inside for every word: added there, the bias costs N · C and not N² · C.
     column = column_BNKC + F.pad(bias_C.to(column_BNKC.dtype)[None], (0, 0, K // 2, K // 2))
     column = column.transpose(1, 2).reshape(B, K, N * C)
+    if torch.compiler.is_exporting():
+        # A graph's product broadcasts: the masks need no copy for each row.
+        return (inside_BNK @ column).view(B, N, N, C) + inside_BNK[:, None] @ row_BNKC
     column_part = torch.bmm(inside_BNK, column).view(B * N, N, C)
     inside_of_j = inside_BNK[:, None].expand(B, N, N, K).reshape(B * N, N, K)
     # In place: a copy of N² · C cells spared.
     return column_part.baddbmm_(inside_of_j, row_BNKC.reshape(B * N, K, C)).view(B, N, N, C)
+
+
+def joined_shifts(x_BND: Tensor, kernel_size: int) -> Tensor:
+    """[B, N, K · D]: as `shifts`, end to end."""
+    if not torch.compiler.is_exporting():
+        return shifts(x_BND, kernel_size).flatten(2)
+    # What is cut off at one end is padded at the other: a node each, and no end to compute from the shape.
+    p = kernel_size // 2
+    return torch.cat([F.pad(x_BND, (0, 0, p - h, h - p)) if h != p else x_BND for h in range(kernel_size)], 2)
 
 
 def shifts(x_BND: Tensor, kernel_size: int) -> Tensor:

@@ -64,7 +64,25 @@ def gather_planes(taps_BNNT: Tensor, kernel_size: int) -> Tensor:
 def gather_taps(taps_BNNT: Tensor, kernel_size: int) -> Tensor:
     """Sum over (h, w) of tap (h, w) of the cell shifted by (h − K//2, w − K//2); zeros beyond the border."""
     K, p = kernel_size, kernel_size // 2
+    if torch.compiler.is_exporting():
+        return _gather_taps_exported(taps_BNNT, K)
     U, V = taps_BNNT.shape[1:3]
     padded = F.pad(taps_BNNT, (0, 0, p, p, p, p)).unflatten(3, (K, K, -1))
     parts = [padded[:, h : h + U, w : w + V, h, w] for h in range(K) for w in range(K)]
     return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+
+
+def _gather_taps_exported(taps_BNNT: Tensor, kernel_size: int) -> Tensor:
+    """As `gather_taps`, in 3 K² nodes of a graph instead of 6 K²: what is cut off at one end is padded at the other.
+
+    A slice becomes a node an axis, each of which copies, and its ends are computed from the shape.
+    """
+    K, p = kernel_size, kernel_size // 2
+    # Taps lie in the order (h, w, r).
+    taps = taps_BNNT.split(taps_BNNT.shape[3] // K**2, 3)
+    total: Tensor = taps[p * K + p]
+    for h in range(K):
+        for w in range(K):
+            if (h, w) != (p, p):
+                total = total + F.pad(taps[h * K + w], (0, 0, p - w, w - p, p - h, h - p))
+    return total
