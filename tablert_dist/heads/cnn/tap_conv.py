@@ -34,31 +34,15 @@ class TapConv(nn.Module):
 
     def forward(self, table_BNNC: Tensor) -> Tensor:
         """[B, U, V, R] of a table with U rows and V columns; cells outside a sentence's table must be zero in the input."""
-        if not torch.compiler.is_exporting():
-            return self.bias + gather_taps(linear(table_BNNC, self.weight), self.kernel_size)
-        if self.channels <= FEW_CHANNELS:
+        if torch.compiler.is_exporting() and self.channels <= FEW_CHANNELS:
             cells = F.conv2d(table_BNNC.permute(0, 3, 1, 2), self.dense_weight(), padding=self.kernel_size // 2)
             return self.bias + cells.permute(0, 2, 3, 1)
-        return self.bias + gather_planes(linear(table_BNNC, self.weight), self.kernel_size)
+        return self.bias + gather_taps(linear(table_BNNC, self.weight), self.kernel_size)
 
     def dense_weight(self) -> Tensor:
         """The same kernel as `nn.Conv2d` stores it, [R, C, K, K]."""
         K = self.kernel_size
         return self.weight.view(K, K, self.outputs, self.channels).permute(2, 3, 0, 1)
-
-
-def gather_planes(taps_BNNT: Tensor, kernel_size: int) -> Tensor:
-    """As `gather_taps`, each tap a plane of its own: onnxruntime copies the planes' rows, and not R numbers at a time."""
-    K, p = kernel_size, kernel_size // 2
-    U, V = taps_BNNT.shape[1:3]
-    planes = F.pad(taps_BNNT.unflatten(3, (K * K, -1)).permute(3, 0, 1, 2, 4), (0, 0, p, p, p, p)).unflatten(0, (K, K))
-    rows = planes[:, 0, :, :, :V]
-    for w in range(1, K):
-        rows = rows + planes[:, w, :, :, w : w + V]
-    cells: Tensor = rows[0, :, :U]
-    for h in range(1, K):
-        cells = cells + rows[h, :, h : h + U]
-    return cells
 
 
 def gather_taps(taps_BNNT: Tensor, kernel_size: int) -> Tensor:
