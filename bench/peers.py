@@ -73,11 +73,10 @@ def trained(preset: str, data: str, folder: Path, changes: tuple[str, ...]) -> t
 
 
 def _run(module: str, *words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words], env={**os.environ, **ONE_CORE}, stdout=sys.stderr, check=False
-    )
+    command = [sys.executable, "-m", module, *words]
+    done = subprocess.run(command, env={**os.environ, **ONE_CORE}, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise click.ClickException(f"{module} failed; see its error above")
+        raise click.ClickException(f"{module} failed: {done.stderr[-2000:]}")
 
 
 @click.command()

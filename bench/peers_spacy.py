@@ -59,5 +59,4 @@ def main() -> None:
         print(json.dumps({"cpu_s": time.process_time() - started, "entities": found}), flush=True)
 
 
-if __name__ == "__main__":
-    main()
+main()

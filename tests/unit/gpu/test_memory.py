@@ -159,10 +159,10 @@ def test_an_engine_of_onnxruntime_says_it_too(monkeypatch: pytest.MonkeyPatch) -
     assert predictor.max_cells == CELLS
     whole = predictor.engine._run  # type: ignore[attr-defined]
 
-    def little(stage: str, arrays: Any) -> Any:
+    def little(stage: str, arrays: Any, names: Any) -> Any:
         if len(arrays["input_ids"]) > 2:
             raise RuntimeError(SAID[4])
-        return whole(stage, arrays)
+        return whole(stage, arrays, names)
 
     texts = ["Ada works at Acme .", "Bo near Oslo .", "the harbour near Acme ."]
     expected = predictor.predict(texts)
