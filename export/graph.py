@@ -14,13 +14,14 @@ from typing import Any
 import onnx
 import torch
 
+from export import size
 from export.answers import add_answers
 from export.bundle_writer import seal
 from export.card import model_card
 from export.fuse import fuse
 from export.gates import VerificationReport
 from export.half import to_fp16
-from export.quantize import PARTS, to_int8
+from export.quantize import steps_of, to_int8
 from export.verify import verify
 from tablert_dist import __version__
 from tablert_dist.config import ExportConfig
@@ -60,13 +61,16 @@ def export_bundle(
 
     These are `gold` (annotated: F1 is compared too), else `sentences` (lists of words), else the packaged sample's.
     `allow` (else `config.allow`) is a reason for which missed gates pass; it goes on record. `code_from`: as
-    `load_checkpoint`. Raises InputError where `out` exists (with `force`: where it is no bundle) or int8 is asked for
-    without `gold`, VerificationError where a gate is missed or compared nothing; then nothing is new in `out`.
+    `load_checkpoint`. Raises InputError where `out` exists (with `force`: where it is no bundle), int8 is asked for
+    without `gold`, or a graph is larger than one ONNX file holds. Raises VerificationError where a gate is missed or
+    compared nothing; then nothing is new in `out`.
     """
     bundle = (out / MANIFEST).is_file()
     if out.exists() and not (force and bundle):
         replaced = ", or replace the bundle there with --force" if bundle else ""
         raise InputError(f"{out} exists; give a folder that does not{replaced}")
+    if config.precision == "int8" and config.portable:
+        raise InputError("int8 graphs have operators of onnxruntime's own: leave --portable out, or export in fp32")
     if config.precision == "int8" and gold is None:
         raise InputError("int8 is judged by its F1: give annotated sentences with --verify-data FILE")
     with waiting(f"loading the checkpoint {checkpoint.name}"):
@@ -80,7 +84,11 @@ def export_bundle(
             with waiting("exporting the model to ONNX"):
                 for stage, path in full.items():
                     export_graph(model, path, config.opset, stage)
-            fused = {} if config.portable else _fused(full)
+            if config.precision != "int8":
+                for path in full.values():
+                    size.into_one_file(path)
+            # int8 rewrites the products that a fused operator would hide; onnxruntime fuses the rest when it loads the graph.
+            fused = {} if config.portable or config.precision == "int8" else _fused(full)
             report = _convert(model, card, full | fused, part, config, words, gold)
             report.fused = sorted(fused)
             if fused and report.differs:
@@ -156,12 +164,19 @@ def _convert(
             add_answers(graphs[stage], model.scheme.stages[stage])
         report = verify(model, card, graphs, config.tolerance, words, config.precision, gold)
     else:
-        for left in (*range(len(PARTS)), 0):
-            for stage, path in full.items():
-                to_int8(path, graphs[stage], PARTS[:left])
+        for leave in (*steps_of(full.values()), ()):
+            try:
+                for stage, path in full.items():
+                    to_int8(path, graphs[stage], leave)
+            except InputError:
+                # With this much in fp32 it is larger than one file: no step.
+                if not leave:
+                    raise
+                continue
+            for stage in full:
                 add_answers(graphs[stage], model.scheme.stages[stage])
             report = verify(model, card, graphs, config.tolerance, words, config.precision, gold)
-            report.left_in_fp32 = list(PARTS[:left])
+            report.left_in_fp32 = list(leave)
             if not report.failures:
                 break
     for path in graphs.values():
@@ -197,7 +212,8 @@ def export_graph(model: TableModel, path: Path, opset: int, stage: str = TABLE) 
             output_names=list(spec.outputs),
             # What takes any number of inputs has them traced as one tuple.
             dynamic_shapes=_shapes(spec, dims, stage),
-            external_data=False,
+            # Above the limit into a file beside it: int8 makes one file of both.
+            external_data=sum(p.nbytes for p in model.parameters()) > size.LIMIT,
             verbose=False,
         )
 

@@ -32,7 +32,7 @@ HEAVY = {
     "ray": ["cluster.*", "train.*", "tune.*", "inference.ray_data", "serve.ray_app"],
     "mlflow": ["tracking.*", "export.pyfunc", "export.pyfunc_model"],
     "transformers": ["model.encoder", "cpu.packing", "gpu.mask"],
-    "onnxruntime": ["inference.onnx_engine", "export.quantize", "export.half"],
+    "onnxruntime": ["inference.onnx_engine", "export.half"],
     "onnx": ["export.*"],
     "torch": [
         *(

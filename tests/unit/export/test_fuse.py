@@ -19,6 +19,7 @@ from export.fuse import DOMAIN, fuse, is_fused
 from export.graph import export_bundle, export_graph
 from export.quantize import parts_of, to_int8
 from tablert_dist.config import ExportConfig, load_config, public_config
+from tablert_dist.errors import InputError
 from tablert_dist.heads.base import Arrays
 from tablert_dist.heads.cnn.scheme import TABLE
 from tablert_dist.inference.onnx_engine import OnnxEngine, import_onnxruntime
@@ -116,12 +117,19 @@ def test_the_packaged_encoders_graph_is_small(minilm: str, tmp_path: Path) -> No
     assert operators(tmp_path / "fused.onnx")["Attention"] == 6
     assert len(onnx.load(str(tmp_path / "fused.onnx")).graph.node) <= 180
     assert len(onnx.load(str(tmp_path / "table.onnx")).graph.node) <= 400
-    # Its weights are large enough for int8: each attention's three are one.
-    parts = parts_of(onnx.load(str(tmp_path / "fused.onnx")))
-    assert len(parts["encoder"]) == 6 * 4
-    to_int8(tmp_path / "fused.onnx", tmp_path / "small.onnx")
-    assert operators(tmp_path / "small.onnx")["QAttention"] == 6
+    # int8 is made of the graph that is not fused: of six layers each product by itself.
+    parts = parts_of(onnx.load(str(tmp_path / "table.onnx")))
+    assert {part: len(parts[part]) for part in ("values", "attention", "feed-forward in")} == {
+        "values": 6, "attention": 18, "feed-forward in": 6,
+    }  # fmt: skip
+    to_int8(tmp_path / "table.onnx", tmp_path / "small.onnx")
     assert OnnxEngine({TABLE: tmp_path / "small.onnx"}).run(TABLE, batch(tmp_path / "checkpoint", SENTENCES))
+
+
+def test_int8_is_not_portable(tiny_encoder: str, tmp_path: Path) -> None:
+    made = checkpoint_of(tiny_encoder, tmp_path / "checkpoint")
+    with pytest.raises(InputError, match="int8 graphs have operators of onnxruntime's own: leave --portable out"):
+        export_bundle(made, tmp_path / "bundle", ExportConfig(precision="int8", portable=True), SENTENCES)
 
 
 @pytest.mark.parametrize(
