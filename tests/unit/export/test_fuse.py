@@ -73,7 +73,7 @@ def portable(checkpoint: Path) -> Path:
 
 def batch(folder: Path, sentences: list[list[str]]) -> Arrays:
     predictor = Predictor.load(folder)
-    return predictor._inputs(predictor.tokenizer.encode(sentences))
+    return predictor.inputs(predictor.tokenizer.encode(sentences))
 
 
 def test_a_layer_is_one_attention_and_portable_graphs_have_none(bundle: Path, portable: Path) -> None:
