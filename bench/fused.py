@@ -31,10 +31,12 @@ def graphs(checkpoint: Path, folder: Path, opset: int) -> tuple[dict[str, dict[s
     export_graph(model, made["fp32"]["portable"], 20)
     if fuse(made["fp32"]["portable"], folder / "fused.onnx"):
         made["fp32"]["fused"] = folder / "fused.onnx"
-    for precision, convert in (("fp16", to_fp16), ("int8", to_int8)):
-        made[precision] = {kind: folder / f"{kind}-{precision}.onnx" for kind in made["fp32"]}
-        for kind, path in made[precision].items():
-            convert(made["fp32"][kind], path)
+    made["fp16"] = {kind: folder / f"{kind}-fp16.onnx" for kind in made["fp32"]}
+    for kind, path in made["fp16"].items():
+        to_fp16(made["fp32"][kind], path)
+    # As it is exported: int8 rewrites products that a fused operator would hide.
+    made["int8"] = {"unfused": folder / "int8.onnx"}
+    to_int8(made["fp32"]["portable"], made["int8"]["unfused"])
     if opset != 20:
         made["fp32"][f"opset {opset}"] = folder / "newer.onnx"
         export_graph(model, made["fp32"][f"opset {opset}"], opset)
