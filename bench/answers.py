@@ -4,58 +4,20 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
-import numpy as np
 
 from bench.folders import tiny_checkpoint
+from bench.grid import grid_options, random_inputs
 from bench.options import smoke_option
-from bench.timing import report
-
-
-def cpu_seconds(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
-    """Medians of the process' CPU seconds of each, in turns; each is warmed up once."""
-    for work in works:
-        work()
-    times: list[list[float]] = [[] for _ in works]
-    for _ in range(repeats):
-        for work, found in zip(works, times, strict=True):
-            started = time.process_time()
-            work()
-            found.append(time.process_time() - started)
-    return [statistics.median(found) for found in times]
-
-
-def random_inputs(words: int, batch: int, vocabulary: int) -> dict[str, Any]:
-    """A batch of `batch` sentences, all but the first shorter than `words`, a third of their words of two subwords."""
-    rng = np.random.default_rng(words)
-    subwords = words + words // 3 + 2
-    ids = rng.integers(1, vocabulary, (batch, subwords))
-    mask, pieces = np.ones((batch, subwords), np.int64), np.full((batch, words, 2), -1, np.int64)
-    two = np.arange(words) < words // 3
-    first = 1 + np.arange(words) + np.minimum(np.arange(words), words // 3)
-    for b in range(batch):
-        kept = words if b == 0 else int(rng.integers(words // 2, words + 1))
-        pieces[b, :kept, 0] = first[:kept]
-        pieces[b, :kept, 1] = np.where(two, first + 1, -1)[:kept]
-        mask[b, int(pieces[b].max()) + 2 :] = 0
-    return {"input_ids": ids * mask, "attention_mask": mask, "word_subwords": pieces}
+from bench.timing import cpu_seconds, report
 
 
 @click.command()
 @smoke_option(checkpoint=tiny_checkpoint, lengths="5,9", batches="1,2", repeats=1)
-@click.option(
-    "--checkpoint", type=click.Path(path_type=Path), required=True, help="A checkpoint of a TablERT-CNN model."
-)
-@click.option("--lengths", default="10,30,80", show_default=True, help="Words of the sentences.")
-@click.option("--batches", default="1,4,16", show_default=True, help="Sentences of a batch.")
-@click.option("--threads", default=1, show_default=True)
-@click.option("--repeats", default=9, show_default=True)
+@grid_options(repeats=9)
 def main(checkpoint: Path, lengths: str, batches: str, threads: int, repeats: int) -> None:
     """`ratio` is the median of the graph's CPU seconds over its answers': 200 means half a percent."""
     import onnx

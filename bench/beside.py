@@ -19,7 +19,6 @@ from bench.timing import report
 SMALL = json.dumps({"text": "Anna Kowalska is employed by Baltic Freight."}).encode()
 PROSE = "Anna Kowalska, who was born in Karsund, is employed by Baltic Freight. "
 _PAUSE_S = 0.03
-_START_S = 0.1
 
 
 async def small(port: int, seconds: list[float]) -> None:
@@ -56,8 +55,8 @@ async def measure(bundle: Path, dots: int, sentences: int, rounds: int, count: i
                 await small(port, usual)
             for name, text in texts.items():
                 work = asyncio.create_task(huge(port, text))
-                await asyncio.sleep(_START_S)
-                while not work.done():
+                # Once at least: a fast machine may answer a short text before the first small request begins.
+                while not beside[name] or not work.done():
                     await small(port, beside[name])
                 ends[name].append(await work)
         found["mib"] = round(resident_mib(pid))
@@ -67,11 +66,10 @@ async def measure(bundle: Path, dots: int, sentences: int, rounds: int, count: i
         found[name] = {
             "status": sorted({status for status, _ in ends[name]}),
             "seconds": round(statistics.median(seconds for _, seconds in ends[name]), 2),
-            "small_ms": round(1000 * statistics.median(beside[name]), 1) if beside[name] else None,
-            "small_ratio": round(statistics.median(beside[name]) / typical, 2) if beside[name] else None,
+            "small_ms": round(1000 * statistics.median(beside[name]), 1),
+            "small_ratio": round(statistics.median(beside[name]) / typical, 2),
         }
-    ratios = [found[name]["small_ratio"] for name in texts if found[name]["small_ratio"]]
-    return {"ratio": max(ratios, default=0.0), **found}
+    return {"ratio": max(found[name]["small_ratio"] for name in texts), **found}
 
 
 @click.command()

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from bench.answers import cpu_seconds, random_inputs
 from bench.folders import tiny_checkpoint
+from bench.grid import grid_options, random_inputs
 from bench.options import smoke_option
-from bench.timing import report
+from bench.timing import cpu_seconds, report
 
 OUTPUTS = ["entity_logits", "relation_logits"]
 
@@ -48,13 +48,7 @@ def graphs(checkpoint: Path, folder: Path, opset: int) -> tuple[dict[str, dict[s
 
 @click.command()
 @smoke_option(checkpoint=tiny_checkpoint, lengths="5,9", batches="1,2", repeats=1)
-@click.option(
-    "--checkpoint", type=click.Path(path_type=Path), required=True, help="A checkpoint of a TablERT-CNN model."
-)
-@click.option("--lengths", default="10,30,80", show_default=True, help="Words of the longest sentence of a batch.")
-@click.option("--batches", default="1,4,16", show_default=True, help="Sentences of a batch.")
-@click.option("--threads", default=1, show_default=True)
-@click.option("--repeats", default=7, show_default=True)
+@grid_options(repeats=7)
 @click.option("--opset", default=20, show_default=True, help="Also measure a portable fp32 graph of this opset.")
 def main(checkpoint: Path, lengths: str, batches: str, threads: int, repeats: int, opset: int) -> None:
     """`ratio` is the median of portable fp32 over fused fp32 in CPU seconds; the others likewise, over portable fp32."""

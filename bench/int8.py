@@ -10,11 +10,10 @@ from pathlib import Path
 
 import click
 
-from bench.answers import cpu_seconds
 from bench.folders import tiny_checkpoint
 from bench.options import data_option, smoke_option
 from bench.sources import SAMPLE
-from bench.timing import report
+from bench.timing import cpu_seconds, report
 from export.quantize import parts_of, steps_of, to_int8
 from tablert_dist.config import DataConfig
 from tablert_dist.data import load_corpus

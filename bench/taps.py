@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from bench.options import smoke_option
-from bench.timing import report
+from bench.timing import cpu_seconds, report
 from tablert_dist.heads.cnn.tap_conv import TapConv, gather_taps
 from tablert_dist.inference.onnx_engine import import_onnxruntime
 
@@ -77,15 +77,10 @@ def main(channels: str, words: str, rounds: int) -> None:
             sessions = {way: session(way, layer, Path(folder)) for way in WAYS}
         for length in map(int, words.split(",")):
             table = rng.standard_normal((1, length, length, count)).astype(np.float32)
-            times: dict[str, list[float]] = {way: [] for way in WAYS}
-            for _ in range(rounds + 1):
-                for way, found in times.items():
-                    started = time.process_time()
-                    sessions[way].run(None, {"table": table})
-                    found.append(time.process_time() - started)
-            medians = {way: 1000 * statistics.median(found[1:]) for way, found in times.items()}
-            rows.append({"channels": count, "words": length, **{way: round(ms, 3) for way, ms in medians.items()}})
-            ratios.append(medians["taps"] / medians["conv"])
+            works = [partial(sessions[way].run, None, {"table": table}) for way in WAYS]
+            seconds = dict(zip(WAYS, cpu_seconds(works, rounds), strict=True))
+            rows.append({"channels": count, "words": length, **{way: round(1000 * s, 3) for way, s in seconds.items()}})
+            ratios.append(seconds["taps"] / seconds["conv"])
             print(rows[-1], flush=True)
     report("taps", {"ratio": round(statistics.geometric_mean(ratios), 2), "rows": rows})
 

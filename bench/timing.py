@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.options import smoking
@@ -23,6 +23,19 @@ def interleaved(slow: Callable[[], Any], fast: Callable[[], Any], repeats: int) 
             found.append(time.perf_counter() - started)
     first, second = (statistics.median(found) for found in times)
     return {"ratio": round(first / second, 2), "slow_s": round(first, 5), "fast_s": round(second, 5)}
+
+
+def cpu_seconds(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
+    """Medians of the process' CPU seconds of each, in turns; each is warmed up once."""
+    for work in works:
+        work()
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(repeats):
+        for work, found in zip(works, times, strict=True):
+            started = time.process_time()
+            work()
+            found.append(time.process_time() - started)
+    return [statistics.median(found) for found in times]
 
 
 def report(name: str, result: dict[str, Any]) -> None:

@@ -37,20 +37,13 @@ def fuse(graph: Path, out: Path) -> bool:
     proto = onnx_ir.to_proto(model)
     _join_weights(proto.graph)
     _mask_keys(proto)
-    _drop_sizes(proto.graph)
     _drop_unused(proto.graph)
     onnx.save(proto, str(out))
     return True
 
 
-def is_fused(graph: Path) -> bool:
-    """Return whether a graph has operators that only onnxruntime has."""
-    proto = onnx.load(str(graph), load_external_data=False)
-    return any(node.domain == DOMAIN for node in proto.graph.node)
-
-
 def _join_weights(graph: Any) -> None:
-    """Compute each Concat of weights once, here: int8 quantises weights only where they lie in the graph."""
+    """Compute each Concat of weights once, here, and not at each start of a session."""
     weights = {weight.name: weight for weight in graph.initializer}
     for node in list(graph.node):
         if node.op_type == "Concat" and all(name in weights for name in node.input):
@@ -122,11 +115,3 @@ def _drop_unused(graph: Any) -> None:
             wanted.update(node.input)
     for weight in [weight for weight in graph.initializer if weight.name not in wanted]:
         graph.initializer.remove(weight)
-
-
-def _drop_sizes(graph: Any) -> None:
-    """Leave out Attention's sizes where query, key and value are equally wide, its default: quantised it takes none."""
-    for node in graph.node:
-        for attribute in list(node.attribute):
-            if attribute.name == "qkv_hidden_sizes" and len(set(attribute.ints)) == 1:
-                node.attribute.remove(attribute)

@@ -53,17 +53,16 @@ def export_bundle(
     sentences: Sequence[Sequence[str]] | None = None,
     gold: Sequence[Sentence] | None = None,
     verified_on: str = "",
-    allow: str | None = None,
     code_from: str | None = None,
     force: bool = False,
 ) -> VerificationReport:
     """Write the bundle `out` of a checkpoint, verified against torch on odd shapes and on real sentences.
 
     These are `gold` (annotated: F1 is compared too), else `sentences` (lists of words), else the packaged sample's.
-    `allow` (else `config.allow`) is a reason for which missed gates pass; it goes on record. `code_from`: as
-    `load_checkpoint`. Raises InputError where `out` exists (with `force`: where it is no bundle), int8 is asked for
-    without `gold`, or a graph is larger than one ONNX file holds. Raises VerificationError where a gate is missed or
-    compared nothing; then nothing is new in `out`.
+    `config.allow` is a reason for which missed gates pass; it goes on record. `code_from`: as `load_checkpoint`. Raises
+    InputError where `out` exists (with `force`: where it is no bundle), int8 is asked for without `gold`, or a graph is
+    larger than one ONNX file holds. Raises VerificationError where a gate is missed or compared nothing; then nothing is
+    new in `out`.
     """
     bundle = (out / MANIFEST).is_file()
     if out.exists() and not (force and bundle):
@@ -92,12 +91,15 @@ def export_bundle(
             report = _convert(model, card, full | fused, part, config, words, gold)
             report.fused = sorted(fused)
             if fused and report.differs:
-                report = _unfused(model, card, full, part, config, words, gold, report)
+                log.warning(
+                    "exported without fused operators, with which it misses its gate: %s", "; ".join(report.failures)
+                )
+                report = _convert(model, card, full, part, config, words, gold)
         report.verified_on = verified_on or (
             "the packaged sample" if sentences is None and gold is None else "given sentences"
         )
-        if reason := allow or config.allow:
-            report.allow(reason)
+        if config.allow:
+            report.allow(config.allow)
         if report.failures:
             raise VerificationError(report)
         write_text(part / "tokenizer.json", card.tokenizer.to_json())
@@ -122,26 +124,6 @@ def _fused(full: Mapping[str, Path]) -> dict[str, Path]:
     found = {stage: path.with_name(f"fused-{path.name}") for stage, path in full.items()}
     with waiting("fusing the graph's operators"):
         return {stage: path for stage, path in found.items() if fuse(full[stage], path)}
-
-
-def _unfused(
-    model: TableModel,
-    card: ModelCard,
-    full: Mapping[str, Path],
-    out: Path,
-    config: ExportConfig,
-    words: Sequence[Sequence[str]],
-    gold: Sequence[Sentence] | None,
-    fused: VerificationReport,
-) -> VerificationReport:
-    """Put the graphs without fused operators into `out` where they do better; the report of what is there."""
-    with tempfile.TemporaryDirectory() as scratch:
-        report = _convert(model, card, full, Path(scratch), config, words, gold)
-        if config.precision == "int8" and report.differs:
-            return fused
-        log.warning("exported without fused operators, with which it misses its gate: %s", "; ".join(fused.failures))
-        shutil.copytree(scratch, out, dirs_exist_ok=True)
-    return report
 
 
 def _convert(

@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from export.fuse import DOMAIN
 from export.size import check_size
 
 PARTS = ("values", "feed-forward in", "feed-forward out", "attention", "taps", "first layer", "embeddings")
@@ -32,7 +33,6 @@ GELU = 0.17
 """GELU is nowhere below −0.17: shifted by it, its values take all 256 levels and not 129."""
 VALUE = re.compile(r"\.(value|v_lin|value_proj|v_proj|v)'")
 """Ends the scope of an attention layer's value projection: BERT's, DistilBERT's, DeBERTa's, ALBERT's, T5's."""
-MICROSOFT = "com.microsoft"
 PREFIX = "int8/"
 """What the names that are added begin with."""
 
@@ -102,8 +102,8 @@ class _Rewriting:
         """Inputs that are quantised already: those of query, key and value are the same. Whether shifted."""
         self.added: dict[str, Any] = {}
         self.nodes: list[Any] = []
-        if not any(opset.domain == MICROSOFT for opset in proto.opset_import):
-            proto.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+        if not any(opset.domain == DOMAIN for opset in proto.opset_import):
+            proto.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
     def apply(self, names: Collection[str]) -> None:
         """Rewrite the nodes of these names; weights that nothing reads any more are dropped."""
@@ -133,7 +133,7 @@ class _Rewriting:
         one, zero = self._constant("one", np.float32(1)), self._constant("weight_zero", np.int8(0))
         level = self._constant("zero" if shifted else "middle", np.uint8(0 if shifted else 128))
         product = [f"{x}/q", integers, one, scales, level, zero]
-        self._add("MatMulIntegerToFloat", product, f"{y}/sums", domain=MICROSOFT)
+        self._add("MatMulIntegerToFloat", product, f"{y}/sums", domain=DOMAIN)
         self._add("Mul", [f"{y}/sums", f"{x}/column"], f"{y}/rows")
         last = f"{y}/rows"
         if shifted:

@@ -93,7 +93,7 @@ def _compare(
         for engine, found in zip(("torch", "onnx"), decoded, strict=True):
             scores = count(zip(gold, found, strict=True), card.schema).scores()
             report.f1[engine] = {level: scores.f1(level) for level in LEVELS}
-            report.gold = {level: scores.levels[level].micro.support for level in LEVELS}
+        report.gold = {level: scores.levels[level].micro.support for level in LEVELS}
     report.close()
 
 

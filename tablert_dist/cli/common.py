@@ -5,20 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
 from tablert_dist.cli import complete
-
-if TYPE_CHECKING:
-    from tablert_dist.train.stopping import StopSignals
 
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 _MODEL = "A bundle (folder or .zip), a checkpoint, a run's name or folder, models:/NAME@ALIAS, or a hub id OWNER/NAME."
@@ -207,41 +202,6 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
             sys.exit(130)
 
     return wrapper
-
-
-@contextmanager
-def stoppable() -> Iterator[StopSignals]:
-    """Take SIGTERM and Ctrl-C, so that the run inside saves and ends; then say how to go on, and exit with 143, or 130."""
-    from tablert_dist.cli.program import pasted
-    from tablert_dist.errors import Stopped
-    from tablert_dist.train.stopping import StopSignals
-
-    with StopSignals() as stop:
-        try:
-            yield stop
-        except Stopped as error:
-            from tablert_dist.runs.resume import resume_command
-
-            click.echo(f"stopped by {stop.by}: {error}", err=True)
-            if error.record is not None:
-                click.echo(f"resume with: {pasted(resume_command(error.record))}", err=True)
-            _leave(128 + (stop.number or error.number))
-
-
-def _leave(code: int) -> NoReturn:
-    """Exit; where Ray runs, without waiting for its processes, which take up to half a minute on a busy machine.
-
-    A cluster that this process started ends with it (the kernel sees to that), and another one frees what it has used.
-    """
-    ray = sys.modules.get("ray")
-    if ray is None or not ray.is_initialized():
-        sys.exit(code)
-    leaving = threading.Thread(target=ray.shutdown, daemon=True)
-    leaving.start()
-    leaving.join(2.0)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 STEP = "tablert.step"

@@ -21,8 +21,8 @@ from tablert_dist.cli.common import (
     plain_errors,
     refuse_existing,
     set_up_logging,
-    stoppable,
 )
+from tablert_dist.cli.stoppable import stoppable
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config

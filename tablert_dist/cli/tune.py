@@ -13,10 +13,10 @@ from tablert_dist.cli.common import (
     config_options,
     plain_errors,
     set_up_logging,
-    stoppable,
     trust_option,
     verb,
 )
+from tablert_dist.cli.stoppable import stoppable
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config

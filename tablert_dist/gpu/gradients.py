@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 ALIGNED = 64
-"""Each gradient begins at a multiple of so many numbers: kernels that read 16 bytes at a time need their start aligned."""
+"""Each gradient starts at a multiple of this many numbers, because kernels that read 16 bytes at a time need aligned starts."""
 
 
 class Gradients:

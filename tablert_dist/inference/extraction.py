@@ -138,11 +138,8 @@ class Extraction:
             "text": self.text,
             "entities": entities,
             "relations": relations,
-            "words": read.words,
-            "words_read": read.words_read,
-            "sentences": read.sentences,
-            "windows": read.windows,
-            "all_pairs": read.all_pairs,
+            # Not asdict, which copies each value and takes as long as all the rest.
+            **vars(read),
             "complete": read.complete,
         }
 

@@ -49,8 +49,7 @@ def ladder_of(examples: Examples, config: Config, seed: int, world_size: int) ->
     found: list[Sizes] = []
     for batch in islice(batches, BATCHES):
         for share in (rank_share(batch, lengths, rank, world_size) for rank in range(world_size)):
-            parts = split_share(share, lengths, train.accumulation) if share else []
-            found += [examples.features.sizes(part) for part in parts]
+            found += [examples.features.sizes(part) for part in split_share(share, lengths, train.accumulation)]
     rows = max(sizes.rows for sizes in found)
     whole = examples.features.sizes(range(len(lengths)))
     return Ladder(found, Sizes(whole.words, whole.subwords, whole.pieces, rows))

@@ -88,7 +88,7 @@ def pieces_of(
     # DDP needs a backward pass on every rank, so a rank with an empty share runs one sentence with its loss multiplied by 0.
     weight = 1.0 if share else 0.0
     found = []
-    for indices in split_share(share, examples.features.lengths, parts, grouped) if share else [[0]]:
+    for indices in split_share(share, examples.features.lengths, parts, grouped) or [[0]]:
         sizes = sizes_of(examples.features.sizes(indices))
         targets = targets_of(head, examples, indices, tags, rng_key, sizes)
         found.append(Piece(examples.features.host(indices, sizes), targets, weight))
@@ -121,21 +121,10 @@ def loss_of(module: nn.Module, piece: Piece, context: TrainContext) -> Tensor:
     return head.loss(outputs, piece.targets)
 
 
-def summed_loss(
-    module: nn.Module,
-    examples: Examples,
-    indices: Sequence[int],
-    tags: TagSet,
-    context: TrainContext,
-    rng_key: tuple[int, ...] = (0,),
-) -> Tensor:
-    """The loss of one batch, summed over its sentences."""
-    targets = targets_of(head_of(module), examples, indices, tags, rng_key)
-    return loss_of(module, Piece(examples.features.host(indices), targets).on(context.device), context)
-
-
 def split_share(share: Sequence[int], lengths: Sequence[int], parts: int, grouped: bool = False) -> list[list[int]]:
-    """A share in `parts`, by length; `grouped`: each again in groups of similar length."""
+    """A share in `parts`, by length; `grouped`: each again in groups of similar length. None of an empty share."""
+    if not share:
+        return []
     ordered = sorted(share, key=lambda i: -lengths[i])
     pieces = [p.tolist() for p in np.array_split(np.asarray(ordered, int), min(parts, len(share)))]
     return [group for piece in pieces for group in length_groups(piece, lengths)] if grouped else pieces

@@ -108,13 +108,15 @@ class Trainer:
         return loss, norm, step.sentences
 
     def one_of_each_shape(self, examples: Examples, batches: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-        """Of the global batches, the first of this worker's for each shape that its passes have."""
-        found: dict[Sizes | None, Sequence[int]] = {}
-        for batch in batches if self._ladder else ():
-            for part in self._parts(examples, batch):
-                sizes = examples.features.sizes(part)
-                found.setdefault(self._ladder.of(sizes) if self._ladder else sizes, batch)
-        return list({id(batch): batch for batch in found.values()}.values())
+        """Of the global batches, the first for each shape that this worker's recorded passes have."""
+        if self._ladder is None:
+            return []
+        lengths, found = examples.features.lengths, dict[Sizes, Sequence[int]]()
+        for batch in batches:
+            share = rank_share(batch, lengths, self.context.rank, self.context.world_size)
+            for part in split_share(share, lengths, self.config.train.accumulation):
+                found.setdefault(self._ladder.of(examples.features.sizes(part)), batch)
+        return list(found.values())
 
     def warm_up(self, step: HostStep) -> int:
         """Record the passes of a step like this, where passes are recorded; return how many are new.
@@ -126,11 +128,6 @@ class Trainer:
         self.trainable.train()
         with in_memory(self.context.device), waiting("recording the training step for the GPU"):
             return self._recorded.warm_up(step.pieces)
-
-    def _parts(self, examples: Examples, batch: Sequence[int]) -> list[list[int]]:
-        lengths = examples.features.lengths
-        share = rank_share(batch, lengths, self.context.rank, self.context.world_size)
-        return split_share(share, lengths, self.config.train.accumulation) if share else []
 
 
 def _their_own(_: Sizes) -> None:

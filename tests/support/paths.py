@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tablert_dist.config import Config
 from tablert_dist.model import TableModel
 from tablert_dist.schema import Sentence
 from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.evaluation import annotate
+from tablert_dist.train.step import Piece, head_of, loss_of, targets_of
 from tablert_dist.train.trainer import Trainer
 from tests.unit.train.test_loop import TAGS, make
 
@@ -87,3 +89,9 @@ def distance(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
     assert found.keys() == expected.keys()
     apart = sum(float((found[name] - expected[name]).square().sum()) for name in expected)
     return (apart / sum(float(value.square().sum()) for value in expected.values())) ** 0.5
+
+
+def summed_loss(module: nn.Module, examples: Examples, indices: Sequence[int], context: TrainContext) -> Tensor:
+    """The loss of one batch, summed over its sentences."""
+    piece = Piece(examples.features.host(indices), targets_of(head_of(module), examples, indices, TAGS))
+    return loss_of(module, piece.on(context.device), context)

@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import export.graph
-from export.fuse import DOMAIN, fuse, is_fused
+from export.fuse import DOMAIN, fuse
 from export.graph import export_bundle, export_graph
 from export.quantize import parts_of, to_int8
 from tablert_dist.config import ExportConfig, load_config, public_config
@@ -31,6 +31,10 @@ from tablert_dist.tags import TagSet
 from tests.support.tiny import SCHEMA, WORDS, write_tiny_checkpoint, write_tiny_encoder
 
 SENTENCES = [WORDS[:n] for n in (12, 1, 5, 2)]
+
+
+def is_fused(graph: Path) -> bool:
+    return any(node.domain == DOMAIN for node in onnx.load(str(graph)).graph.node)
 
 
 def operators(graph: Path) -> Counter[str]:

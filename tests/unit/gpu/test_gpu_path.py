@@ -20,10 +20,9 @@ from tablert_dist.model.encoder import EncoderParts, WordEncoder, load_encoder
 from tablert_dist.train.context import TrainContext
 from tablert_dist.train.loop import train_epochs
 from tablert_dist.train.readings import STEPS_A_READ
-from tablert_dist.train.step import summed_loss
 from tablert_dist.train.trainer import Trainer
 from tablert_dist.train.worker import choose_context
-from tests.support.paths import BATCH, HEADS, distance, made, one_step
+from tests.support.paths import BATCH, HEADS, distance, made, one_step, summed_loss
 from tests.unit.train.test_loop import TAGS, weights
 
 BF16 = TrainContext(autocast=torch.bfloat16)
@@ -153,7 +152,7 @@ def test_the_table_is_not_widened_under_autocast(tiny_encoder: str, tmp_path: Pa
         seen = []
         for layer in (*model.head.middle, model.head.last):
             layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
-        summed_loss(model.train(), train, BATCH, TAGS, BF16)
+        summed_loss(model.train(), train, BATCH, BF16)
     assert seen == [torch.bfloat16, torch.bfloat16]
 
 
@@ -167,9 +166,9 @@ def test_half_weights_are_autocasts_own_casts(tiny_encoder: str, tmp_path: Path)
             with torch.autocast("cpu", torch.bfloat16):
                 if ours:
                     with half_weights(model, torch.bfloat16):
-                        loss = summed_loss(model, train, BATCH, TAGS, TrainContext())
+                        loss = summed_loss(model, train, BATCH, TrainContext())
                 else:
-                    loss = summed_loss(model, train, BATCH, TAGS, TrainContext())
+                    loss = summed_loss(model, train, BATCH, TrainContext())
             loss.backward()
             found.append({n: p.grad.clone() for n, p in model.named_parameters()})
     assert all(torch.equal(found[0][name], found[1][name]) for name in before)
@@ -210,7 +209,7 @@ def test_checkpointing_keeps_fewer_activations(tiny_encoder: str, tmp_path: Path
             return x
 
         with gpu_path(), torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-            summed_loss(model.train(), train, BATCH, TAGS, TrainContext())
+            summed_loss(model.train(), train, BATCH, TrainContext())
         kept.append(sum(sizes))
     assert kept[1] < kept[0] / 2
 
