@@ -20,8 +20,8 @@ class DenseHead(TableHead):
     """
 
     def __init__(self, head: TableHead) -> None:
-        if head.distance is not None or head.bilinear is not None:
-            raise ValueError("the dense head has neither distances nor a bilinear part")
+        if head.distance is not None or head.bilinear is not None or head.from_hidden:
+            raise ValueError("the dense head has neither distances nor a bilinear part, and reads tags from relations")
         nn.Module.__init__(self)
         # Every setting of the fast head, such as its scheme, dropout and loss weights; none of its layers.
         vars(self).update({name: value for name, value in vars(head).items() if name not in vars(self)})

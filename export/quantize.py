@@ -28,7 +28,9 @@ The embeddings come last: they are most of the file, lose little, and are no pro
 SCOPES = "pkg.torch.onnx.name_scopes"
 """Where the exporter writes the modules that a node came from."""
 SMALL = 16_384
-"""Weights below this are left alone: there is nothing to gain, and the NER layer's 187 numbers decide everything."""
+"""Weights below this are left alone: there is nothing to gain."""
+ENTITY = "'head.entity'"
+"""Ends the scope of the layer of entity tags, which stays fp32 however large: its few numbers decide everything."""
 GELU = 0.17
 """GELU is nowhere below −0.17: shifted by it, its values take all 256 levels and not 129."""
 VALUE = re.compile(r"\.(value|v_lin|value_proj|v_proj|v)'")
@@ -68,7 +70,8 @@ def parts_of(model: Any) -> dict[str, list[str]]:
         shape = shapes.get(node.input[weight], ()) if weight is not None else ()
         if len(shape) == 2 and np.prod(shape) >= SMALL:
             scope = next((p.value for p in node.metadata_props if p.key == SCOPES), "")
-            found[_part_of(node.op_type, scope, shape)].append(node.name)
+            if ENTITY not in scope:
+                found[_part_of(node.op_type, scope, shape)].append(node.name)
     return found
 
 

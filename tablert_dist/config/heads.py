@@ -30,6 +30,9 @@ class CnnConfig(Section):
     """Learn for each relation tag a bias by the distance of the two words (the paper does not)."""
     bilinear: Annotated[int, Field(ge=0)] = 0
     """Width of a bilinear score of the two words, added to each relation tag's logit; 0 = none (the paper)."""
+    entity_from: Literal["relation", "hidden"] = "relation"
+    """What entity tags are read from: a word's relation logits (the paper), which are few where there are few relation types,
+    or the channels of the last hidden layer."""
     decoding: Literal["argmax", "viterbi"] = "argmax"
     """Entity tags word by word (the paper), or the most probable well-formed BILOU sequence."""
 

@@ -163,6 +163,7 @@ def settings(tiny_encoder: str, **more: str) -> list[str]:
     return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
 
 
+@pytest.mark.slow
 def test_a_head_is_two_files_and_its_own(copy: Copy, data: Path, tiny_encoder: str) -> None:
     """Beside its scheme and its module: `config/heads.py` and `heads/registry.py`."""
     words = ["train", "--data", str(data), "--name", "r", *settings(tiny_encoder), "--set", "model.head=echo"]

@@ -18,8 +18,8 @@ from bench.commands import APART, COMMANDS, discover
 from bench.options import UnavailableError
 
 NAMES = discover()
-STARTS_RAY = {"bench.overhead"}
-SMOKES = [pytest.param(name, marks=[pytest.mark.ray] if name in STARTS_RAY else []) for name in NAMES]
+MARKS = {"bench.overhead": pytest.mark.ray, "bench.peers": pytest.mark.slow}
+SMOKES = [pytest.param(name, marks=[MARKS[name]] if name in MARKS else []) for name in NAMES]
 
 
 def numbers(tree: Any) -> Iterator[float]:

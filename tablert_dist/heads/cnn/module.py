@@ -28,9 +28,15 @@ from tablert_dist.tags import TagSet
 FARTHEST = 40
 """Words apart, from which on all distances are one."""
 
+SPARE = 16
+"""Outputs of a single layer for entity tags alone, where they are not read from the relation logits."""
+
 
 class TableHead(Head):
     """Paper §3.2, equations 2 to 6. `hidden` are the channels of the hidden layers; [] is a single layer.
+
+    Entity tags are read on the diagonal: from the R relation logits (equation 6), or with `entity_from="hidden"` from what the
+    last layer reads, which is as wide however few relation types there are; a single layer has `SPARE` outputs more then.
 
     The first layer is factorised, the last is a product to taps; those between are `nn.Conv2d`. Every layer sees zeros
     outside each sentence's own table, so that a sentence's logits do not depend on its batch. On a CPU sentences are
@@ -51,10 +57,13 @@ class TableHead(Head):
         distance: bool = False,
         bilinear: int = 0,
         scheme: Scheme | None = None,
+        entity_from: str = "relation",
     ) -> None:
         super().__init__(scheme or TableScheme())
         self.focal, self.relation_weight = focal, relation_weight
-        channels = [*hidden, relation_tags]
+        self.relation_tags, self.from_hidden = relation_tags, entity_from == "hidden"
+        features = (hidden[-1] if hidden else relation_tags + SPARE) if self.from_hidden else relation_tags
+        channels = hidden or [features]
         self.hidden, self.dropout = list(hidden), dropout
         self.pair = PairConv(width, channels[0], kernel_size)
         self.middle = nn.ModuleList(
@@ -62,9 +71,9 @@ class TableHead(Head):
             for before, after in zip(hidden, list(hidden)[1:], strict=False)
         )
         self.last = TapConv(hidden[-1], relation_tags, kernel_size) if hidden else None
-        # PyTorch's own U(−1/√R, 1/√R) and not N(0, 0.02): the diagonal learns through this layer alone, and at 0.02 the
-        # first epoch of CoNLL04 finds hardly an entity (BENCHMARKS.md, "Initialisation").
-        self.entity = nn.Linear(relation_tags, entity_tags)
+        # PyTorch's own U(−1/√features, 1/√features) and not N(0, 0.02): the diagonal learns through this layer alone, and
+        # at 0.02 the first epoch of CoNLL04 finds hardly an entity (BENCHMARKS.md, "Initialisation").
+        self.entity = nn.Linear(features, entity_tags)
         nn.init.zeros_(self.entity.bias)
         self.distance = nn.Embedding(FARTHEST + 1, relation_tags) if distance else None
         if self.distance is not None:
@@ -95,51 +104,60 @@ class TableHead(Head):
             config.cnn.distance,
             config.cnn.bilinear,
             scheme,
+            config.cnn.entity_from,
         )
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Entity logits [B, N, E] and relation logits [B, N, N, R]; `mask` is 1 at words. Padding is unspecified."""
         table_of = table_by_sentence if on_cpu_path(words_BNH) else TableHead.table
         if self.keeps_less and self.training:
-            table: Tensor = checkpoint(table_of, self, words_BNH, mask_BN, use_reentrant=False)
+            table, features = checkpoint(table_of, self, words_BNH, mask_BN, use_reentrant=False)
         else:
-            table = table_of(self, words_BNH, mask_BN)
+            table, features = table_of(self, words_BNH, mask_BN)
+        if self.from_hidden and self.last is None:
+            features, table = diagonal(table), table[..., : self.relation_tags]
         if self.distance is not None:
             places = torch.arange(table.shape[1], device=table.device)
             table = table + self.distance((places[None] - places[:, None]).clamp(0, FARTHEST))
         if self.bilinear is not None:
             table = table + self.bilinear(self.drop(words_BNH), self.drop(words_BNH))
-        return self.entity(diagonal(table)), table
+        return self.entity(diagonal(table) if features is None else features), table
 
     def loss(self, outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
         """As `table_loss`."""
         return table_loss(*outputs, targets["entity_tags"], targets["relation_tags"], self.focal, self.relation_weight)
 
-    def table(self, words_BNH: Tensor, mask_BN: Tensor) -> Tensor:
-        """Relation logits [B, N, N, R] of the whole batch (equations 2 to 4); cells at padding are unspecified."""
+    def table(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The last layer's outputs [B, N, N, R] of the whole batch (equations 2 to 4); cells at padding are unspecified.
+
+        And what it reads on the diagonal [B, N, C], where entity tags are read from that; else None.
+        """
         # Dropped separately in the two roles of a word, so that training factorises too.
         table: Tensor = self.pair(self.drop(words_BNH), self.drop(words_BNH), mask_BN)
         if self.last is None:
-            return table
+            return table, None
         # In the table's type: under autocast it is a shorter one than the words', and a longer factor would widen it.
         cells = (mask_BN[:, :, None] & mask_BN[:, None, :])[..., None].to(table.dtype)
         # .shape[0] and not len(): the exporter would take the latter for a constant.
         keeps = [self.kept_channels(words_BNH.shape[0], channels, table) for channels in self.hidden]
         factors = [cells if keep is None else cells * keep[:, None, None] for keep in keeps]
-        return self.upper_layers(F.relu(table) * factors[0], factors[1:])
+        hidden, logits = self.upper_layers(F.relu(table) * factors[0], factors[1:])
+        return logits, diagonal(hidden) if self.from_hidden else None
 
     def drop(self, words: Tensor) -> Tensor:
         """Word vectors after dropout."""
         return F.dropout(words, self.dropout, self.training)
 
-    def upper_layers(self, table_BNNC: Tensor, factors: Sequence[Tensor | float]) -> Tensor:
-        """The layers above the first. `factors` follow the ReLUs: channel dropout, zeros outside a sentence."""
+    def upper_layers(self, table_BNNC: Tensor, factors: Sequence[Tensor | float]) -> tuple[Tensor, Tensor]:
+        """The layers above the first: what the last one reads, and its outputs.
+
+        `factors` follow the ReLUs: channel dropout, zeros outside a sentence.
+        """
         assert self.last is not None
         table = table_BNNC
         for layer, factor in zip(self.middle, factors, strict=True):
             table = F.relu(layer(table.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)) * factor
-        logits: Tensor = self.last(table)
-        return logits
+        return table, self.last(table)
 
     def kept_channels(self, batch: int, channels: int, like: Tensor) -> Tensor | None:
         """Channel dropout's factor, [B, C]: 0 for a dropped channel; None where nothing is dropped."""

@@ -175,8 +175,8 @@ def test_a_graph_above_one_file_is_quantised_or_refused(
     assert (tmp_path / "table.onnx.data").stat().st_size > size.LIMIT
     for precision in ("fp32", "fp16"):
         with pytest.raises(InputError, match=r"table\.onnx: .* GB of weights, .* --precision int8"):
-            export_bundle(wide, tmp_path / "out", ExportConfig(precision=precision), gold=gold)  # type: ignore[arg-type]
+            export_bundle(wide, tmp_path / "out", ExportConfig(precision=precision), gold=gold[:20])  # type: ignore[arg-type]
     config = ExportConfig(precision="int8", allow="a random model decides by a hair")
-    export_bundle(wide, tmp_path / "out", config, gold=gold)
+    export_bundle(wide, tmp_path / "out", config, gold=gold[:20])
     assert not list((tmp_path / "out").glob("*.data"))
     assert Predictor.from_pretrained(str(tmp_path / "out")).annotate([list(gold[0].words)])

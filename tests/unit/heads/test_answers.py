@@ -129,7 +129,7 @@ def test_a_graph_whose_answers_are_not_its_logits_is_refused(bundle: Path, tmp_p
 
 def test_half_a_graphs_digits_are_not_half_of_a_probabilitys(tiny_encoder: str, tmp_path: Path) -> None:
     checkpoint = write_tiny_checkpoint(tiny_encoder, tmp_path / "checkpoint")
-    export_bundle(checkpoint, tmp_path / "half", ExportConfig(precision="fp16"), WORDS, allow="random weights")
+    export_bundle(checkpoint, tmp_path / "half", ExportConfig(precision="fp16", allow="random weights"), WORDS)
     engine = Predictor.load(tmp_path / "half").engine
     inputs = Predictor.load(checkpoint).inputs(Predictor.load(checkpoint).tokenizer.encode(WORDS))
     found = engine.run(TABLE, inputs, ("relation_logits", *RELATION_ANSWERS))

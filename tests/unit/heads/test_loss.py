@@ -74,7 +74,7 @@ def test_a_bias_by_distance_is_added_to_the_table_alike_in_both_ways() -> None:
         expected = head.distance.weight[min(j - i, FARTHEST)]
         torch.testing.assert_close(added[0, i, j], expected, atol=1e-5, rtol=1e-4)
     upper = torch.triu(torch.ones(FARTHEST + 5, FARTHEST + 5, dtype=torch.bool))
-    with_bias = (head.table(words, mask) + added)[0]
+    with_bias = (head.table(words, mask)[0] + added)[0]
     torch.testing.assert_close(with_bias[upper], head(words, mask)[1][0][upper], atol=1e-4, rtol=1e-4)
 
 
@@ -84,7 +84,7 @@ def test_a_bilinear_score_adds_nothing_at_the_start_learns_and_depends_on_its_se
     words, mask = torch.randn(2, 7, 6), torch.ones(2, 7, dtype=torch.bool)
     mask[1, 4:] = False
     before = head(words, mask)[1]
-    torch.testing.assert_close(before[0], head.table(words, mask)[0])
+    torch.testing.assert_close(before[0], head.table(words, mask)[0][0])
     before.sum().backward()
     assert head.bilinear is not None and head.bilinear.column.weight.grad is not None
     assert head.bilinear.column.weight.grad.abs().sum() > 0

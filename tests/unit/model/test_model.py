@@ -14,9 +14,10 @@ from tablert_dist.model.encoder import WordEncoder, load_encoder, pool_words
 WIDTH, E, R = 6, 5, 3
 
 
-def make_head(kernel: int, layers: int, dtype: torch.dtype) -> TableHead:
+def make_head(kernel: int, layers: int, dtype: torch.dtype, entity_from: str = "relation") -> TableHead:
     torch.manual_seed(kernel * 10 + layers)
-    return TableHead(WIDTH, E, R, [8, 7, 6][: layers - 1], kernel, dropout=0.0).to(dtype)
+    hidden = [8, 7, 6][: layers - 1]
+    return TableHead(WIDTH, E, R, hidden, kernel, dropout=0.0, entity_from=entity_from).to(dtype)
 
 
 class DenseHead(nn.Module):
@@ -36,19 +37,24 @@ class DenseHead(nn.Module):
                 layer.weight.copy_(weight)
                 layer.bias.copy_(bias)
             self.layers.append(layer)
-        self.entity = nn.Linear(R, E, dtype=head.entity.weight.dtype)
+        self.from_hidden = head.from_hidden
+        self.entity = nn.Linear(head.entity.in_features, E, dtype=head.entity.weight.dtype)
         self.entity.load_state_dict(head.entity.state_dict())
 
     def forward(self, words_NH: Tensor) -> tuple[Tensor, Tensor]:
         n = len(words_NH)
         table = torch.cat([words_NH[:, None].expand(n, n, -1), words_NH[None].expand(n, n, -1)], -1)
         table = table.permute(2, 0, 1)[None]
+        read = table
         for i, layer in enumerate(self.layers):
+            read = table
             table = layer(table)
             if i < len(self.layers) - 1:
                 table = F.relu(table)
-        table = table[0].permute(1, 2, 0)
-        return self.entity(table[torch.arange(n), torch.arange(n)]), table
+        if not self.from_hidden or len(self.layers) == 1:
+            read = table
+        features = torch.stack([read[0, :, i, i] for i in range(n)])
+        return self.entity(features), table[0, :R].permute(1, 2, 0)
 
 
 def upper(table: Tensor) -> Tensor:
@@ -60,10 +66,17 @@ def upper(table: Tensor) -> Tensor:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
 @pytest.mark.parametrize("way", ["batched", "by_sentence", "small strips"])
+@pytest.mark.parametrize("entity_from", ["relation", "hidden"])
 def test_equals_dense_convolutions_on_each_sentence_alone(
-    kernel: int, layers: int, dtype: torch.dtype, tolerance: float, way: str, monkeypatch: pytest.MonkeyPatch
+    kernel: int,
+    layers: int,
+    dtype: torch.dtype,
+    tolerance: float,
+    way: str,
+    entity_from: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    head = make_head(kernel, layers, dtype)
+    head = make_head(kernel, layers, dtype, entity_from)
     if way == "small strips":
         monkeypatch.setattr(strips, "STRIP_CELLS", 20)
         monkeypatch.setattr(strips, "SLAB_CELLS", 20)
@@ -75,13 +88,14 @@ def test_equals_dense_convolutions_on_each_sentence_alone(
     mask = torch.arange(9)[None] < torch.tensor(lengths)[:, None]
     entity, relation = head(words, mask)
     with torch.no_grad():
-        without_gradient = head(words, mask)[1]
+        without_gradient = head(words, mask)
     found, expected = [], []
     for b, n in enumerate(lengths):
         ours = (entity[b, :n], upper(relation[b, :n, :n]))
         theirs_entity, theirs = oracle(words[b, :n])
-        torch.testing.assert_close(upper(without_gradient[b, :n, :n]), upper(theirs), atol=tolerance, rtol=tolerance)
-        for a, e in zip(ours, (theirs_entity, upper(theirs)), strict=True):
+        again = (without_gradient[0][b, :n], upper(without_gradient[1][b, :n, :n]))
+        for a, w, e in zip(ours, again, (theirs_entity, upper(theirs)), strict=True):
+            torch.testing.assert_close(w, e, atol=tolerance, rtol=tolerance)
             torch.testing.assert_close(a, e, atol=tolerance, rtol=tolerance)
             found.append(a)
             expected.append(e)
@@ -116,9 +130,10 @@ def swap(layer: nn.Module, *names: str) -> Tensor:
 
 
 @pytest.mark.parametrize("hidden", [[], [16], [16, 12]])
-def test_logits_do_not_depend_on_the_batch(hidden: list[int]) -> None:
+@pytest.mark.parametrize("entity_from", ["relation", "hidden"])
+def test_logits_do_not_depend_on_the_batch(hidden: list[int], entity_from: str) -> None:
     torch.manual_seed(0)
-    head = TableHead(WIDTH, E, R, hidden, 3).eval()
+    head = TableHead(WIDTH, E, R, hidden, 3, entity_from=entity_from).eval()
     words = torch.randn(7, WIDTH)
     alone_entity, alone = head(words[None], torch.ones(1, 7, dtype=torch.bool))
     batch = torch.full((3, 20, WIDTH), 50.0)
@@ -172,7 +187,7 @@ def test_the_two_ways_agree_under_channel_dropout(
 ) -> None:
     monkeypatch.setattr(strips, "STRIP_CELLS", 20)
     torch.manual_seed(0)
-    head = TableHead(WIDTH, E, R, hidden, kernel, dropout=0.5).double().train()
+    head = TableHead(WIDTH, E, R, hidden, kernel, dropout=0.5, entity_from="hidden").double().train()
     # The words' own dropout is drawn over other shapes; only the channels' is under test here.
     monkeypatch.setattr("tablert_dist.heads.cnn.module.F.dropout", lambda x, *_: x)
     keeps = [(torch.rand(3, c) >= 0.5).double() / 0.5 for c in hidden]
@@ -183,10 +198,12 @@ def test_the_two_ways_agree_under_channel_dropout(
         drawn = iter(keeps)
         monkeypatch.setattr(head, "kept_channels", lambda *_, drawn=drawn: next(drawn))
         head.zero_grad()
-        table = table_of(head, words, mask)
+        table, diagonal = table_of(head, words, mask)
         logits = torch.cat([upper(table[b, :n, :n]) for b, n in enumerate((8, 1, 5))])
-        (logits * torch.linspace(-1, 1, len(logits))[:, None]).sum().backward()
-        found.append([logits, *(p.grad.clone() for p in head.parameters() if p.grad is not None)])
+        features = torch.cat([diagonal[b, :n] for b, n in enumerate((8, 1, 5))])
+        # What is added at the words alone reaches the gradients in a way of its own.
+        sum((x * torch.linspace(-1, 1, len(x))[:, None]).sum() for x in (logits, features)).backward()
+        found.append([logits, features, *(p.grad.clone() for p in head.parameters() if p.grad is not None)])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
 
