@@ -10,7 +10,7 @@ PORT ?= 5000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
-.PHONY: install lock quickstart test e2e test-ray test-slow fuzz test-gpu dist test-dist lint bench soak docs ui clean
+.PHONY: install lock quickstart test e2e test-ray test-slow fuzz families test-gpu dist test-dist lint bench soak docs ui clean
 
 install: $(STAMP)
 
@@ -53,6 +53,10 @@ e2e: install
 # Ten thousand damaged bundles and checkpoints: each loads or is refused in a sentence (docs/guides/reliability.md).
 fuzz: install
 	$(BIN)/python -m tests.support.fuzz --count 10000 --seed 2026
+
+# Every family of encoders, exported too: the table of docs/guides/encoders.md.
+families: install
+	$(BIN)/python -m tests.support.families
 
 # On a machine with a card; elsewhere every one of them is skipped.
 test-gpu: install

@@ -16,7 +16,8 @@ from bench.sources import PACKAGED, SHAPES, corpus_folder
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.model import TableModel, build_model
-from tablert_dist.model.encoder import EncoderParts, check_encoder, load_encoder
+from tablert_dist.model.check import check_encoder
+from tablert_dist.model.encoder import EncoderParts, load_encoder
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import pad_id
 from tablert_dist.train.context import Examples, TrainContext

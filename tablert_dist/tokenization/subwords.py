@@ -218,14 +218,27 @@ def _filled(lengths: Sequence[int]) -> NDArray[np.bool_]:
     return np.asarray(np.arange(max(lengths)) < np.asarray(lengths)[:, None])
 
 
-AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "mpnet"})
-"""Architectures whose positions start behind the padding id."""
+AFTER_PADDING = frozenset(
+    {
+        "roberta",
+        "xlm-roberta",
+        "camembert",
+        "xlm-roberta-xl",
+        "data2vec-text",
+        "mpnet",
+        "ibert",
+        "lilt",
+        "luke",
+        "markuplm",
+    }
+)
+"""Architectures whose positions start behind the padding id, for who has no torch to ask the encoder itself."""
 
 
 def subword_limit(config: Any) -> int:
     """The longest input that the position embeddings allow, special tokens included."""
-    positions = int(getattr(config, "max_position_embeddings", 0) or 512)
-    return positions - first_position(config)
+    positions = int(getattr(config, "max_position_embeddings", 0) or 0)
+    return (positions if positions > 0 else 512) - first_position(config)
 
 
 def first_position(config: Any) -> int:

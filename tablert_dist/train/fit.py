@@ -21,7 +21,7 @@ from tablert_dist.runs.store import RunStore, new_name
 from tablert_dist.storage.paths import PACKAGE
 from tablert_dist.tags import TagSet
 from tablert_dist.train.launch import run_under_ray
-from tablert_dist.train.preflight import drop_overflow, table_report
+from tablert_dist.train.preflight import drop_overflow, few_types, known_words, table_report
 from tablert_dist.train.ray_train import Printer
 from tablert_dist.train.stopping import NEVER, Stop
 from tablert_dist.train.tracked import open_tracker, tracked
@@ -131,7 +131,7 @@ def check(config: Config, say: Say, validate: bool = False) -> Corpus:
     `validate` also says what looks like a mistake in the data, and refuses what surely is one.
     """
     from tablert_dist.data.validation import corpus_case, quick_lines
-    from tablert_dist.model.encoder import check_encoder
+    from tablert_dist.model.check import check_encoder
 
     choose_context(config) if not config.cluster.num_workers else None
     with waiting(f"reading the sentences in {config.data.path}"):
@@ -139,6 +139,9 @@ def check(config: Config, say: Say, validate: bool = False) -> Corpus:
     for note in corpus.notes:
         say(note)
     limits = check_encoder(config.model.encoder, config.model.layer, config.model.trust_remote_code)
+    for line in (known_words(corpus, limits.tokenizer, config.model.encoder), few_types(corpus, config.model)):
+        if line:
+            say(line)
     drop_overflow(corpus, limits, config)
     form = head_spec(config.model).form
     with waiting("counting what the head can hold"):

@@ -8,14 +8,22 @@ from typing import Any
 
 from tablert_dist.config import Config, ModelConfig
 from tablert_dist.data import Corpus
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, counted
 from tablert_dist.heads import make_scheme
 from tablert_dist.heads.table_encoding import TableLoss
-from tablert_dist.model.encoder import EncoderParts, TextParts
+from tablert_dist.model.check import TextParts
+from tablert_dist.model.encoder import EncoderParts
 from tablert_dist.scoring import count
 from tablert_dist.tags import TagSet
+from tablert_dist.tokenization import SubwordTokenizer
 
 log = logging.getLogger(__name__)
+LOOKED_AT = 2000
+"""Sentences of train in which unknown words are counted."""
+WORTH_A_LINE, TOO_MANY = 0.05, 0.5
+"""Shares of unknown words that are said, and refused."""
+FEW_TYPES = 3
+"""Relation types below which the paper's head learns entities badly (docs/concepts.md#heads)."""
 
 
 def drop_overflow(corpus: Corpus, parts: EncoderParts | TextParts, config: Config) -> Corpus:
@@ -35,6 +43,27 @@ def drop_overflow(corpus: Corpus, parts: EncoderParts | TextParts, config: Confi
     return replace(corpus, splits={**corpus.splits, "train": kept})
 
 
+def known_words(corpus: Corpus, tokenizer: SubwordTokenizer, encoder: str) -> str | None:
+    """A line about words that the encoder cannot read, or None. Raises InputError where it reads hardly any."""
+    unknown = tokenizer.unknown_id
+    if unknown is None:
+        return None
+    sentences = [list(s.words) for s in corpus.train[:LOOKED_AT]]
+    lost = words = 0
+    for sentence, encoded in zip(sentences, tokenizer.encode(sentences, within_limit=False), strict=True):
+        ids = encoded.ids
+        missed = [bool((ids[a : a + n] == unknown).all()) for a, n in zip(encoded.first, encoded.count, strict=True)]
+        lost, words = lost + sum(missed), words + len(sentence)
+    if lost < WORTH_A_LINE * words:
+        return None
+    said = f"encoder '{encoder}' has no subwords for {lost} of {words} words of train"
+    if lost > TOO_MANY * words:
+        raise InputError(
+            f"{said}: its tokenizer is damaged, or of another language than your text; take another encoder"
+        )
+    return f"{said}: it reads each as the same unknown word"
+
+
 def table_report(corpus: Corpus, tags: TagSet, model: ModelConfig) -> dict[str, dict[str, Any]]:
     """For each split what the head cannot hold, and the F1 that a perfect model would reach (the oracle)."""
     found = {}
@@ -50,3 +79,14 @@ def table_report(corpus: Corpus, tags: TagSet, model: ModelConfig) -> dict[str, 
             "oracle_ner_f1": scores.f1("ner"),
         }
     return found
+
+
+def few_types(corpus: Corpus, model: ModelConfig) -> str | None:
+    """A line where the paper's head would see too few numbers a word; else None."""
+    types = len(corpus.schema.relation_types)
+    if model.head != "cnn" or model.cnn.entity_from == "hidden" or types >= FEW_TYPES:
+        return None
+    return (
+        f"{counted(types, 'relation type')}: entity tags are read from {1 + 2 * types} numbers a word, which is too little "
+        "to learn them well; --set model.cnn.entity_from=hidden gives them the hidden layer's"
+    )

@@ -6,6 +6,7 @@ R relation types.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import torch
@@ -42,10 +43,13 @@ class SpertHead(Head):
         super().__init__(scheme or SpertScheme())
         self.width = nn.Embedding(WIDTHS, width_embedding)
         self.entity = nn.Linear(2 * width + width_embedding, 1 + entity_types)
-        self.relation = nn.Linear(3 * width + 2 * width_embedding, relation_types)
         self.dropout = dropout
-        for part in (self.width, self.entity, self.relation):
-            nn.init.normal_(part.weight, std=0.02)
+        with warnings.catch_warnings():
+            # Data without relation types: torch says that an empty layer has nothing to initialise.
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+            self.relation = nn.Linear(3 * width + 2 * width_embedding, relation_types)
+            for part in (self.width, self.entity, self.relation):
+                nn.init.normal_(part.weight, std=0.02)
         nn.init.zeros_(self.entity.bias)
         nn.init.zeros_(self.relation.bias)
 

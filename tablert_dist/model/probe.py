@@ -1,0 +1,164 @@
+"""What an encoder's architecture can do, asked of a small twin: one layer of random weights and few subwords, before any data
+are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from tablert_dist.errors import InputError
+from tablert_dist.tokenization import first_position, pad_id, subword_limit
+
+ANOTHER = "take another, such as BERT, RoBERTa, DeBERTa or ModernBERT"
+NO_GRAPH = {
+    "longformer": "torch.onnx cannot follow the number of its windows",
+    "xlnet": "torch.onnx cannot follow the arithmetic on its mask",
+}
+"""Architectures whose graph torch.onnx refuses (torch 2.13)."""
+WITHOUT_TABLE = 512
+"""Limit of an encoder that has no table of positions and states none."""
+ROW = 24
+"""Subwords of the longer row of the probe's batch."""
+PROBED = 1024
+"""Positions counted as a function of place have no row that could be missing: longer rows of such encoders are not run."""
+INDEPENDENT = 0.05
+"""How far a sentence's states, about 1 large, may move by the padding beside it."""
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Subwords with the special tokens of the longest input, and the position of its first one."""
+
+    limit: int
+    first: int
+
+
+def probe(source: str, config: Any, trusted: bool = False) -> Positions:
+    """Return the positions that an encoder of this configuration has.
+
+    `source`: its name, for messages. `trusted`: code of its author's may run. Raises InputError where it gives no states of
+    subwords, or other ones when there is padding beside them.
+    """
+    kind = config.model_type
+    if kind in NO_GRAPH:
+        raise InputError(
+            f"encoder '{source}' ({kind}) would train and could not be exported: {NO_GRAPH[kind]}; {ANOTHER}"
+        )
+    if getattr(config, "is_encoder_decoder", False):
+        raise InputError(
+            f"encoder '{source}' ({kind}) is an encoder with a decoder, which reads a second text; {ANOTHER}"
+        )
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), _refused(source, kind):
+        torch.manual_seed(0)
+        try:
+            twin = _twin(config, trusted)
+        except Exception:
+            if not trusted:
+                raise
+            # Code of its author's may know one size alone.
+            return Positions(subword_limit(config), first_position(config))
+        positions = positions_of(twin)
+        first = 1 + max(_special(config), default=0)
+        longest = positions.limit if position_table(twin) is not None else min(positions.limit, PROBED)
+        ids = first + torch.arange(max(ROW, longest)) % (int(twin.config.vocab_size) - first)
+        row = min(ROW, positions.limit)
+        states = _states(twin, ids[None, :row])
+        width = int(getattr(config, "hidden_size", 0))
+        if states.shape[-1] != width:
+            raise ValueError(f"its states are {states.shape[-1]} wide, its configuration says {width}")
+        _check_padding(twin, ids[:row], pad_id(config))
+        _states(twin, ids[None, :longest])
+    return positions
+
+
+def positions_of(transformer: nn.Module) -> Positions:
+    """The positions of an encoder, as its own table of them says; without one, as its configuration does."""
+    config: Any = transformer.config
+    try:
+        stated = int(getattr(config, "max_position_embeddings", 0) or 0)
+    except NotImplementedError:
+        # XLNet's: it has no limit.
+        stated = 0
+    table: Any = position_table(transformer)
+    if table is None:
+        return Positions(stated if stated > 0 else WITHOUT_TABLE, 0)
+    # RoBERTa's kind: the padding has a position, and the first subword the one behind it.
+    first = 0 if table.padding_idx is None else int(table.padding_idx) + 1
+    rows = len(table.weight) - first
+    return Positions(min(rows, stated) if stated > 0 else rows, first)
+
+
+def position_table(transformer: nn.Module) -> nn.Module | None:
+    """The learned table of absolute positions; None where positions are relative or computed."""
+    for name, module in transformer.named_modules():
+        if name.rpartition(".")[2] in {"position_embeddings", "wpe"} and hasattr(module, "padding_idx"):
+            return cast(nn.Module, module)
+    return None
+
+
+def freeze_unread(transformer: nn.Module) -> None:
+    """Take the gradient off parameters that a text reaches nothing of, such as LUKE's of entities: DDP refuses them."""
+    ids = 1 + torch.arange(ROW)[None] % (int(cast(Any, transformer.config).vocab_size) - 1)
+    training = transformer.training
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        _states(transformer.eval(), ids).sum().backward()
+    for parameter in transformer.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
+    transformer.train(training)
+
+
+def _twin(config: Any, trusted: bool) -> Any:
+    """The smallest model of this architecture that can be made."""
+    from transformers import AutoModel
+
+    small = {"vocab_size": max(_special(config), default=0) + ROW}
+
+    def made(sizes: Mapping[str, int]) -> Any:
+        changed = type(config).from_dict({**config.to_dict(), **sizes})
+        return AutoModel.from_config(changed, trust_remote_code=trusted, dtype=torch.float32).eval()
+
+    try:
+        return made({**small, "num_hidden_layers": 1})
+    except Exception:
+        # Some state something of each layer, or divide by layers − 1.
+        return made(small)
+
+
+def _special(config: Any) -> list[int]:
+    """Ids of the special tokens, which architectures want inside the vocabulary."""
+    tree = config.to_dict()
+    return [v for k, v in tree.items() if k.endswith("token_id") and isinstance(v, int) and not isinstance(v, bool)]
+
+
+def _states(transformer: Any, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    mask = torch.ones_like(ids) if mask is None else mask
+    found = transformer(input_ids=ids, attention_mask=mask).last_hidden_state
+    if found is None or found.shape[:2] != ids.shape:
+        raise ValueError("it has no state for each subword")
+    return cast(Tensor, found)
+
+
+def _check_padding(transformer: Any, ids: Tensor, pad: int) -> None:
+    short = max(1, len(ids) // 3)
+    alone = _states(transformer, ids[None, :short])
+    there = torch.arange(len(ids)) < short
+    rows, masks = torch.stack([ids, ids.where(there, pad)]), torch.stack([torch.ones_like(ids), there.long()])
+    moved = float((_states(transformer, rows, masks)[1, :short] - alone[0]).abs().max())
+    if not moved < INDEPENDENT:
+        raise ValueError(f"the padding beside a sentence changes its states (by {moved:.2g})")
+
+
+@contextmanager
+def _refused(source: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Whatever an architecture raises that wants other inputs.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"encoder '{source}' ({kind}) cannot be used: {reason}; {ANOTHER}") from None
