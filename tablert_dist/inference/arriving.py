@@ -18,8 +18,9 @@ _BLOCK = 1 << 16
 
 
 def decoded(line: bytes) -> str:
-    """A line as text. A byte that is no UTF-8 must not end the file's reading; it shows as U+FFFD."""
-    return line.decode("utf-8", errors="replace")
+    """A line as text. A byte that is no UTF-8 must not end the file's reading: it becomes half of a surrogate pair, by which
+    `parse_line` knows it."""
+    return line.decode("utf-8", errors="surrogateescape")
 
 
 def read_lines(file: BinaryIO) -> Iterator[str]:

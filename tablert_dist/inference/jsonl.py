@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tablert_dist.errors import InputError
-from tablert_dist.inference.pieces import Plan, Planner
+from tablert_dist.inference.pieces import SURROGATE, Plan, Planner
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.schema import Sentence
 
@@ -132,12 +132,18 @@ class Answer:
 def parse_line(line: str) -> str | list[str]:
     """A text, or a sentence given as words. Raises InputError."""
     line = line.rstrip("\r\n")
+    if half := SURROGATE.search(line):
+        raise InputError(f"not UTF-8: the byte 0x{ord(half[0]) & 0xFF:02x} after {half.start()} characters")
     if not line.startswith("{"):
         return line
     try:
         item = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"not JSON: {error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise InputError("not JSON that can be read: it is nested too deeply") from None
+    except ValueError:
+        raise InputError("not JSON that can be read: a number has thousands of digits") from None
     if isinstance(item.get("text"), str):
         return str(item["text"])
     words = item.get("words")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,17 @@ from tablert_dist.inference.extraction import Extraction, Read, joined
 from tablert_dist.schema import Sentence
 from tablert_dist.text import Span, merge, split_sentences, split_words, windows
 from tablert_dist.tokenization import EncodedSentence, SubwordTokenizer
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a pair, which is no character; Python's strings may hold it, and no encoding does."""
+
+
+def check_characters(text: str) -> None:
+    """Raise InputError for a text with what is no character."""
+    if not text.isascii() and (half := SURROGATE.search(text)):
+        raise InputError(
+            f"expected a text, found half of a surrogate pair (\\u{ord(half[0]):04x}) after {half.start()} characters"
+        )
 
 
 @dataclass(frozen=True)
@@ -75,9 +87,11 @@ class Planner:
     def of_words(self, sentences: Sequence[Sequence[str]]) -> list[Plan]:
         """A plan for each sentence, its text the words joined by spaces; one without words has no pieces.
 
-        Raises InputError for a sentence over the encoder's limit where `predict.on_overflow` is `error`, and for a word
-        that is over it alone.
+        Raises InputError for a sentence over the encoder's limit where `predict.on_overflow` is `error`, for a word that
+        is over it alone, and for what is no text.
         """
+        for words in sentences:
+            check_characters(" ".join(words))
         planned = iter(self._planned([words for words in sentences if words]))
         plans = []
         for words in sentences:
@@ -93,6 +107,7 @@ class Planner:
         """
         if not isinstance(text, str):
             raise InputError(f"expected a text, found {type(text).__name__}")
+        check_characters(text)
         config = self.config
         cuts = split_sentences(text, config.language) if config.split_sentences else [(0, len(text))]
         found = [split_words(text, start, end) for start, end in cuts]

@@ -16,6 +16,7 @@ from tablert_dist.tokenization import first_position, pad_id, subword_limit
 
 ANOTHER = "take another, such as BERT, RoBERTa, DeBERTa or ModernBERT"
 NO_GRAPH = {
+    "gpt2": "torch.onnx writes a product that onnxruntime refuses",
     "longformer": "torch.onnx cannot follow the number of its windows",
     "xlnet": "torch.onnx cannot follow the arithmetic on its mask",
 }

@@ -64,7 +64,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "eurobert": {"head_dim": 8, "num_key_value_heads": 4, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3},
     "flaubert": {"emb_dim": 32, "n_layers": 2, "n_heads": 4, "pad_index": 0},
     "gemma3_text": {"head_dim": 8, "num_key_value_heads": 4},
-    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "bos_token_id": 2, "eos_token_id": 3},
     "ibert": AFTER,
     "layoutlm": {},
     "lilt": {"pad_token_id": 1, "hidden_size": 48},
@@ -99,6 +98,7 @@ REFUSED: dict[str, dict[str, Any]] = {
              "decoder_ffn_dim": 64, "pad_token_id": 1},
     "canine": {},
     "fnet": {},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "bos_token_id": 2, "eos_token_id": 3},
     "led": OTHER,
     "longformer": {"attention_window": 16, "pad_token_id": 1},
     "t5": {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
@@ -133,10 +133,10 @@ class Tried:
     train: str = ""
     export: str = ""
     seconds: float = 0.0
-    """Of one training step after the first."""
+    """Of the fastest training step."""
 
 
-def try_family(name: str, folder: Path, export: bool) -> Tried:
+def try_family(name: str, folder: Path, export: bool, steps: int = 1) -> Tried:
     """Load the encoder, train a step, and read a sentence of exactly the limit; with `export`, from the bundle too."""
     encoder = folder / "encoder"
     encoder.mkdir()
@@ -148,10 +148,12 @@ def try_family(name: str, folder: Path, export: bool) -> Tried:
     tried = Tried(name, parts.tokenizer.limit, model.encoder.packs)
     train = formats.read(write_corpus(folder / "data", {"train": tiny_records(8)}) / "tiny_train.json")
     examples = Examples(train, SubwordFeatures(parts.tokenizer.encode([s.words for s in train]), parts.pad_id))
-    for _ in range(3):
+    times = []
+    for _ in range(steps):
         started = time.perf_counter()
         loss = backward(model.train(), examples, list(range(8)), tags, 1, TrainContext())
-        tried.seconds = time.perf_counter() - started
+        times.append(time.perf_counter() - started)
+    tried.seconds = min(times)
     missed = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     tried.train = (
         f"no gradient for {missed[0]}" if missed else "" if np.isfinite(float(loss)) else "the loss is no number"
@@ -188,7 +190,7 @@ def main() -> None:
     rows = []
     for name in FAMILIES:
         with tempfile.TemporaryDirectory() as folder:
-            tried = try_family(name, Path(folder), export=True)
+            tried = try_family(name, Path(folder), export=True, steps=20)
         rows.append(tried)
         print(tried, file=sys.stderr, flush=True)
     bert = next(tried.seconds for tried in rows if tried.name == "bert")

@@ -11,12 +11,14 @@ from click.testing import CliRunner
 
 from tablert_dist.cli import main
 from tablert_dist.config import PredictConfig
+from tablert_dist.errors import InputError
 from tablert_dist.inference import ray_data, ray_stages
+from tablert_dist.inference.predictor import Predictor
 from tests.support import GOLDEN
 
 BUNDLE = GOLDEN / "bundle" / "cnn-fp32"
 LINES = [
-    *(b"Ada works at Acme .", b"Bo near\rOslo", b"\r", b"", b"a\x0bb\x0cc\x1cd\xc2\x85e\xe2\x80\xa8f", b"no \xff utf-8"),
+    *(b"Ada works at Acme .", b"Bo near\rOslo", b"\r", b"", b"a\x0bb\x0cc\x1cd\xc2\x85e\xe2\x80\xa8f", "déjà vu".encode()),
     *(b"Ada\r\r near Oslo\r", b'{"text": "Ada near Oslo"}', b'{"words": ["Ada",\r"near", "Oslo"]}', b"the last, with no end"),
 ]  # fmt: skip
 
@@ -27,6 +29,20 @@ def source(tmp_path: Path) -> Path:
     path = tmp_path / "in.txt"
     path.write_bytes(b"\n".join(LINES).replace(b"Acme .\n", b"Acme .\r\n"))
     return path
+
+
+BAD = {
+    b"caf\xe9 near Oslo": "not UTF-8: the byte 0xe9 after 3 characters",
+    b'{"text": "caf\xe9"}': "not UTF-8: the byte 0xe9 after 13 characters",
+    b'{"text": "a \\ud800 b"}': r"expected a text, found half of a surrogate pair (\ud800) after 2 characters",
+    b'{"words": ["a", "\\udc00"]}': r"expected a text, found half of a surrogate pair (\udc00) after 2 characters",
+    b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}": "not JSON that can be read: it is nested too deeply",
+    b'{"text": "a", "n": ' + b"9" * 5000 + b"}": "not JSON that can be read: a number has thousands of digits",
+    b'{"text": {"a": 1}}': "expected an object with 'text' (a string)",
+    b'{"text": null}': "expected an object with 'text' (a string)",
+    b'{"words": ["a", 3]}': "expected an object with 'text' (a string)",
+    b'{"text": "a"': "not JSON: Expecting",
+}
 
 
 def texts(output: str) -> list[str]:
@@ -48,3 +64,26 @@ def test_every_way_of_reading_gives_a_result_for_each_line(source: Path, monkeyp
     assert found[:2] == ["Ada works at Acme .", "Bo near\rOslo"] and found[-1] == "the last, with no end"
     assert texts(from_stdin.stdout) == found == texts("\n".join(on_a_cluster["json"]))
     assert in_stages["json"] == on_a_cluster["json"]
+
+
+def test_a_bad_line_is_one_error_and_the_rest_is_read(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(b"\n".join(line for bad in BAD for line in (bad, b"Ada works at Acme .")))
+    done = CliRunner().invoke(main, ["predict", "--model", str(BUNDLE), "--in", str(source)])
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.exit_code == 0
+    assert [one["line"] for one in found[::2]] == list(range(1, 2 * len(BAD), 2))
+    for one, said in zip(found[::2], BAD.values(), strict=True):
+        assert one.keys() == {"line", "error"} and one["error"].startswith(said), one
+    assert all(one["text"] == "Ada works at Acme ." and one["entities"] == found[1]["entities"] for one in found[1::2])
+    settings = PredictConfig().model_dump(mode="json")
+    columns = {key: np.asarray([part[key] for part in ray_data._parts(source)]) for key in ("offset", "first", "count")}
+    on_a_cluster = ray_stages.Reader(str(BUNDLE), str(source), settings)(columns)
+    assert [json.loads(line) for line in on_a_cluster["json"]] == found
+
+
+@pytest.mark.parametrize("text", ["a \ud800 b", "\udfff", 3, None, {"text": "a"}])
+def test_what_is_no_text_is_refused(text: object) -> None:
+    predictor = Predictor.load(BUNDLE)
+    with pytest.raises(InputError, match="expected a text, found"):
+        predictor.predict([text])  # type: ignore[list-item]
