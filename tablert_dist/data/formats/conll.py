@@ -15,7 +15,11 @@ from tablert_dist.data.formats.source import lines
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
 
-_MULTI_HEAD = re.compile(r"\s*(\d{1,9})\s+(\S.*?)\s+(\S+|[A-Z]-\S.*?)\s+(\[[^\[\]]*\])\s+(\[[\d\s,]*\])\s*")
+BETWEEN = " \t"
+"""What separates columns, and nothing else: a no-break space belongs to its word."""
+_MULTI_HEAD = re.compile(
+    r"[ \t]*([0-9]{1,9})[ \t]+([^ \t].*?)[ \t]+([^ \t]+|[A-Z]-[^ \t].*?)[ \t]+(\[[^\[\]]*\])[ \t]+(\[[0-9 \t,]*\])[ \t]*"
+)
 _COMMENT = re.compile(r"#\s?([\w.]+) ?= ?(.*)")
 _DOCUMENT = re.compile(r"#doc +(.*)")
 NONE = "N"
@@ -105,19 +109,20 @@ def row(number: int, line: str) -> TokenRow:
     if found := _multi_head(line):
         index, word, tag, types, heads = found
         return TokenRow(number, word, tag, int(index), _links(types, heads))
-    columns = line.split("\t") if "\t" in line else line.split()
-    if len(columns) < 2 or not tags.is_tag(columns[-1].strip()):
+    columns = line.split("\t") if "\t" in line else list(filter(None, line.split(" ")))
+    if len(columns) < 2 or not tags.is_tag(columns[-1].strip(BETWEEN)):
         raise InputError(
             f"expected a word, other columns and a tag (O, B-TYPE, …), or 'index word tag [types] [heads]', "
             f"found {line[:60]!r}"
         )
-    return TokenRow(number, columns[0], columns[-1].strip())
+    return TokenRow(number, columns[0].strip(BETWEEN), columns[-1].strip(BETWEEN))
 
 
 def _multi_head(line: str) -> Sequence[str] | None:
     columns = line.split("\t")
     if (
         len(columns) == 5
+        and columns[0].isascii()
         and columns[0].isdecimal()
         and len(columns[0]) < 10
         and columns[3][:1] == "["

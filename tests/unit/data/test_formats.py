@@ -186,3 +186,23 @@ def test_predictions_are_annotations(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no task has 'annotations' that count.*labelstudio-predictions"):
         formats.read(tasks)
     assert canonical(formats.read(tasks, "labelstudio-predictions")[0]) == canonical(sentence)
+
+
+@pytest.mark.parametrize("white", ["\u00a0", "\u202f", "\u3000", "\u2009", "\x1f", "\u0085"])
+@pytest.mark.parametrize("between", [" ", "\t", "  ", " \t"])
+@pytest.mark.parametrize("layout", ["word tag", "multi-head"])
+def test_space_and_tab_alone_separate_columns(white: str, between: str, layout: str, tmp_path: Path) -> None:
+    """A no-break space belongs to its word, as it did when the file was written."""
+    words = [f"Ostrava{white}Looms", "sold", f"12{white}500", "coats"]
+    tags = ["B-Org", "O", "B-Num", "O"]
+    rows = [[word, tag] for word, tag in zip(words, tags, strict=True)]
+    if layout == "multi-head":
+        rows = [[str(n), *row, "['N']" if n else "['sells']", f"[{n}]" if n else "[2]"] for n, row in enumerate(rows)]
+    path = tmp_path / "a.conll"
+    path.write_bytes("".join(between.join(row) + "\r\n" for row in rows).encode())
+    (sentence,) = formats.read(path)
+    assert list(sentence.words) == words
+    assert [e.type for e in sentence.entities] == ["Org", "Num"]
+    assert [(r.type, r.head.start, r.tail.start) for r in sentence.relations] == (
+        [("sells", 0, 2)] if layout == "multi-head" else []
+    )
