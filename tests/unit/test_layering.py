@@ -31,7 +31,7 @@ LAYERS = [
 HEAVY = {
     "ray": ["cluster.*", "train.*", "tune.*", "inference.ray_data", "serve.ray_app"],
     "mlflow": ["tracking.*", "export.pyfunc", "export.pyfunc_model"],
-    "transformers": ["model.encoder", "cpu.packing", "gpu.mask"],
+    "transformers": ["model.check", "model.encoder", "model.probe", "cpu.packing", "gpu.mask"],
     "onnxruntime": ["inference.onnx_engine", "export.half"],
     "onnx": ["export.*"],
     "torch": [

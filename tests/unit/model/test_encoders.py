@@ -40,7 +40,7 @@ def test_a_family_is_exported_and_finds_the_same(name: str, tmp_path: Path) -> N
 
 def test_the_page_has_a_row_for_each() -> None:
     page = DOCUMENT.read_text(encoding="utf-8")
-    rows = [line.split("|")[1:4] for line in page.splitlines() if line.startswith("| `")]
+    rows = [line.split("|")[1:4] for line in page.splitlines() if line.startswith("| `") and "yes" in line]
     assert [kind.strip(" `") for kind, *_ in rows] == list(FAMILIES), "make families"
     assert sum(train.strip() == export.strip() == "yes" for _, train, export in rows) >= 22
 
