@@ -31,7 +31,7 @@ def encoder_source(encoder: str, folder: Path) -> str:
 def tiny_checkpoint() -> str:
     """Write a checkpoint with random weights for the sample's types; it is removed when the running command ends."""
     folder = Path(click.get_current_context().with_resource(tempfile.TemporaryDirectory())) / "checkpoint"
-    config = bench_config(data__path=SAMPLE, model__hidden=[16])
+    config = bench_config(data__path=SAMPLE, model__cnn__hidden=[16])
     schema = load_corpus(config.data).schema
     torch.manual_seed(0)
     parts = model_parts(TINY_SHAPE)
