@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.tikto
 """Files that a tokenizer is made of, any of them."""
 FEWEST = 20
 """Subwords of the smallest vocabulary; transformers makes up one of its special tokens alone where a file is missing."""
+BYTES = re.compile("[\u0100-\u0143]")
+"""Characters that stand for bytes in byte-level vocabularies, such as Ġ for a space."""
 CAPITALS = 0.05
 """Share of subwords with capitals from which on a vocabulary is a cased one; an uncased one has none."""
 
@@ -140,6 +143,7 @@ def check_match(source: str, tokenizer: SubwordTokenizer, config: Any) -> None:
     normalizer = tokenizer.tokenizer.normalizer
     if normalizer is not None and "A" not in normalizer.normalize_str("A"):
         words = [token for token in vocabulary if token[:1] not in "[<"]
+        words = [BYTES.sub("", token) for token in words]
         cased = sum(token != token.lower() for token in words)
         if cased > CAPITALS * len(words):
             raise InputError(

@@ -3,6 +3,7 @@ are read."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from tablert_dist.errors import InputError
 from tablert_dist.tokenization import first_position, pad_id, subword_limit
 
+log = logging.getLogger(__name__)
 ANOTHER = "take another, such as BERT, RoBERTa, DeBERTa or ModernBERT"
 NO_GRAPH = {
     "gpt2": "torch.onnx writes a product that onnxruntime refuses",
@@ -27,8 +29,10 @@ ROW = 24
 """Subwords of the longer row of the probe's batch."""
 PROBED = 1024
 """Positions counted as a function of place have no row that could be missing: longer rows of such encoders are not run."""
-INDEPENDENT = 0.05
-"""How far a sentence's states, about 1 large, may move by the padding beside it."""
+MOVED_A_LITTLE, MOVED = 1e-3, 0.5
+"""How far a sentence's states, about 1 large, move by the padding beside it: what is said, and what is refused."""
+HIGHEST = 500
+"""Ids of special tokens above this are made smaller: a twin's vocabulary need not reach them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def probe(source: str, config: Any, trusted: bool = False) -> Positions:
             # Code of its author's may know one size alone.
             return Positions(subword_limit(config), first_position(config))
         positions = positions_of(twin)
-        first = 1 + max(_special(config), default=0)
+        first = 1 + max(_special(config).values(), default=0)
         longest = positions.limit if position_table(twin) is not None else min(positions.limit, PROBED)
         ids = first + torch.arange(max(ROW, longest)) % (int(twin.config.vocab_size) - first)
         row = min(ROW, positions.limit)
@@ -72,8 +76,15 @@ def probe(source: str, config: Any, trusted: bool = False) -> Positions:
         width = int(getattr(config, "hidden_size", 0))
         if states.shape[-1] != width:
             raise ValueError(f"its states are {states.shape[-1]} wide, its configuration says {width}")
-        _check_padding(twin, ids[:row], pad_id(config))
+        moved = _moved_by_padding(twin, ids[:row])
+        if not moved < MOVED:
+            raise ValueError(f"the padding beside a sentence changes its states (by {moved:.2g})")
         _states(twin, ids[None, :longest])
+    if moved > MOVED_A_LITTLE:
+        log.warning(
+            "encoder '%s' (%s): the padding beside a sentence moves its states (by %.2g), so that probabilities depend on what "
+            "is read with it", source, kind, moved,
+        )  # fmt: skip
     return positions
 
 
@@ -118,23 +129,27 @@ def _twin(config: Any, trusted: bool) -> Any:
     """The smallest model of this architecture that can be made."""
     from transformers import AutoModel
 
-    small = {"vocab_size": max(_special(config), default=0) + ROW}
+    special = _special(config)
+    small = {**special, "vocab_size": max(special.values(), default=0) + ROW}
 
-    def made(sizes: Mapping[str, int]) -> Any:
+    depth = getattr(config, "num_hidden_layers", None)
+    one = {k: v[:1] for k, v in config.to_dict().items() if isinstance(v, list) and len(v) == depth}
+
+    def made(sizes: Mapping[str, Any]) -> Any:
         changed = type(config).from_dict({**config.to_dict(), **sizes})
         return AutoModel.from_config(changed, trust_remote_code=trusted, dtype=torch.float32).eval()
 
     try:
-        return made({**small, "num_hidden_layers": 1})
+        return made({**small, **one, "num_hidden_layers": 1})
     except Exception:
-        # Some state something of each layer, or divide by layers − 1.
+        # Some divide by layers − 1.
         return made(small)
 
 
-def _special(config: Any) -> list[int]:
-    """Ids of the special tokens, which architectures want inside the vocabulary."""
-    tree = config.to_dict()
-    return [v for k, v in tree.items() if k.endswith("token_id") and isinstance(v, int) and not isinstance(v, bool)]
+def _special(config: Any) -> dict[str, int]:
+    """Ids of the special tokens, which architectures want inside the vocabulary, for a small one."""
+    ids = {k: v for k, v in config.to_dict().items() if k.endswith("token_id") and type(v) is int}
+    return {key: value if value <= HIGHEST else value % HIGHEST for key, value in ids.items()}
 
 
 def _states(transformer: Any, ids: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -145,14 +160,13 @@ def _states(transformer: Any, ids: Tensor, mask: Tensor | None = None) -> Tensor
     return cast(Tensor, found)
 
 
-def _check_padding(transformer: Any, ids: Tensor, pad: int) -> None:
+def _moved_by_padding(transformer: Any, ids: Tensor) -> float:
     short = max(1, len(ids) // 3)
     alone = _states(transformer, ids[None, :short])
     there = torch.arange(len(ids)) < short
-    rows, masks = torch.stack([ids, ids.where(there, pad)]), torch.stack([torch.ones_like(ids), there.long()])
-    moved = float((_states(transformer, rows, masks)[1, :short] - alone[0]).abs().max())
-    if not moved < INDEPENDENT:
-        raise ValueError(f"the padding beside a sentence changes its states (by {moved:.2g})")
+    rows = torch.stack([ids, ids.where(there, pad_id(transformer.config))])
+    masks = torch.stack([torch.ones_like(ids), there.long()])
+    return float((_states(transformer, rows, masks)[1, :short] - alone[0]).abs().max())
 
 
 @contextmanager

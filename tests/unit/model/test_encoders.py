@@ -210,3 +210,23 @@ def test_few_relation_types_are_said(entity_from: str, said: bool, tiny_encoder:
     found = [line for line in lines if "--set model.cnn.entity_from=hidden" in line]
     assert bool(found) == said
     assert not said or found[0].startswith("2 relation types: entity tags are read from 5 numbers a word")
+
+
+def test_states_that_padding_moves_a_little_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_family("convbert", tmp_path)
+    with caplog.at_level("WARNING", "tablert_dist.model"):
+        check_encoder(str(tmp_path))
+    assert "the padding beside a sentence moves its states" in caplog.text
+
+
+def test_letters_that_stand_for_bytes_are_no_capitals(tiny_encoder: str, tmp_path: Path) -> None:
+    """Ġ is a capital letter, and the space of byte-level vocabularies; such a tokenizer may make letters small."""
+    shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    path = tmp_path / "encoder" / "tokenizer.json"
+    tree = json.loads(path.read_text())
+    vocabulary = tree["model"]["vocab"]
+    tree["model"]["vocab"] = {
+        (token if token[:1] == "[" or len(token) < 2 else f"Ġ{token}"): number for token, number in vocabulary.items()
+    }
+    path.write_text(json.dumps(tree))
+    check_encoder(str(tmp_path / "encoder"))
