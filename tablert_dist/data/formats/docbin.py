@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,16 @@ def _sentences(doc: Any, where: str, notes: Notes) -> list[Sentence]:
     relations = _relations(data.get(REL, {}), entities, where, notes)
     cuts = _cuts(doc)
     name, document = (_name(data.get(key), key) for key in ("id", "document"))
+    homes = {entity: _home(entity, cuts) for entity in entities}
+    own_entities: list[list[Entity]] = [[] for _ in cuts]
+    for entity, home in homes.items():
+        if home is not None:
+            own_entities[home].append(entity)
+    own_relations: list[list[Relation]] = [[] for _ in cuts]
+    for relation in relations:
+        home = homes[relation.head]
+        if home is not None and home == homes[relation.tail]:
+            own_relations[home].append(relation)
     found = []
     for number, (start, end) in enumerate(cuts):
         # spaCy has tokens of white space, which are no words.
@@ -83,14 +94,14 @@ def _sentences(doc: Any, where: str, notes: Notes) -> list[Sentence]:
         if not kept:
             continue
         place = {token.i: n for n, token in enumerate(kept)}
-        inside = {entity: _placed(entity, place) for entity in entities if start <= entity.start and entity.end <= end}
-        links = [Relation(inside[r.head], inside[r.tail], r.type) for r in relations if {r.head, r.tail} <= set(inside)]
+        inside = {entity: _placed(entity, place) for entity in own_entities[number]}
+        links = [Relation(inside[r.head], inside[r.tail], r.type) for r in own_relations[number]]
         first = kept[0].idx if len(cuts) > 1 else 0
         last = kept[-1].idx + len(kept[-1].text) if len(cuts) > 1 else len(doc.text)
         found.append(
             Sentence(
                 tuple(token.text for token in kept),
-                tuple(inside[entity] for entity in entities if entity in inside),
+                tuple(inside.values()),
                 tuple(links),
                 name if name is None or len(cuts) == 1 else f"{name}.{number}",
                 document if document is not None or len(cuts) == 1 else name,
@@ -98,13 +109,18 @@ def _sentences(doc: Any, where: str, notes: Notes) -> list[Sentence]:
                 tuple((token.idx - first, token.idx - first + len(token.text)) for token in kept),
             )
         )
-    crossing = [e for e in entities if not any(start <= e.start and e.end <= end for start, end in cuts)]
-    if crossing:
-        notes.count(CROSSING, where, len(crossing))
+    if crossing := sum(home is None for home in homes.values()):
+        notes.count(CROSSING, where, crossing)
     across = len(relations) - sum(len(sentence.relations) for sentence in found)
     if across:
         notes.count(ACROSS, where, across)
     return found
+
+
+def _home(entity: Entity, cuts: list[Span]) -> int | None:
+    """The sentence that an entity lies in; None where it reaches across two."""
+    number = bisect_right(cuts, entity.start, key=lambda cut: cut[0]) - 1
+    return number if number >= 0 and entity.end <= cuts[number][1] else None
 
 
 def _cuts(doc: Any) -> list[Span]:

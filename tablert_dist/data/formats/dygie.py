@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,13 @@ def _document(record: Record, where: str, notes: Notes) -> list[Sentence]:
     for i, tokens in enumerate(words):
         bounds = (starts[i], starts[i + 1])
         entities = [_entity(item, f"ner[{i}][{n}]", bounds) for n, item in enumerate(_items(ner[i], f"ner[{i}]"))]
+        by_span: dict[Span, list[Entity]] = {}
+        for entity in entities:
+            by_span.setdefault((entity.start + starts[i], entity.end + starts[i]), []).append(entity)
         links = []
         for n, item in enumerate(_items(relations[i], f"relations[{i}]")):
             name = f"relations[{i}][{n}]"
-            if (link := _relation(item, name, bounds, starts[-1], entities, notes, where)) is not None:
+            if (link := _relation(item, name, bounds, starts[-1], by_span, notes, where)) is not None:
                 links.append(link)
         own = sentence_id({"_ids": ids[i]}, "_ids") if ids else f"{key}.{i}"
         found.append(Sentence(tokens, tuple(entities), tuple(links), own, key))
@@ -95,7 +98,7 @@ def _entity(item: Any, where: str, bounds: Span) -> Entity:
 
 
 def _relation(
-    item: Any, name: str, bounds: Span, count: int, entities: list[Entity], notes: Notes, where: str
+    item: Any, name: str, bounds: Span, count: int, entities: Mapping[Span, list[Entity]], notes: Notes, where: str
 ) -> Relation | None:
     """The relation; nothing, but a note, where it reaches into another sentence."""
     if not isinstance(item, list) or len(item) < 5:
@@ -108,7 +111,7 @@ def _relation(
         if not bounds[0] <= start < end <= bounds[1]:
             outside = True
             continue
-        matching = [e for e in entities if (e.start + bounds[0], e.end + bounds[0]) == (start, end)]
+        matching = entities.get((start, end))
         if not matching:
             raise InputError(f"{name}: its {role} [{start}, {end - 1}] is no entity of the sentence")
         if len(set(matching)) > 1:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from click.testing import CliRunner
 from tablert_dist.config import DataConfig
 from tablert_dist.data import formats, load_corpus
 from tablert_dist.data.formats import Notes, registry
+from tablert_dist.data.formats.notes import Written
 from tablert_dist.data.formats.registry import Format
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
@@ -206,3 +209,45 @@ def test_space_and_tab_alone_separate_columns(white: str, between: str, layout: 
     assert [(r.type, r.head.start, r.tail.start) for r in sentence.relations] == (
         [("sells", 0, 2)] if layout == "multi-head" else []
     )
+
+
+def document(count: int) -> list[Sentence]:
+    """Half of the entities and relations in one long sentence, the others in a sentence each, all of one document."""
+    found = []
+    for number, entities in enumerate([count, *[1] * count]):
+        words = tuple(f"w{n}" for n in range(3 * entities))
+        marked = tuple(Entity(3 * n, 3 * n + 2, "T") for n in range(entities))
+        links = tuple(
+            Relation(marked[n], marked[(n + 7 * k) % entities], "r") for n in range(entities) for k in range(1, 4)
+        )
+        kept = tuple(link for link in links if link.head != link.tail)
+        found.append(Sentence(words, marked, kept, f"d.{number}", "d"))
+    return found
+
+
+@pytest.mark.parametrize("name", registry.NAMES)
+def test_a_file_twice_as_large_is_at_most_two_and_a_half_times_the_work(name: str, tmp_path: Path) -> None:
+    """Counted in lines of our own code that run, which no other work on the machine changes."""
+    ready(name)
+    form = registry.format_of(name)
+
+    def lines(count: int) -> int:
+        path = tmp_path / f"{count}{form.endings[0] if form.endings else ''}"
+        form.write(document(count), path, Written(path), Schema(("T",), ("r",)))
+        seen = 0
+
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal seen
+            seen += event == "line" or event == "call"
+            return trace if "tablert_dist" in frame.f_code.co_filename else None
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            found = list(form.iterate(path, Notes()))
+        finally:
+            sys.settrace(before)
+        assert sum(len(sentence.entities) for sentence in found) == 2 * count
+        return seen
+
+    assert lines(160) <= 2.5 * lines(80)
