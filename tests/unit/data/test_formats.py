@@ -250,4 +250,5 @@ def test_a_file_twice_as_large_is_at_most_two_and_a_half_times_the_work(name: st
         assert sum(len(sentence.entities) for sentence in found) == 2 * count
         return seen
 
+    lines(8)  # what is done once, such as imports
     assert lines(160) <= 2.5 * lines(80)
