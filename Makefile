@@ -42,7 +42,7 @@ test-ray: install
 	$(BIN)/python -m pytest -m "ray and not alone" --numprocesses 2 --dist loadfile
 	$(BIN)/python -m pytest -m "ray and alone"
 
-# Every command of docs/guides/own-data.md and transcript.md; trainings that are ended by signals and that have two owners.
+# Every command of docs/guides/own-data.md and transcript.md, trainings ended by signals, and what else takes half a minute.
 test-slow: install
 	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
 

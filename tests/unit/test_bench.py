@@ -18,7 +18,7 @@ from bench.commands import APART, COMMANDS, discover
 from bench.options import UnavailableError
 
 NAMES = discover()
-MARKS = {"bench.overhead": pytest.mark.ray, "bench.peers": pytest.mark.slow}
+MARKS = {"bench.overhead": pytest.mark.ray, "bench.peers": pytest.mark.slow, "bench.soak": pytest.mark.slow}
 SMOKES = [pytest.param(name, marks=[MARKS[name]] if name in MARKS else []) for name in NAMES]
 
 

@@ -77,6 +77,7 @@ def test_options_go_to_the_steps_that_know_them() -> None:
     assert given[5] == ["data.overlap=keep-gold", "predict.min_entity=0.5"] and given[8] == ["predict.min_entity=0.5"]
 
 
+@pytest.mark.slow
 def test_every_step_with_a_tiny_encoder_and_on_from_where_it_stopped(here: Path, tiny_encoder: str) -> None:
     words = [EXPORT, "--out", "all", "--set", f"model.encoder={tiny_encoder}", "--set", "tracking.enabled=false"]
     words += ["--set", "train.epochs=1"]

@@ -52,6 +52,7 @@ def test_a_registered_model_loads_and_serves(
     assert_same(served(uri, tmp_path), expected)
 
 
+@pytest.mark.slow
 def test_the_server_follows_an_alias_without_dropping_a_request(
     tiny_encoder: str, tmp_path: Path, server: tuple[str, Callable[[], None], Callable[[], None]]
 ) -> None:

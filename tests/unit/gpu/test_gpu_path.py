@@ -93,8 +93,10 @@ def test_a_step_never_waits_for_the_device(
         assert counts.weight_casts <= (4 if precision else 0)
         assert torch.float64 not in counts.made, "Apple's GPU has no float64"
 
+        # Loading looks at values: at what the encoder's twin computes.
+        parts = load_encoder(tiny_encoder)
+
         def make_step() -> Any:
-            parts = load_encoder(tiny_encoder)
             fake = EncoderParts(type(parts.transformer)(parts.transformer.config), parts.tokenizer, parts.pad_id)
             model = build_model(config.model, fake, TAGS)
             trainer = Trainer(model, config, TrainContext(autocast=precision))
