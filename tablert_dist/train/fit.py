@@ -126,7 +126,7 @@ def absolute_data(config: Config) -> Config:
 
 
 def check(config: Config, say: Say, validate: bool = False) -> Corpus:
-    """Read the data, the encoder's configuration and its tokenizer; say what was found. Raises InputError.
+    """Try the encoder, then read the data; say what was found. Raises InputError.
 
     `validate` also says what looks like a mistake in the data, and refuses what surely is one.
     """
@@ -134,11 +134,11 @@ def check(config: Config, say: Say, validate: bool = False) -> Corpus:
     from tablert_dist.model.check import check_encoder
 
     choose_context(config) if not config.cluster.num_workers else None
+    limits = check_encoder(config.model.encoder, config.model.layer, config.model.trust_remote_code)
     with waiting(f"reading the sentences in {config.data.path}"):
         corpus = load_corpus(config.data, config.model)
     for note in corpus.notes:
         say(note)
-    limits = check_encoder(config.model.encoder, config.model.layer, config.model.trust_remote_code)
     for line in (known_words(corpus, limits.tokenizer, config.model.encoder), few_types(corpus, config.model)):
         if line:
             say(line)

@@ -18,7 +18,7 @@ from tablert_dist.model.checkpoint import ModelCard, load_checkpoint, save_check
 from tablert_dist.model.encoder import load_encoder
 from tablert_dist.model.probe import freeze_unread, position_table, positions_of
 from tablert_dist.tags import TagSet
-from tablert_dist.train.fit import check
+from tablert_dist.train.fit import check, fit
 from tests.support.families import AFTER, DOCUMENT, FAMILIES, REFUSED, try_family, write_family
 from tests.support.tiny import SCHEMA, tiny_records, write_corpus
 
@@ -230,3 +230,13 @@ def test_letters_that_stand_for_bytes_are_no_capitals(tiny_encoder: str, tmp_pat
     }
     path.write_text(json.dumps(tree))
     check_encoder(str(tmp_path / "encoder"))
+
+
+def test_an_encoder_is_refused_before_the_data_are_read_and_a_folder_is_made(tmp_path: Path) -> None:
+    (tmp_path / "encoder").mkdir()
+    write_family("t5", tmp_path / "encoder")
+    changes = {"data.path": str(tmp_path / "none"), "train.storage": str(tmp_path / "runs"), "cluster.num_workers": 0}
+    config = load_config(None, {"model.encoder": str(tmp_path / "encoder"), **changes})
+    with pytest.raises(InputError, match="with a decoder"):
+        fit(config, "r")
+    assert not (tmp_path / "runs").exists()
