@@ -16,7 +16,7 @@ import click
 from bench.commands import COMMANDS, discover
 from bench.options import UnavailableError
 
-HIDDEN = {"bench", "hidden", "channels", "kernel", "words", "batch", "backward", "encoder"}
+HIDDEN = {"rows", "bench", "hidden", "channels", "kernel", "words", "batch", "backward", "encoder"}
 """What the command says already."""
 BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
 PAGE = Path("BENCHMARKS.md")
