@@ -18,7 +18,8 @@ from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import Ints
 
 Span = tuple[int, int]
-
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a pair, which is no character; Python's strings may hold it, and no encoding does."""
 
 _BERT = BertPreTokenizer()
 COMMON = (range(0x1C), range(0x20, 0x80), range(0xA0, 0x600), range(0x2000, 0x2070), range(0x20A0, 0x20C0))

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tablert_dist.errors import InputError
-from tablert_dist.inference.pieces import SURROGATE, Plan, Planner
+from tablert_dist.inference.pieces import Plan, Planner
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.schema import Sentence
+from tablert_dist.text import SURROGATE
 
 T = TypeVar("T")
 Numbered = Sequence[tuple[int, str]]

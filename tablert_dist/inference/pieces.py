@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +10,8 @@ from tablert_dist.config import PredictConfig
 from tablert_dist.errors import InputError
 from tablert_dist.inference.extraction import Extraction, Read, joined
 from tablert_dist.schema import Sentence
-from tablert_dist.text import Span, merge, split_sentences, split_words, windows
+from tablert_dist.text import SURROGATE, Span, merge, split_sentences, split_words, windows
 from tablert_dist.tokenization import EncodedSentence, SubwordTokenizer
-
-SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half of a pair, which is no character; Python's strings may hold it, and no encoding does."""
 
 
 def check_characters(text: str) -> None:

@@ -91,11 +91,7 @@ def probe(source: str, config: Any, trusted: bool = False) -> Positions:
 def positions_of(transformer: nn.Module) -> Positions:
     """The positions of an encoder, as its own table of them says; without one, as its configuration does."""
     config: Any = transformer.config
-    try:
-        stated = int(getattr(config, "max_position_embeddings", 0) or 0)
-    except NotImplementedError:
-        # XLNet's: it has no limit.
-        stated = 0
+    stated = int(getattr(config, "max_position_embeddings", 0) or 0)
     table: Any = position_table(transformer)
     if table is None:
         return Positions(stated if stated > 0 else WITHOUT_TABLE, 0)

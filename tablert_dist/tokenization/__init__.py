@@ -1,15 +1,12 @@
 """Words as subwords: the tokenizer that training and serving share, and batches of what it gives."""
 
+from tablert_dist.tokenization.positions import AFTER_PADDING, first_position, pad_id, subword_limit
 from tablert_dist.tokenization.subwords import (
-    AFTER_PADDING,
     EncodedSentence,
     SubwordTokenizer,
     check_pad_id,
     collate,
-    first_position,
-    pad_id,
     read_tokenizer,
-    subword_limit,
 )
 
 __all__ = [

@@ -216,37 +216,3 @@ def collate(sentences: Sequence[EncodedSentence], pad_id: int) -> TableInputs:
 def _filled(lengths: Sequence[int]) -> NDArray[np.bool_]:
     """[B, longest]: the first `length` of each row."""
     return np.asarray(np.arange(max(lengths)) < np.asarray(lengths)[:, None])
-
-
-AFTER_PADDING = frozenset(
-    {
-        "roberta",
-        "xlm-roberta",
-        "camembert",
-        "xlm-roberta-xl",
-        "data2vec-text",
-        "mpnet",
-        "ibert",
-        "lilt",
-        "luke",
-        "markuplm",
-    }
-)
-"""Architectures whose positions start behind the padding id, for who has no torch to ask the encoder itself."""
-
-
-def subword_limit(config: Any) -> int:
-    """The longest input that the position embeddings allow, special tokens included."""
-    positions = int(getattr(config, "max_position_embeddings", 0) or 0)
-    return (positions if positions > 0 else 512) - first_position(config)
-
-
-def first_position(config: Any) -> int:
-    """The position of a sentence's first subword: RoBERTa's start behind the padding id."""
-    return pad_id(config) + 1 if config.model_type in AFTER_PADDING else 0
-
-
-def pad_id(config: Any) -> int:
-    """The id that fills up a batch."""
-    found = getattr(config, "pad_token_id", None)
-    return int(found) if found is not None else 0

@@ -6,6 +6,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from tablert_dist.config import Config, ModelConfig
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError, counted
@@ -51,9 +53,10 @@ def known_words(corpus: Corpus, tokenizer: SubwordTokenizer, encoder: str) -> st
     sentences = [list(s.words) for s in corpus.train[:LOOKED_AT]]
     lost = words = 0
     for sentence, encoded in zip(sentences, tokenizer.encode(sentences, within_limit=False), strict=True):
-        ids = encoded.ids
-        missed = [bool((ids[a : a + n] == unknown).all()) for a, n in zip(encoded.first, encoded.count, strict=True)]
-        lost, words = lost + sum(missed), words + len(sentence)
+        # A word's subwords end where the next word's begin, the last word's before the special token.
+        ids = encoded.ids[: encoded.first[-1] + encoded.count[-1]]
+        read = np.logical_or.reduceat(ids != unknown, encoded.first)
+        lost, words = lost + int((~read).sum()), words + len(sentence)
     if lost < WORTH_A_LINE * words:
         return None
     said = f"encoder '{encoder}' has no subwords for {lost} of {words} words of train"

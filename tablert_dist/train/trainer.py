@@ -108,15 +108,19 @@ class Trainer:
         return loss, norm, step.sentences
 
     def one_of_each_shape(self, examples: Examples, batches: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-        """Of the global batches, the first for each shape that this worker's recorded passes have."""
+        """Of the global batches, those that have a shape of this worker's recorded passes first; each once."""
         if self._ladder is None:
             return []
-        lengths, found = examples.features.lengths, dict[Sizes, Sequence[int]]()
+        lengths, found = examples.features.lengths, list[Sequence[int]]()
+        known: set[Sizes] = set()
         for batch in batches:
             share = rank_share(batch, lengths, self.context.rank, self.context.world_size)
-            for part in split_share(share, lengths, self.config.train.accumulation):
-                found.setdefault(self._ladder.of(examples.features.sizes(part)), batch)
-        return list(found.values())
+            parts = split_share(share, lengths, self.config.train.accumulation)
+            sizes = {self._ladder.of(examples.features.sizes(part)) for part in parts}
+            if sizes - known:
+                known |= sizes
+                found.append(batch)
+        return found
 
     def warm_up(self, step: HostStep) -> int:
         """Record the passes of a step like this, where passes are recorded; return how many are new.

@@ -10,6 +10,7 @@ from tablert_dist.data.formats.notes import Notes
 from tablert_dist.data.formats.source import Record, kind, objects
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Sentence
+from tablert_dist.text import SURROGATE
 
 Parse = Callable[[Record, str, Notes], Sequence[Sentence]]
 """A record, where it is (for notes), and what notes it gives: its sentences. An InputError names the field."""
@@ -64,10 +65,8 @@ def check_characters(text: str, what: str) -> None:
     """Refuse what no text file holds: a NUL, and half a surrogate pair (from `\\ud83d` alone in JSON)."""
     if "\0" in text:
         raise InputError(f"{what} has a NUL character")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{what} has half a surrogate pair, {text[error.start]!a}: no character") from None
+    if half := SURROGATE.search(text):
+        raise InputError(f"{what} has half a surrogate pair, {half[0]!a}: no character")
 
 
 def entities_of(record: Record) -> list[Entity]:
