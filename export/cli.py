@@ -16,6 +16,7 @@ from tablert_dist.cli.common import (
     set_up_logging,
     verb,
 )
+from tablert_dist.cli.reading import reading_options
 from tablert_dist.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 @force_option
 @plain_errors
 @config_options
+@reading_options
 def main(
     config: Any,
     onnx: bool,
@@ -132,7 +134,7 @@ def _export(
     gold, named = None, ""
     if verify_data is not None:
         gold_in = find_gold(verify_data, preferred="dev")
-        gold, named = read_gold(gold_in, card.schema, config.data, card.model), gold_in.title
+        gold, named = read_gold(gold_in, card.schema, config.data, card.model, click.echo), gold_in.title
     try:
         return export_bundle(source, out, config.export, gold=gold, verified_on=named, force=force)
     except VerificationError as error:

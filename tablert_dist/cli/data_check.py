@@ -18,6 +18,7 @@ from tablert_dist.cli.common import (
     set_up_logging,
     verb,
 )
+from tablert_dist.cli.reading import given, strict_option, text_field_option
 
 
 @verb(
@@ -31,6 +32,8 @@ from tablert_dist.cli.common import (
 @click.option("--encoder", default=None, help="Tokenizer used to count subwords.  [default: model.encoder]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option("--html", default=None, type=click.Path(path_type=Path), help="Also write a page with plots.")
+@strict_option
+@text_field_option
 @force_option
 @plain_errors
 def command(
@@ -40,6 +43,8 @@ def command(
     encoder: str | None,
     as_json: bool,
     html: Path | None,
+    strict: bool,
+    text_field: str | None,
     force: bool,
 ) -> None:
     """Examine a folder or a single file and show what was found."""
@@ -59,7 +64,7 @@ def command(
     if html is not None and html.is_dir():
         raise InputError(f"{html} is a folder; name the page, such as {html / 'check.html'}")
     refuse_existing(html, force=force)
-    config = load_config(config_name, {**parsed(assignments), "data.path": source})
+    config = load_config(config_name, {**parsed(assignments), **given(strict, text_field), "data.path": source})
     tokenizer, missing = None, []
     try:
         tokenizer = find_tokenizer(encoder or config.model.encoder)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tablert_dist.cli.common import force_option, plain_errors, refuse_existing, stopwatch, verb
+from tablert_dist.cli.reading import say_read, strict_option, text_field_option
 
 
 @verb(
@@ -18,9 +19,13 @@ from tablert_dist.cli.common import force_option, plain_errors, refuse_existing,
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--format", "given", default="auto", show_default=True, metavar="NAME", help="Format of the input file.")
 @click.option("--to", "wanted", default=None, metavar="NAME", help="Format of the output; unset: told by its ending.")
+@strict_option
+@text_field_option
 @force_option
 @plain_errors
-def command(source: Path, out: Path, given: str, wanted: str | None, force: bool) -> None:
+def command(
+    source: Path, out: Path, given: str, wanted: str | None, strict: bool, text_field: str | None, force: bool
+) -> None:
     """Print what was written, what the reader left out or changed, and what the format cannot hold."""
     from tablert_dist.data import formats
     from tablert_dist.errors import InputError, counted
@@ -35,10 +40,9 @@ def command(source: Path, out: Path, given: str, wanted: str | None, force: bool
     if out.is_dir():
         raise InputError(f"{out} is a folder that exists: give another name, or remove it first")
     refuse_existing(out, force=force)
-    notes = formats.Notes()
+    notes = formats.Notes(strict, text_field)
     written = formats.write(formats.iterate(source, given, notes), out, name)
-    for line in notes.lines():
-        click.echo(f"read: {line}")
+    say_read(notes)
     for line in written.lines():
         click.echo(line)
     summary(f"{counted(written.sentences, 'sentence')} converted")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tablert_dist.cli.common import force_option, plain_errors, refuse_existing, set_up_logging, stopwatch, verb
+from tablert_dist.cli.reading import say_read, strict_option, text_field_option
 
 
 @verb(
@@ -22,12 +23,25 @@ from tablert_dist.cli.common import force_option, plain_errors, refuse_existing,
 @click.option("--share", "shares", default=None, metavar="0.1,0.2,…", help="Shares of all sentences to draw.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same samples.")
 @click.option("--format", "form", default="auto", show_default=True, help="Format of the input file.")
+@strict_option
+@text_field_option
 @force_option
 @plain_errors
-def command(source: Path, out: Path, count: int | None, shares: str | None, seed: int, form: str, force: bool) -> None:
+def command(
+    source: Path,
+    out: Path,
+    count: int | None,
+    shares: str | None,
+    seed: int,
+    form: str,
+    strict: bool,
+    text_field: str | None,
+    force: bool,
+) -> None:
     """Write each sample as SpERT's JSON, its sentences in the order of IN."""
     set_up_logging()
     from tablert_dist.data.annotated import read_all, spert_bytes, write_files
+    from tablert_dist.data.formats import Notes
     from tablert_dist.data.partition import nested_samples
     from tablert_dist.errors import InputError, counted
 
@@ -38,7 +52,9 @@ def command(source: Path, out: Path, count: int | None, shares: str | None, seed
         raise InputError(f"{source}: no such file or folder")
     if not out.parent.is_dir():
         raise InputError(f"{out}: there is no folder '{out.parent}' to write to")
-    sentences, _ = read_all(source, form)
+    notes = Notes(strict, text_field)
+    sentences, _ = read_all(source, form, notes)
+    say_read(notes)
     if count is not None:
         sizes = {out: count}
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tablert_dist.cli.common import force_option, plain_errors, say_next, set_up_logging, stopwatch, verb
+from tablert_dist.cli.reading import say_read, strict_option, text_field_option
 
 if TYPE_CHECKING:
     from tablert_dist.data.partition import By
@@ -40,6 +41,8 @@ PARTS = "train=0.8,dev=0.1,test=0.1"
     help="Sentences that stay in one part; equal sentences always do.",
 )
 @click.option("--format", "form", default="auto", show_default=True, help="Format of the input file.")
+@strict_option
+@text_field_option
 @force_option
 @plain_errors
 def command(
@@ -51,12 +54,15 @@ def command(
     seed: int,
     by: By,
     form: str,
+    strict: bool,
+    text_field: str | None,
     force: bool,
 ) -> None:
     """Write the parts as SpERT's JSON with a types file, and say what went where."""
     set_up_logging()
     from tablert_dist.cli.program import paste
     from tablert_dist.data.annotated import read_all, spert_bytes, types_bytes, write_folder
+    from tablert_dist.data.formats import Notes
     from tablert_dist.data.partition import folds as make_folds
     from tablert_dist.data.partition import groups_of, partition
     from tablert_dist.errors import InputError, counted
@@ -75,7 +81,9 @@ def command(
     if folds is not None and not folds.isdecimal():
         raise InputError(f"--folds {folds}: give a number, or 'ade' with --ids FILE")
     shares = _shares(parts or PARTS)
-    sentences, schema = read_all(source, form)
+    notes = Notes(strict, text_field)
+    sentences, schema = read_all(source, form, notes)
+    say_read(notes)
     if by == "document" and all(s.document is None for s in sentences):
         click.echo("no sentence names its document: each is its own, equal ones stay together")
     largest = max(map(len, groups_of(sentences, by)))

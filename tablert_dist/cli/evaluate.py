@@ -20,6 +20,7 @@ from tablert_dist.cli.common import (
     stopwatch,
     verb,
 )
+from tablert_dist.cli.reading import reading_options, say_read
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 @force_option
 @plain_errors
 @set_option
+@reading_options
 def command(
     config: Config,
     model: str | None,
@@ -110,7 +112,7 @@ def _predicted(config: Config, model: str, source: Source) -> Read:
 
     predictor = Predictor.load(find_model(model, config), config.predict)
     schema = predictor.tags.schema
-    gold = read_gold(source, schema, config.data, predictor.model)
+    gold = read_gold(source, schema, config.data, predictor.model, click.echo)
     return gold, predictor.annotate([s.words for s in gold]), schema
 
 
@@ -120,13 +122,13 @@ def _kept(config: Config, predictions: Path, source: Source) -> Read:
     from tablert_dist.data.gold import read_gold, schema_of
     from tablert_dist.data.kept import match
 
-    notes = formats.Notes()
-    gold = read_gold(source, schema_of(source, format=config.data.format), config.data)
+    # A prediction that cannot be read has no sentence to be compared with.
+    notes = formats.Notes(strict=True)
+    gold = read_gold(source, schema_of(source, data=config.data), config.data, say=click.echo)
     pairs = match(gold, predictions, source.title, notes)
-    for line in notes.lines():
-        click.echo(f"read: {line}")
+    say_read(notes)
     found = [theirs for _, theirs in pairs]
-    return [ours for ours, _ in pairs], found, schema_of(source, found, format=config.data.format)
+    return [ours for ours, _ in pairs], found, schema_of(source, found, data=config.data)
 
 
 def _table(scores: Scores) -> None:

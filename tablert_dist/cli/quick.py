@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tablert_dist.cli.common import STEP, assignments_option, parsed, plain_errors, set_up_logging, stopwatch, verb
+from tablert_dist.cli.reading import strict_option, text_field_option
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -50,10 +51,20 @@ class Step:
 @click.option(
     "--out", default=None, type=click.Path(path_type=Path), help="Folder of all that is made.  [default: ./NAME]"
 )
+@strict_option
+@text_field_option
 @assignments_option
 @click.option("--resume", is_flag=True, help="Go on in the folder where an earlier call stopped.")
 @plain_errors
-def command(source: Path, name: str | None, out: Path | None, assignments: tuple[str, ...], resume: bool) -> None:
+def command(
+    source: Path,
+    name: str | None,
+    out: Path | None,
+    strict: bool,
+    text_field: str | None,
+    assignments: tuple[str, ...],
+    resume: bool,
+) -> None:
     """Run the steps in this process, then print some predictions and what to do next."""
     set_up_logging()
     from tablert_dist.cli.program import paste
@@ -64,14 +75,15 @@ def command(source: Path, name: str | None, out: Path | None, assignments: tuple
     _refuse(source, name, out, config, resume)
     summary = stopwatch()
     out.mkdir(parents=True, exist_ok=True)
-    steps = plan(source, name, out, assignments)
+    reading = (*(["--strict"] if strict else []), *(["--text-field", text_field] if text_field else []))
+    steps = plan(source, name, out, assignments, reading)
     for number, step in enumerate(steps, 1):
         click.echo(f"\n[{number}/{len(steps)}] $ {paste(step.program, *step.words)}")
         if step.done is not None and step.done.exists():
             click.echo(f"done before: {step.done}")
             continue
         if (status := _run(step)) != 0:
-            again = paste("tablert", *_own_words(source, name, out, assignments))
+            again = paste("tablert", *_own_words(source, name, out, assignments), *reading)
             click.echo(
                 f"stopped at step {number} of {len(steps)}; what is done lies in {out}. {_advice(step, out, again)}"
             )
@@ -84,8 +96,10 @@ def command(source: Path, name: str | None, out: Path | None, assignments: tuple
     summary(f"{source} to {bundle}")
 
 
-def plan(source: Path, name: str, out: Path, assignments: tuple[str, ...] = ()) -> list[Step]:
-    """The steps in their order; training goes on where its run exists."""
+def plan(
+    source: Path, name: str, out: Path, assignments: tuple[str, ...] = (), reading: tuple[str, ...] = ()
+) -> list[Step]:
+    """The steps in their order; training goes on where its run exists. `reading`: options of the first alone."""
     from tablert_dist.runs.files import RECORD
 
     data, parts, runs, bundle = out / "data.json", out / "data", out / "runs", out / "bundle"
@@ -107,7 +121,7 @@ def plan(source: Path, name: str, out: Path, assignments: tuple[str, ...] = ()) 
     again = ["--resume"] if (out / ".predicted.jsonl.part").exists() else []
     scored = ("evaluate", "--model", bundle, "--data", parts)
     return [
-        step("tablert", "data", "convert", source, data, done=data),
+        step("tablert", "data", "convert", source, data, *reading, done=data),
         step("tablert", "data", "check", data, "--config", PRESET, "--html", page, *over(page), of="data check"),
         step("tablert", "data", "split", data, "--out", parts, "--parts", "train=0.7,dev=0.15,test=0.15", done=parts),
         step("tablert", "train", "--config", PRESET, "--data", parts, resumed, name, *here, of="train", done=bundle),

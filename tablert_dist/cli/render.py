@@ -18,6 +18,7 @@ from tablert_dist.cli.common import (
     split_option,
     verb,
 )
+from tablert_dist.cli.reading import reading_options
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @force_option
 @plain_errors
 @set_option
+@reading_options
 def command(
     config: Config,
     source: str | None,
@@ -107,7 +109,7 @@ def _read(config: Config, model: str, data: str | None, split: str | None, texts
     shown = found.resolve().name if Path(model).exists() else model
     if gold_in is None:
         return texts_page(predictor, texts, f"read by {shown}")
-    gold = read_gold(gold_in, predictor.tags.schema, config.data, predictor.model)
+    gold = read_gold(gold_in, predictor.tags.schema, config.data, predictor.model, click.echo)
     note = f"gold against {shown}"
     if config.data.overlap != "error":
         note += f", overlapping entities: {config.data.overlap}"

@@ -22,6 +22,7 @@ from tablert_dist.cli.common import (
     refuse_existing,
     set_up_logging,
 )
+from tablert_dist.cli.reading import reading_options
 from tablert_dist.cli.stoppable import stoppable
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--ways", default="frozen,updated", show_default=True, help="Train the encoder: frozen, updated or both.")
 @plain_errors
 @config_options
+@reading_options
 @_options
 def layers(config: Config, layers: str, ways: str, asked: Asked) -> None:
     """Run what is missing and write the page, its figures and the scores."""
@@ -195,6 +197,7 @@ def layers(config: Config, layers: str, ways: str, asked: Asked) -> None:
 )
 @plain_errors
 @config_options
+@reading_options
 @_options
 def main_study(config: Config, datasets: str, folds: str, asked: Asked) -> None:
     """Run what is missing and write the page and the scores."""

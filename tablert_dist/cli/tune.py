@@ -16,6 +16,7 @@ from tablert_dist.cli.common import (
     trust_option,
     verb,
 )
+from tablert_dist.cli.reading import reading_options
 from tablert_dist.cli.stoppable import stoppable
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 @accept_option
 @plain_errors
 @config_options
+@reading_options
 @trust_option
 def command(
     config: Config,

@@ -31,7 +31,13 @@ class DataConfig(Section):
     """What to do with overlapping entities, which a table cannot hold: refuse them, train on what fits and score against all
     (`keep-gold`), leave out both (`drop-pair`), or keep the longest."""
     on_overflow: Literal["error", "drop"] = "error"
-    """What to do with a training sentence that is longer than the encoder's limit."""
+    """What to do with a training sentence that is longer than the encoder's limit. Of dev and test such sentences are read by
+    windows, as in prediction."""
+    strict: bool = False
+    """Refuse a record that cannot be read, and relations, tokens or sentences at fault, which are left out and counted
+    otherwise. Same as `--strict`."""
+    text_field: str | None = None
+    """The field of a task (Label Studio) that has the text; unset: the one that its regions quote."""
 
 
 class ModelConfig(HeadOptions):

@@ -14,19 +14,21 @@ from tablert_dist.schema import Schema, Sentence
 from tablert_dist.storage.atomic import whole_files, whole_folder
 
 
-def read_all(source: Path, format: str = "auto") -> tuple[list[Sentence], Schema]:
+def read_all(source: Path, format: str = "auto", notes: formats.Notes | None = None) -> tuple[list[Sentence], Schema]:
     """All sentences of a file, or of all splits of a folder, overlaps included; the types file beside it gives types.
 
-    Raises InputError as the readers do.
+    Raises InputError as the readers do; without `notes` also for a record that cannot be read.
     """
+    notes = formats.Notes(strict=True) if notes is None else notes
     if not source.exists():
         raise InputError(f"{source}: no such file or folder")
     if source.is_dir():
-        config = DataConfig(path=str(source), overlap="keep-gold").model_copy(update={"format": format})
-        corpus = load_corpus(config)
+        config = DataConfig(path=str(source), overlap="keep-gold", strict=notes.strict, text_field=notes.field)
+        corpus = load_corpus(config.model_copy(update={"format": format}))
+        notes.add(corpus.seen)
         order = [name for name in ("train", "dev", "test") if name in corpus.splits]
         return [s for name in order for s in corpus.splits[name]], corpus.schema
-    sentences = list(formats.read(source, format))
+    sentences = list(formats.read(source, format, notes))
     beside = sorted(source.parent.glob("*types.json"))
     return sentences, types_file.read(beside[0]) if len(beside) == 1 else Schema.infer(sentences)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tablert_dist.config import DataConfig, ModelConfig
 from tablert_dist.data import formats
 from tablert_dist.data.formats import types_file
-from tablert_dist.data.splits import read_file, split_files
+from tablert_dist.data.splits import notes_of, read_file, split_files
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Schema, Sentence
 from tablert_dist.storage.paths import locate
 
+log = logging.getLogger(__name__)
+Say = Callable[[str], None]
 SPLITS = ("train", "dev", "test")
 
 
@@ -59,17 +62,26 @@ def find_gold(data: str, split: str | None = None, preferred: str = "test") -> S
     return Source(found[chosen], chosen)
 
 
-def read_gold(source: Source, schema: Schema, data: DataConfig, model: ModelConfig | None = None) -> list[Sentence]:
-    """Return the sentences under a known schema, after the overlap policy. Raises InputError as `load_corpus`."""
-    return read_file(source.path, schema, data.overlap, data.format, model)
+def read_gold(
+    source: Source, schema: Schema, data: DataConfig, model: ModelConfig | None = None, say: Say | None = None
+) -> list[Sentence]:
+    """Return the sentences under a known schema, after the overlap policy. Raises InputError as `load_corpus`.
+
+    What is left out or changed in reading is said line by line.
+    """
+    notes = notes_of(data)
+    found = read_file(source.path, schema, data.overlap, data.format, model, notes)
+    for line in notes.lines():
+        (say or log.warning)(f"read: {line}")
+    return found
 
 
-def schema_of(source: Source, *others: Sequence[Sentence], format: str = "auto") -> Schema:
+def schema_of(source: Source, *others: Sequence[Sentence], data: DataConfig | None = None) -> Schema:
     """Return the types of the types file beside the gold, else of the gold itself, and those that `others` add.
 
     A type that only `others` have counts as all others do: what they say of it is wrong.
     """
-    base = types_file.read(source.types) if source.types else Schema.infer(formats.read(source.path, format))
+    base = types_file.read(source.types) if source.types else _types_in(source, data or DataConfig())
     entities = {e.type for sentences in others for s in sentences for e in s.entities}
     relations = {r.type for sentences in others for s in sentences for r in s.relations}
     return Schema(
@@ -77,6 +89,10 @@ def schema_of(source: Source, *others: Sequence[Sentence], format: str = "auto")
         (*base.relation_types, *sorted(relations - {*base.relation_types})),
         base.symmetric,
     )
+
+
+def _types_in(source: Source, data: DataConfig) -> Schema:
+    return Schema.infer(formats.read(source.path, data.format, notes_of(data)))
 
 
 def _splits(folder: Path) -> Mapping[str, Path]:

@@ -32,6 +32,10 @@ class Corpus:
     notes: tuple[str, ...]
     files: Mapping[str, str] = field(default_factory=dict)
     """The name of the file that each split is from, for messages; `a + b` where two were joined."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Records of each split that could not be read."""
+    seen: formats.Notes = field(default_factory=formats.Notes, compare=False)
+    """What was left out or changed in reading."""
 
     @property
     def train(self) -> tuple[Sentence, ...]:
@@ -59,11 +63,13 @@ def load_corpus(config: DataConfig, model: ModelConfig | None = None) -> Corpus:
             f"tablert data split {config.path} --out DIR"
         )
     files, notes = _find(folder, config.train_on)
-    seen = formats.Notes()
-    splits = {}
+    splits, left_out = {}, {}
+    seen = notes_of(config)
     for split, paths in files.items():
         if split != "types":
+            before = seen.left_out
             splits[split] = tuple(s for path in paths for s in formats.iterate(path, config.format, seen))
+            left_out[split] = seen.left_out - before
     notes += seen.lines()
     schema, source = _schema(files, splits)
     notes.append(source)
@@ -72,14 +78,27 @@ def load_corpus(config: DataConfig, model: ModelConfig | None = None) -> Corpus:
             splits[split] = _usable(splits[split], schema, config.overlap, paths, notes, model)
     hashes = {split: _digest(paths) for split, paths in files.items()}
     names = {split: _joined(paths) for split, paths in files.items()}
-    return Corpus(_name(folder), schema, splits, hashes, tuple(notes), names)
+    return Corpus(_name(folder), schema, splits, hashes, tuple(notes), names, left_out, seen)
+
+
+def notes_of(config: DataConfig) -> formats.Notes:
+    """Empty notes that read as the configuration says."""
+    return formats.Notes(config.strict, config.text_field)
 
 
 def read_file(
-    path: Path, schema: Schema, policy: str = "error", format: str = "auto", model: ModelConfig | None = None
+    path: Path,
+    schema: Schema,
+    policy: str = "error",
+    format: str = "auto",
+    model: ModelConfig | None = None,
+    notes: formats.Notes | None = None,
 ) -> list[Sentence]:
-    """One file of annotated sentences under a known schema, for evaluation. Raises InputError as `load_corpus`."""
-    return list(_usable(formats.read(path, format), schema, policy, [path], [], model))
+    """One file of annotated sentences under a known schema, for evaluation. Raises InputError as `load_corpus`.
+
+    Without `notes` a record that cannot be read is refused.
+    """
+    return list(_usable(formats.read(path, format, notes), schema, policy, [path], [], model))
 
 
 def split_files(folder: Path) -> dict[str, Path]:

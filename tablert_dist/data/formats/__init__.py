@@ -10,26 +10,41 @@ from tablert_dist.data.formats.detect import detect
 from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.data.formats.records import check_characters, checked_type
 from tablert_dist.data.formats.registry import ENDINGS, NAMES, Format, format_of
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, counted
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
 from tablert_dist.storage.atomic import writing
 
 __all__ = ["ENDINGS", "NAMES", "Notes", "Written", "detect", "iterate", "read", "write"]
 
 
+ENOUGH = 20
+"""Records left out from which on they must not be more than the sentences that are read: the file is misread."""
+
+
 def iterate(path: Path, name: str = "auto", notes: Notes | None = None) -> Iterator[Sentence]:
     """The sentences of a file or folder one by one, in the named format or in the one that it is found to be in.
 
-    What is left out or changed on the way is counted in `notes`. Raises InputError naming file, record, field and
-    reason, when the record is reached.
+    A record that cannot be read is left out and counted in `notes`, as is what else is left out or changed; without
+    `notes`, or with strict ones, it is refused. Raises InputError naming file, record, field and reason, when the record
+    is reached; at the end where nothing was read, or less than was left out.
     """
-    form = format_of(detect(path) if name == "auto" else name)
-    found = False
-    for sentence in form.iterate(path, Notes() if notes is None else notes):
-        found = True
-        yield sentence
-    if not found:
+    own = Notes(strict=True) if notes is None else notes.apart()
+    form = format_of(detect(path, own) if name == "auto" else name)
+    found = 0
+    try:
+        for sentence in form.iterate(path, own):
+            found += 1
+            yield sentence
+    finally:
+        if notes is not None:
+            notes.add(own)
+    if found and (own.left_out < ENOUGH or own.left_out <= found):
+        return
+    if not own.left_out:
         raise InputError(f"{path}: holds no sentence that can be used")
+    more = f"; {own.left_out - 1} more cannot be read either" if own.left_out > 1 else ""
+    rest = f", and only {counted(found, 'sentence')} can" if found else ""
+    raise InputError(f"{own.reasons[0]}{more}{rest}")
 
 
 def read(path: Path, name: str = "auto", notes: Notes | None = None) -> list[Sentence]:

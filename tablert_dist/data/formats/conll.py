@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tablert_dist.data.formats import tags
-from tablert_dist.data.formats.notes import Notes, Written
-from tablert_dist.data.formats.records import checked_integer, checked_type, checked_words
+from tablert_dist.data.formats.notes import Notes, Refused, Written
+from tablert_dist.data.formats.records import UNKNOWN, checked_integer, checked_type
 from tablert_dist.data.formats.source import lines
+from tablert_dist.data.formats.words import on_words, read_words
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
 
@@ -39,54 +40,62 @@ class TokenRow:
 
 @dataclass
 class _Block:
-    """The rows of a sentence and what the comments before it say."""
+    """The rows of a sentence, what the comments before it say, and the first line that is neither."""
 
+    line: int = 0
     rows: list[TokenRow] = field(default_factory=list)
     id: str | None = None
     document: str | None = None
+    fault: str | None = None
 
 
 def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
-    """Sentences in file order. The file is read twice, first for the scheme of its tags.
-
-    Raises InputError naming file, line and reason.
-    """
-    prefixes = tags.scheme(row.tag for block in _blocks(path) for row in block.rows)
-    found = False
+    """Sentences in file order; the scheme of tags is told sentence by sentence."""
+    empty = True
     for block in _blocks(path):
-        where = f"{path}: line {block.rows[0].line}" + (f" (id {block.id})" if block.id is not None else "")
+        empty = False
+        where = f"{path}: line {block.line}" + (f" (id {block.id})" if block.id is not None else "")
+        own = notes.apart()
         try:
-            sentence = _sentence(block, prefixes, notes, where)
+            if block.fault is not None:
+                raise InputError(block.fault)
+            sentence = _sentence(block, own, where)
+        except Refused:
+            raise
         except InputError as error:
-            raise InputError(f"{where}: {error}") from None
-        found = True
+            notes.leave_out(where, str(error).removeprefix(f"line {block.line}: "))
+            continue
+        notes.add(own)
         yield sentence
-    if not found:
+    if empty:
         raise InputError(f"{path}: the file holds no sentence")
 
 
 def _blocks(path: Path) -> Iterator[_Block]:
     block, document = _Block(), None
     for number, line in lines(path):
-        if not line.strip():
-            if block.rows:
+        if not line.strip(BETWEEN):
+            if block.line:
                 yield block
                 block = _Block(document=document)
             continue
         known, value = comment(line)
         if known is None:
+            block.line = block.line or number
             try:
                 block.rows.append(row(number, line))
             except InputError as error:
-                raise InputError(f"{path}: line {number}: {error}") from None
+                block.fault = block.fault or f"line {number}: {error}"
             continue
-        if block.rows and known in {"id", "sent_id", "document", "newdoc"}:
-            raise InputError(f"{path}: line {number}: a comment in the middle of a sentence: a blank line is missing")
+        if block.line and known in {"id", "sent_id", "document", "newdoc"}:
+            block.fault = block.fault or (
+                f"line {number}: a comment in the middle of a sentence: a blank line is missing"
+            )
         if known in {"document", "newdoc"}:
             block.document = document = value or None
         elif known in {"id", "sent_id"}:
             block.id = value
-    if block.rows:
+    if block.line:
         yield block
 
 
@@ -148,27 +157,32 @@ def _links(types: str, heads: str) -> tuple[tuple[str, int], ...]:
     return tuple((name, end) for name, end in found if name != NONE)
 
 
-def _sentence(block: _Block, prefixes: dict[str, str], notes: Notes, where: str) -> Sentence:
+def _sentence(block: _Block, notes: Notes, where: str) -> Sentence:
     rows = block.rows
-    words = checked_words([r.word for r in rows], "words")
+    words = read_words([r.word for r in rows], "words", where, notes)
     for n, r in enumerate(rows):
         if (r.index is None) != (rows[0].index is None):
             raise InputError(f"line {r.line} has another layout than the line where the sentence starts")
         if r.index is not None and r.index != n:
             raise InputError(f"line {r.line} has the index {r.index}, expected {n}: is a blank line missing?")
-    entities = tags.spans([r.tag for r in rows], prefixes, notes, where)
-    owner = {n: entity for entity in entities for n in range(entity.start, entity.end)}
-    relations = []
+    listed = tags.spans([r.tag for r in rows], notes, where)
+    entities, relations = on_words(words, listed, _relations(rows, listed, where, notes), where, notes)
+    return Sentence(words.words, entities, relations, block.id, block.document)
+
+
+def _relations(
+    rows: Sequence[TokenRow], entities: Sequence[Entity], where: str, notes: Notes
+) -> Iterator[tuple[int, int, str]]:
+    owner = {n: at for at, entity in enumerate(entities) for n in range(entity.start, entity.end)}
     for n, r in enumerate(rows):
         for kind, end in r.links:
-            relations.append(Relation(_at(owner, n, "head", r), _at(owner, end, "tail", r), kind))
-    return Sentence(words, tuple(entities), tuple(relations), block.id, block.document)
-
-
-def _at(owner: dict[int, Entity], n: int, role: str, r: TokenRow) -> Entity:
-    if n not in owner:
-        raise InputError(f"line {r.line}: a relation's {role} is word {n}, which is in no entity")
-    return owner[n]
+            for role, word in (("head", n), ("tail", end)):
+                if word not in owner:
+                    said = f"line {r.line}: a relation's {role} is word {word}, which is in no entity"
+                    notes.odd(UNKNOWN, f"{where}: {said}")
+                    break
+            else:
+                yield owner[n], owner[end], kind
 
 
 def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.data.formats.notes import Notes, Written
-from tablert_dist.data.formats.records import check_characters, checked_integer, checked_type
+from tablert_dist.data.formats.notes import Notes, Refused, Written
+from tablert_dist.data.formats.records import UNKNOWN, check_characters, checked_integer, checked_type
 from tablert_dist.data.formats.spans import ACROSS, CROSSING, EMPTY, text_and_offsets
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Schema, Sentence, longest
@@ -52,15 +52,20 @@ def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
     while True:
         index += 1
         where = f"{path}: record {index}"
+        own = notes.apart()
         try:
             doc = next(docs, None)
             if doc is None:
                 break
-            found = _sentences(doc, where, notes)
+            found = _sentences(doc, where, own)
+        except Refused:
+            raise
         except InputError as error:
-            raise InputError(f"{where}: {error}") from None
+            notes.leave_out(where, str(error))
+            continue
         except Exception as error:  # a DocBin whose parts do not fit together fails anywhere inside spaCy
             raise InputError(f"{where}: spaCy cannot read it: {_said(error)}") from None
+        notes.add(own)
         yield from found
     if index == 0:
         raise InputError(f"{path}: the DocBin holds no document")
@@ -174,7 +179,7 @@ def _relations(rel: Any, entities: list[Entity], where: str, notes: Notes) -> li
             if any(not isinstance(v, int | float) for v in types.values()):
                 raise InputError(f"doc._.rel[{key}] must have numbers as values")
             if starting is None and any(v >= LEAST for v in types.values()):
-                raise InputError(f"doc._.rel[{key}]: its {role} starts no entity")
+                notes.odd(UNKNOWN, f"{where}: doc._.rel[{key}]: its {role} starts no entity")
             ends.append(_first(starting or [], where, key, notes))
         for kind, value in types.items():
             if value >= LEAST and ends[0] is not None and ends[1] is not None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.data.formats.records import (
+    NULL_RELATIONS,
+    NULLS,
+    UNKNOWN,
     checked_integer,
     checked_type,
-    checked_words,
     list_of,
     read_each,
     sentence_id,
 )
 from tablert_dist.data.formats.source import Record, kind
+from tablert_dist.data.formats.words import on_words, read_words
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
 
@@ -25,8 +29,17 @@ Span = tuple[int, int]
 
 
 def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
-    """Sentences in file order; `document` is the `doc_key`. Raises InputError naming file, record and reason."""
+    """Sentences in file order; `document` is the `doc_key`."""
     return read_each(path, _document, notes)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A sentence in its document: its first token and the one behind its last, of `count`."""
+
+    start: int
+    end: int
+    count: int
 
 
 def _document(record: Record, where: str, notes: Notes) -> list[Sentence]:
@@ -34,29 +47,59 @@ def _document(record: Record, where: str, notes: Notes) -> list[Sentence]:
     if key is None:
         raise InputError("'doc_key' is missing")
     sentences = list_of(record, "sentences")
-    words = [checked_words(tokens, f"sentences[{i}]") for i, tokens in enumerate(sentences)]
-    ner = _by_sentence(record, "ner", len(words))
-    relations = _by_sentence(record, "relations", len(words)) if "relations" in record else [[] for _ in words]
-    ids = _by_sentence(record, "_ids", len(words)) if "_ids" in record else None
+    for i, tokens in enumerate(sentences):
+        if not isinstance(tokens, list):
+            raise InputError(f"'sentences[{i}]' must be a list of at least one string")
+    lengths = [len(tokens) for tokens in sentences]
+    if not any(lengths):
+        raise InputError("'sentences' has no token")
+    ner = _by_sentence(record, "ner", len(lengths))
+    relations = _by_sentence(record, "relations", len(lengths)) if record.get("relations") is not None else None
+    ids = _by_sentence(record, "_ids", len(lengths)) if "_ids" in record else None
     for other in ("clusters", "events"):
         if value := record.get(other):
             notes.count(f"documents with '{other}', which are not read", where, int(bool(_any(value))))
-    starts = [0, *itertools.accumulate(len(w) for w in words)]
+    starts = [0, *itertools.accumulate(lengths)]
     found = []
-    for i, tokens in enumerate(words):
-        bounds = (starts[i], starts[i + 1])
-        entities = [_entity(item, f"ner[{i}][{n}]", bounds) for n, item in enumerate(_items(ner[i], f"ner[{i}]"))]
-        by_span: dict[Span, list[Entity]] = {}
-        for entity in entities:
-            by_span.setdefault((entity.start + starts[i], entity.end + starts[i]), []).append(entity)
-        links = []
-        for n, item in enumerate(_items(relations[i], f"relations[{i}]")):
-            name = f"relations[{i}][{n}]"
-            if (link := _relation(item, name, bounds, starts[-1], by_span, notes, where)) is not None:
-                links.append(link)
+    for i, tokens in enumerate(sentences):
+        place = _Place(starts[i], starts[i + 1], starts[-1])
+        listed = _entities(_items(ner[i], f"ner[{i}]"), i, place, where, notes)
+        links = _items(relations[i], f"relations[{i}]") if relations is not None else []
+        if tokens == [] and not listed and not links:
+            notes.odd("sentences without a word, left out", f"{where}: sentences[{i}]")
+            continue
+        words = read_words(tokens, f"sentences[{i}]", where, notes)
+        ends = _relations(links, i, place, listed, where, notes)
+        entities, held = on_words(words, listed, ends, where, notes)
         own = sentence_id({"_ids": ids[i]}, "_ids") if ids else f"{key}.{i}"
-        found.append(Sentence(tokens, tuple(entities), tuple(links), own, key))
+        found.append(Sentence(words.words, entities, held, own, key))
     return found
+
+
+def _entities(items: list[Any], i: int, place: _Place, where: str, notes: Notes) -> list[Entity | None]:
+    found: list[Entity | None] = []
+    for n, item in enumerate(items):
+        if item is None or (isinstance(item, list) and None in item[:3]):
+            notes.odd(NULLS, f"{where}: ner[{i}][{n}]")
+            found.append(None)
+        else:
+            found.append(_entity(item, f"ner[{i}][{n}]", place))
+    return found
+
+
+def _relations(
+    items: list[Any], i: int, place: _Place, entities: Sequence[Entity | None], where: str, notes: Notes
+) -> Iterator[tuple[int, int, str]]:
+    by_span: dict[Span, list[int]] = {}
+    for at, entity in enumerate(entities):
+        if entity is not None:
+            by_span.setdefault((entity.start + place.start, entity.end + place.start), []).append(at)
+    for n, item in enumerate(items):
+        name = f"relations[{i}][{n}]"
+        if item is None or (isinstance(item, list) and None in item[:5]):
+            notes.odd(NULL_RELATIONS, f"{where}: {name}")
+        elif (link := _relation(item, name, place, by_span, entities, notes, where)) is not None:
+            yield link
 
 
 def _any(value: object) -> bool:
@@ -84,44 +127,50 @@ def _span(item: Sequence[Any], at: int, where: str) -> Span:
     return first, last + 1
 
 
-def _entity(item: Any, where: str, bounds: Span) -> Entity:
+def _entity(item: Any, where: str, place: _Place) -> Entity:
     # Predictions carry scores behind the type.
     if not isinstance(item, list) or len(item) < 3:
         raise InputError(f"{where} must be [first word, last word, type]")
     start, end = _span(item, 0, where)
-    if not bounds[0] <= start < end <= bounds[1]:
+    if not place.start <= start < end <= place.end:
         raise InputError(
-            f"{where}: [{start}, {end - 1}] lies outside its sentence, the document's words {bounds[0]} to "
-            f"{bounds[1] - 1} (positions count through the document)"
+            f"{where}: [{start}, {end - 1}] lies outside its sentence, the document's words {place.start} to "
+            f"{place.end - 1} (positions count through the document)"
         )
-    return Entity(start - bounds[0], end - bounds[0], checked_type(item[2], f"{where}[2]"))
+    return Entity(start - place.start, end - place.start, checked_type(item[2], f"{where}[2]"))
 
 
 def _relation(
-    item: Any, name: str, bounds: Span, count: int, entities: Mapping[Span, list[Entity]], notes: Notes, where: str
-) -> Relation | None:
-    """The relation; nothing, but a note, where it reaches into another sentence."""
+    item: Any,
+    name: str,
+    place: _Place,
+    by_span: Mapping[Span, list[int]],
+    entities: Sequence[Entity | None],
+    notes: Notes,
+    where: str,
+) -> tuple[int, int, str] | None:
+    """The positions of its ends and its type; nothing, but a note, where it reaches into another sentence."""
     if not isinstance(item, list) or len(item) < 5:
         raise InputError(f"{name} must be [head's first word, last word, tail's first word, last word, type]")
-    ends, outside = [], False
+    ends = []
+    kind_of = checked_type(item[4], f"{name}[4]")
     for role, at in (("head", 0), ("tail", 2)):
         start, end = _span(item, at, name)
-        if not 0 <= start < end <= count:
-            raise InputError(f"{name}: its {role} [{start}, {end - 1}] lies outside the document of {count} words")
-        if not bounds[0] <= start < end <= bounds[1]:
-            outside = True
-            continue
-        matching = entities.get((start, end))
+        if not 0 <= start < end <= place.count:
+            raise InputError(
+                f"{name}: its {role} [{start}, {end - 1}] lies outside the document of {place.count} words"
+            )
+        if not place.start <= start < end <= place.end:
+            notes.count("relations across sentences, left out", f"{where}: {name}")
+            return None
+        matching = by_span.get((start, end))
         if not matching:
-            raise InputError(f"{name}: its {role} [{start}, {end - 1}] is no entity of the sentence")
-        if len(set(matching)) > 1:
+            notes.odd(UNKNOWN, f"{where}: {name}: its {role} [{start}, {end - 1}] is no entity of the sentence")
+            return None
+        if len({entities[n] for n in matching}) > 1:
             notes.count("relations' ends that two entities share, read as the first", f"{where}: {name}")
         ends.append(matching[0])
-    kind = checked_type(item[4], f"{name}[4]")
-    if outside:
-        notes.count("relations across sentences, left out", f"{where}: {name}")
-        return None
-    return Relation(ends[0], ends[1], kind)
+    return ends[0], ends[1], kind_of
 
 
 def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:

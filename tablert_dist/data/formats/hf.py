@@ -12,7 +12,6 @@ from typing import Any
 from tablert_dist.data.formats import tags
 from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.data.formats.records import (
-    checked_words,
     entities_of,
     named,
     parsed,
@@ -21,8 +20,9 @@ from tablert_dist.data.formats.records import (
     spans_to_json,
 )
 from tablert_dist.data.formats.source import Record, kind
+from tablert_dist.data.formats.words import on_words, words_of
 from tablert_dist.errors import InputError
-from tablert_dist.schema import Schema, Sentence
+from tablert_dist.schema import Entity, Schema, Sentence
 
 ROWS = 1000
 """Sentences in one row group of a parquet file."""
@@ -36,7 +36,6 @@ def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
     A hub id may end in the split's name: `user/name/train`. Raises InputError naming the data set, row and reason.
     """
     rows, names = _rows(path)
-    prefixes = tags.scheme(names)
     index = -1
     while True:
         index += 1
@@ -47,7 +46,7 @@ def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
         if row is None:
             break
         where = f"{path}: record {index}{named(row)}"
-        yield from parsed(where, lambda r, w, n: [_sentence(r, w, n, names, prefixes)], row, notes)
+        yield from parsed(where, lambda r, w, n: [_sentence(r, w, n, names)], row, notes)
     if index == 0:
         raise InputError(f"{path}: the data set holds no row")
 
@@ -85,16 +84,7 @@ def _rows(path: Path) -> tuple[Iterator[Record], list[str]]:
             raise InputError(f"{path}: not a data set that can be read: {_said(error)}") from None
         feature = (found.features or {}).get("ner_tags")
         names = getattr(getattr(feature, "feature", None), "names", None) or []
-        if not names and found.features is None:
-            names = _strings(found)
         return iter(found), list(names)
-
-
-def _strings(found: Any) -> list[str]:
-    """Tags that are written out: the first sentences' show the scheme."""
-    rows = itertools.islice(iter(found), ROWS)
-    given = [row.get("ner_tags") for row in rows]
-    return [tag for row in given if isinstance(row, list) for tag in row if isinstance(tag, str)]
 
 
 def _open(datasets: Any, path: Path) -> Any:
@@ -122,23 +112,23 @@ def _open(datasets: Any, path: Path) -> Any:
     return found
 
 
-def _sentence(row: Record, where: str, notes: Notes, names: Sequence[str], prefixes: dict[str, str]) -> Sentence:
+def _sentence(row: Record, where: str, notes: Notes, names: Sequence[str]) -> Sentence:
     key = "tokens" if "tokens" in row else "words"
-    if row.get(key) is None:
-        raise InputError("'tokens' is missing")
-    words = checked_words(row[key], key)
+    words = words_of(row, where, notes, key)
+    listed: Sequence[Entity | None]
     if row.get("entities") is not None:
-        entities = entities_of({"entities": _listed(row["entities"])})
+        listed = entities_of({"entities": _listed(row["entities"])}, where, notes)
     elif row.get("ner_tags") is not None:
         given = row["ner_tags"]
-        if not isinstance(given, list) or len(given) != len(words):
-            raise InputError(f"'ner_tags' must be a list of {len(words)} tags, one for each token")
-        entities = tags.spans([_tag(tag, names, n) for n, tag in enumerate(given)], prefixes, notes, where)
+        if not isinstance(given, list) or len(given) != len(row[key]):
+            raise InputError(f"'ner_tags' must be a list of {len(row[key])} tags, one for each token")
+        listed = tags.spans([_tag(tag, names, n) for n, tag in enumerate(given)], notes, where)
     else:
         raise InputError("has neither 'entities' nor 'ner_tags'")
-    relations = relations_of({"relations": _listed(row.get("relations") or [])}, entities)
+    given_relations = relations_of({"relations": _listed(row.get("relations") or [])}, len(listed), where, notes)
+    entities, relations = on_words(words, listed, given_relations, where, notes)
     name = sentence_id(row, "id") if row.get("id") is not None else sentence_id(row)
-    return Sentence(words, tuple(entities), relations, name, sentence_id(row, "document"))
+    return Sentence(words.words, entities, relations, name, sentence_id(row, "document"))
 
 
 def _listed(value: Any) -> Any:

@@ -8,20 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist.data.formats.notes import Notes, Written
-from tablert_dist.data.formats.records import checked_integer, integer, list_of, read_each, sentence_id, type_name
+from tablert_dist.data.formats.records import (
+    NULL_RELATIONS,
+    NULLS,
+    checked_integer,
+    has_null,
+    integer,
+    list_of,
+    read_each,
+    sentence_id,
+    type_name,
+)
+from tablert_dist.data.formats.regions import Region, marks_of
 from tablert_dist.data.formats.source import Record, kind
-from tablert_dist.data.formats.spans import Link, Mark, Marked, splits_alike, text_and_offsets, to_sentences
+from tablert_dist.data.formats.spans import Link, Marked, splits_alike, text_and_offsets, to_sentences
 from tablert_dist.data.formats.spert import names
+from tablert_dist.data.formats.words import WHITE
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Schema, Sentence
 from tablert_dist.text import Span
 
 
 def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
-    """Sentences in file order; a text is cut into sentences as for prediction, unless it has `word_offsets`.
-
-    Raises InputError naming file, record and reason.
-    """
+    """Sentences in file order; a text is cut into sentences as for prediction, unless it has `word_offsets`."""
     return read_each(path, sentences_of, notes)
 
 
@@ -31,12 +40,19 @@ def sentences_of(record: Record, where: str, notes: Notes) -> list[Sentence]:
         notes.count("lines that say that a text could not be read, left out", where)
         return []
     text = text_of(record)
-    marks = [_mark(item, n, text) for n, item in enumerate(_objects(list_of(record, "entities"), "entities"))]
-    by_id = _by_id(record["entities"])
+    listed = list_of(record, "entities")
+    regions = [_region(item, n, where, notes) for n, item in enumerate(listed)]
+    marks = marks_of(text, [region for region in regions if region is not None], where, notes)
+    by_id = _by_id(listed)
     links = []
-    for n, item in enumerate(_objects(list_of(record, "relations", []), "relations")):
+    for n, item in enumerate(list_of(record, "relations", [], where, notes)):
         name = f"relations[{n}]"
-        head, tail = (_end(item, role, name, by_id, len(marks)) for role in ("head", "tail"))
+        if item is None or (isinstance(item, dict) and has_null(item, "head", "tail")):
+            notes.odd(NULL_RELATIONS, f"{where}: {name}")
+            continue
+        if not isinstance(item, dict):
+            raise InputError(f"{name} must be an object, found {kind(item)}")
+        head, tail = (_end(item, role, name, by_id) for role in ("head", "tail"))
         links.append(Link(head, tail, type_name(item, name), probability(item)))
     marked = Marked(
         text,
@@ -44,7 +60,7 @@ def sentences_of(record: Record, where: str, notes: Notes) -> list[Sentence]:
         links,
         sentence_id(record, "id"),
         sentence_id(record, "document"),
-        offsets=word_offsets(record, text),
+        offsets=word_offsets(record, text, where, notes),
     )
     return to_sentences(marked, where, notes)
 
@@ -57,7 +73,7 @@ def text_of(record: Record) -> str:
     return text
 
 
-def word_offsets(record: Record, text: str) -> list[Span] | None:
+def word_offsets(record: Record, text: str, where: str, notes: Notes) -> list[Span] | None:
     """The field `word_offsets`: that the text is one sentence, with these words."""
     if record.get("word_offsets") is None:
         return None
@@ -69,30 +85,27 @@ def word_offsets(record: Record, text: str) -> list[Span] | None:
         start, end = (checked_integer(value, name) for value in item)
         if start < (found[-1][1] if found else 0) or not start < end <= len(text):
             raise InputError(f"{name} = [{start}, {end}] is empty, out of order or outside the text")
-        if not text[start:end].strip():
-            raise InputError(f"{name} = [{start}, {end}] is white space")
-        found.append((start, end))
+        if text[start:end].strip():
+            found.append((start, end))
+        else:
+            notes.odd(WHITE, f"{where}: {name}")
     if not found:
         raise InputError("'word_offsets' must have at least one word")
     return found
 
 
-def _objects(items: list[Any], key: str) -> list[Record]:
-    for n, item in enumerate(items):
-        if not isinstance(item, dict):
-            raise InputError(f"{key}[{n}] must be an object, found {kind(item)}")
-    return items
-
-
-def _mark(item: Record, n: int, text: str) -> Mark:
-    where = f"entities[{n}]"
-    start, end = integer(item, "start", where), integer(item, "end", where)
-    if "text" in item and item["text"] != text[max(start, 0) : max(end, 0)]:
-        raise InputError(
-            f"{where}: its 'text' is {str(item['text'])[:60]!r}, but characters [{start}, {end}) are "
-            f"'{text[max(start, 0) : max(end, 0)][:60]}' (counted in Unicode characters, 'end' is exclusive)"
-        )
-    return Mark(n, start, end, type_name(item, where), probability(item))
+def _region(item: Any, n: int, where: str, notes: Notes) -> Region | None:
+    name = f"entities[{n}]"
+    if item is None:
+        notes.odd(NULLS, f"{where}: {name}")
+        return None
+    if not isinstance(item, dict):
+        raise InputError(f"{name} must be an object, found {kind(item)}")
+    start, end = integer(item, "start", name), integer(item, "end", name)
+    said = item.get("text")
+    if said is not None and not isinstance(said, str):
+        raise InputError(f"{name}: 'text' must be a string, found {kind(said)}")
+    return Region(n, start, end, type_name(item, name), said, probability(item), name)
 
 
 def probability(item: Record) -> float | None:
@@ -105,13 +118,13 @@ def probability(item: Record) -> float | None:
     return float(value)
 
 
-def _by_id(entities: Sequence[Record]) -> dict[str, int] | None:
+def _by_id(entities: Sequence[Any]) -> dict[str, int] | None:
     """Positions by id where every entity has one; nothing where none has."""
-    ids = [sentence_id(entity, "id") for entity in entities]
-    if all(name is None for name in ids):
+    ids = [(n, sentence_id(entity, "id")) for n, entity in enumerate(entities) if entity is not None]
+    if all(name is None for _, name in ids):
         return None
     found: dict[str, int] = {}
-    for n, name in enumerate(ids):
+    for n, name in ids:
         if name is None:
             raise InputError(f"entities[{n}] has no 'id', but others have: relations would be ambiguous")
         if name in found:
@@ -120,16 +133,12 @@ def _by_id(entities: Sequence[Record]) -> dict[str, int] | None:
     return found
 
 
-def _end(item: Record, role: str, where: str, by_id: dict[str, int] | None, count: int) -> int:
+def _end(item: Record, role: str, where: str, by_id: dict[str, int] | None) -> object:
+    """The position of the entity that is meant; another key where there is none, which is left out later."""
     if by_id is None:
-        index = integer(item, role, where)
-        if not 0 <= index < count:
-            raise InputError(f"{where}: its {role} is entity {index}, but there are {count} (counted from 0)")
-        return index
+        return integer(item, role, where)
     name = sentence_id(item, role)
-    if name is None or name not in by_id:
-        raise InputError(f"{where}: its {role} is the entity {str(name)[:60]!r}, which there is not")
-    return by_id[name]
+    return by_id.get(str(name), str(name)[:60])
 
 
 def text_fields(sentence: Sentence) -> Record:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tablert_dist.errors import counted
+from tablert_dist.errors import InputError, counted
 from tablert_dist.schema import Sentence
+
+SHOWN, KEPT = 3, 100
+"""Reasons of records left out that a line has, and that are kept."""
+
+
+class Refused(InputError):  # noqa: N818
+    """What `strict` reading refuses; its sentence says where already."""
 
 
 class Notes:
-    """What a reader left out or changed: how often, and where first. One object may go through several files."""
+    """What a reader left out or changed: how often, and where first. One object may go through several files.
 
-    def __init__(self) -> None:
+    `strict` refuses what is at fault in a file instead: a record that cannot be read, and what is `odd` in one. `field`
+    names the text among several strings of a record, for the formats that have none of their own for it.
+    """
+
+    def __init__(self, strict: bool = False, field: str | None = None) -> None:
+        self.strict, self.field = strict, field
+        self.reasons: list[str] = []
+        self.left_out = 0
         self._seen: dict[str, tuple[int, str]] = {}
 
     def count(self, what: str, where: str, number: int = 1) -> None:
@@ -20,13 +35,47 @@ class Notes:
         before, first = self._seen.get(what, (0, where))
         self._seen[what] = (before + number, first)
 
+    def odd(self, what: str, where: str, number: int = 1) -> None:
+        """As `count`, of what a file without faults does not have. Raises InputError where reading is strict."""
+        if self.strict:
+            raise Refused(f"{where}: {what}: refused, because reading is strict")
+        self.count(what, where, number)
+
+    def leave_out(self, where: str, why: str) -> None:
+        """Count a record that cannot be read, and say why. Raises InputError where reading is strict."""
+        if self.strict:
+            raise Refused(f"{where}: {why}")
+        self.left_out += 1
+        if len(self.reasons) < KEPT:
+            self.reasons.append(f"{where}: {why}")
+
+    def apart(self) -> Notes:
+        """An empty one that reads alike, for what may come to nothing; `add` takes it in."""
+        return Notes(self.strict, self.field)
+
+    def add(self, other: Notes) -> None:
+        """Count what the other has counted."""
+        self.left_out += other.left_out
+        self.reasons = (self.reasons + other.reasons)[:KEPT]
+        for what, (number, where) in other._seen.items():
+            self.count(what, where, number)
+
     def number(self, what: str) -> int:
         """How often `what` was counted."""
         return self._seen.get(what, (0, ""))[0]
 
+    def counts(self) -> Iterator[tuple[str, int, str]]:
+        """What was counted, how often, and where first, in the order in which it was first seen."""
+        for what, (number, where) in self._seen.items():
+            yield what, number, where
+
     def lines(self) -> list[str]:
-        """One sentence for each kind, in the order in which they were first seen."""
-        return [f"{number} {what} (the first: {where})" for what, (number, where) in self._seen.items()]
+        """One sentence for each kind, in the order in which they were first seen, after the records left out."""
+        seen = [f"{number} {what} (the first: {where})" for what, number, where in self.counts()]
+        if not self.left_out:
+            return seen
+        more = f"; and {self.left_out - SHOWN} more" if self.left_out > SHOWN else ""
+        return [f"{counted(self.left_out, 'record')} left out: {'; '.join(self.reasons[:SHOWN])}{more}", *seen]
 
 
 @dataclass

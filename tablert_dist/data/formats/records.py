@@ -6,30 +6,42 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.data.formats.notes import Notes
+from tablert_dist.data.formats.notes import Notes, Refused
 from tablert_dist.data.formats.source import Record, kind, objects
 from tablert_dist.errors import InputError
-from tablert_dist.schema import Entity, Relation, Sentence
+from tablert_dist.schema import Entity, Sentence
 from tablert_dist.text import SURROGATE
 
 Parse = Callable[[Record, str, Notes], Sequence[Sentence]]
 """A record, where it is (for notes), and what notes it gives: its sentences. An InputError names the field."""
+UNKNOWN = "relations of an entity that is not there, left out"
+NULLS = "entities that are null, left out"
+NULL_RELATIONS = "relations that are null or have an end that is, left out"
 LARGEST = 2**31
 """No position in a sentence is beyond; a number that is would only fill the error's line."""
 
 
 def read_each(path: Path, parse: Parse, notes: Notes) -> Iterator[Sentence]:
-    """Parse the records of a JSON file one by one; a refusal is completed with the file, the index and the id."""
-    for index, record in objects(path):
+    """Parse the records of a JSON file one by one; one that cannot be read is left out, or refused if reading is strict.
+
+    Either names the file, the index and the id.
+    """
+    for index, record in objects(path, notes):
         yield from parsed(f"{path}: record {index}{named(record)}", parse, record, notes)
 
 
 def parsed(where: str, parse: Parse, record: Record, notes: Notes) -> Sequence[Sentence]:
-    """One record's sentences; a refusal is completed with where it is."""
+    """One record's sentences; none where it cannot be read, which is noted, or refused if reading is strict."""
+    own = notes.apart()
     try:
-        return parse(record, where, notes)
+        found = parse(record, where, own)
+    except Refused:
+        raise
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        notes.leave_out(where, str(error))
+        return ()
+    notes.add(own)
+    return found
 
 
 def named(record: Record) -> str:
@@ -40,27 +52,6 @@ def named(record: Record) -> str:
     return ""
 
 
-def words_of(record: Record, key: str = "tokens") -> tuple[str, ...]:
-    """The words: at least one string, none empty."""
-    tokens = record.get(key)
-    if tokens is None:
-        raise InputError(f"'{key}' is missing")
-    return checked_words(tokens, key)
-
-
-def checked_words(tokens: Any, name: str) -> tuple[str, ...]:
-    """A list of strings as words; `name` is what it is called in the file."""
-    if not isinstance(tokens, list) or not tokens:
-        raise InputError(f"'{name}' must be a list of at least one string")
-    for position, token in enumerate(tokens):
-        if not isinstance(token, str):
-            raise InputError(f"{name}[{position}] must be a string, found {kind(token)}")
-        if not token.strip():
-            raise InputError(f"{name}[{position}] is empty or white space")
-    check_characters("".join(tokens), f"'{name}'")
-    return tuple(tokens)
-
-
 def check_characters(text: str, what: str) -> None:
     """Refuse what no text file holds: a NUL, and half a surrogate pair (from `\\ud83d` alone in JSON)."""
     if "\0" in text:
@@ -69,43 +60,63 @@ def check_characters(text: str, what: str) -> None:
         raise InputError(f"{what} has half a surrogate pair, {half[0]!a}: no character")
 
 
-def entities_of(record: Record) -> list[Entity]:
-    """The field `entities`: objects with `start`, exclusive `end` (words) and `type`."""
+def entities_of(record: Record, where: str, notes: Notes) -> list[Entity | None]:
+    """The field `entities`: objects with `start`, exclusive `end` (words) and `type`; nothing for one that is null."""
     listed = record.get("entities")
     if not isinstance(listed, list):
         raise InputError("'entities' must be a list")
-    entities = []
+    entities: list[Entity | None] = []
     for position, item in enumerate(listed):
-        where = f"entities[{position}]"
+        name = f"entities[{position}]"
+        if item is None:
+            notes.odd(NULLS, f"{where}: {name}")
+            entities.append(None)
+            continue
         if not isinstance(item, dict):
-            raise InputError(f"{where} must be an object")
-        start, end = integer(item, "start", where), integer(item, "end", where)
-        entities.append(Entity(start, end, type_name(item, where)))
+            raise InputError(f"{name} must be an object")
+        start, end = integer(item, "start", name), integer(item, "end", name)
+        entities.append(Entity(start, end, type_name(item, name)))
     return entities
 
 
-def relations_of(record: Record, entities: Sequence[Entity]) -> tuple[Relation, ...]:
-    """The field `relations`: objects whose `head` and `tail` index `entities`."""
-    found = []
-    for position, relation in enumerate(list_of(record, "relations", [])):
-        where = f"relations[{position}]"
+def relations_of(record: Record, count: int, where: str, notes: Notes) -> Iterator[tuple[int, int, str]]:
+    """The field `relations`: objects whose `head` and `tail` index `count` entities, and their types.
+
+    Left out is one that is null, has an end that is null, or one of an entity that the record does not have.
+    """
+    for position, relation in enumerate(list_of(record, "relations", [], where, notes)):
+        name = f"relations[{position}]"
+        if relation is None or (isinstance(relation, dict) and has_null(relation, "head", "tail")):
+            notes.odd(NULL_RELATIONS, f"{where}: {name}")
+            continue
         if not isinstance(relation, dict):
-            raise InputError(f"{where} must be an object, found {kind(relation)}")
-        ends = []
-        for role in ("head", "tail"):
-            index = integer(relation, role, where)
-            if not 0 <= index < len(entities):
-                raise InputError(
-                    f"{where}: its {role} is entity {index}, but the sentence has {len(entities)} (counted from 0)"
+            raise InputError(f"{name} must be an object, found {kind(relation)}")
+        ends = [integer(relation, role, name) for role in ("head", "tail")]
+        kind_of = type_name(relation, name)
+        for role, index in zip(("head", "tail"), ends, strict=True):
+            if not 0 <= index < count:
+                notes.odd(
+                    UNKNOWN,
+                    f"{where}: {name}: its {role} is entity {index}, but the sentence has {count} (counted from 0)",
                 )
-            ends.append(entities[index])
-        found.append(Relation(ends[0], ends[1], type_name(relation, where)))
-    return tuple(found)
+                break
+        else:
+            yield ends[0], ends[1], kind_of
 
 
-def list_of(record: Record, key: str, default: list[Any] | None = None) -> list[Any]:
-    """A list; where the key is absent the default, if there is one."""
+def has_null(item: Record, *keys: str) -> bool:
+    """Whether one of the fields is there, and null."""
+    return any(key in item and item[key] is None for key in keys)
+
+
+def list_of(
+    record: Record, key: str, default: list[Any] | None = None, where: str = "", notes: Notes | None = None
+) -> list[Any]:
+    """A list; where the key is absent the default, if there is one, and with `notes` where it is null."""
     value = record.get(key, default)
+    if value is None and key in record and default is not None and notes is not None:
+        notes.odd(f"fields '{key}' that are null, read as empty", where)
+        return default
     if not isinstance(value, list):
         raise InputError(f"'{key}' must be a list, found {kind(value)}" if key in record else f"'{key}' is missing")
     return value

@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tablert_dist.data.formats import bilou, brat, brat_write, conll, docbin, dygie, hf, jsonl, labelstudio, spert
+from tablert_dist.data.formats import (
+    bilou,
+    brat,
+    brat_write,
+    conll,
+    docbin,
+    dygie,
+    hf,
+    jsonl,
+    labelstudio,
+    labelstudio_write,
+    spert,
+)
+from tablert_dist.data.formats.labelstudio_text import is_min, is_task
 from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.data.formats.source import Record
 from tablert_dist.errors import InputError, nearest
@@ -40,12 +53,12 @@ def _dygie(record: Record) -> bool:
 
 
 def _labelstudio(record: Record) -> bool:
-    return isinstance(record.get("data"), dict)
+    return is_task(record) or is_min(record)
 
 
 def _jsonl(record: Record) -> bool:
     # Also what `tablert predict` writes of a line that it could not read.
-    return ("text" in record and "tokens" not in record) or {"line", "error"} <= set(record)
+    return ("text" in record and not is_min(record) and "tokens" not in record) or {"line", "error"} <= set(record)
 
 
 def _on_tokens(field: str) -> Callable[[Record], bool]:
@@ -67,7 +80,7 @@ FORMATS = {
     "conll": Format(conll.iterate, conll.write, endings=(".conll", ".bio", ".iob", ".tsv")),
     "labelstudio": Format(
         labelstudio.iterate,
-        labelstudio.write,
+        labelstudio_write.write,
         sign=_labelstudio,
         field=("data", "Label Studio"),
         text=True,
@@ -75,7 +88,7 @@ FORMATS = {
     ),
     "labelstudio-predictions": Format(
         partial(labelstudio.iterate, key="predictions"),
-        partial(labelstudio.write, key="predictions"),
+        partial(labelstudio_write.write, key="predictions"),
         text=True,
         probability=True,
     ),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tablert_dist.data.formats.notes import Notes
 from tablert_dist.errors import InputError
 
 Record = dict[str, Any]
@@ -42,6 +43,12 @@ def chunks(path: Path) -> Iterator[str]:
                 return
 
 
+def has_mark(path: Path) -> bool:
+    """Whether the file begins with a byte order mark."""
+    with path.open("rb") as file:
+        return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
+
+
 def read_text(path: Path) -> str:
     """The whole file. Raises InputError as `chunks`, and for a NUL byte, which no text has."""
     text = "".join(chunks(path))
@@ -65,10 +72,11 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
         yield number + 1, last.removesuffix("\r")
 
 
-def objects(path: Path) -> Iterator[tuple[int, Record]]:
+def objects(path: Path, notes: Notes | None = None) -> Iterator[tuple[int, Record]]:
     """The objects of a JSON array, or those that follow one another (JSON lines), counted from 0.
 
-    Raises InputError naming the file, and the record where one is at fault, as soon as it is reached.
+    Raises InputError naming the file, and the record where one is at fault, as soon as it is reached. With `notes`, a
+    record that can be told from the next one is left out instead: any that ends, and a line of JSON lines.
     """
     window = _Window(path)
     first = window.peek()
@@ -77,24 +85,58 @@ def objects(path: Path) -> Iterator[tuple[int, Record]]:
     if first not in "[{":
         found = kind(window.value())
         raise InputError(f"{path}: expected a JSON array of sentences or JSON lines, found {found}")
-    if first == "{":
-        while window.peek():
+    yield from _lines(window, notes) if first == "{" else _array(window, notes)
+
+
+def _lines(window: _Window, notes: Notes | None) -> Iterator[tuple[int, Record]]:
+    while window.peek():
+        try:
             yield window.record()
-        return
+        except _Record as fault:
+            _leave_out(fault, notes)
+        except InputError as error:
+            if notes is None or notes.strict:
+                raise
+            where = f"{window.path}: record {window.index}"
+            notes.leave_out(where, str(error).removeprefix(f"{where}: ").removeprefix(f"{window.path}: "))
+            window.next_line()
+
+
+def _array(window: _Window, notes: Notes | None) -> Iterator[tuple[int, Record]]:
     window.at += 1
     if window.peek() == "]":
-        raise InputError(f"{path}: the array holds no sentence")
-    while True:
+        raise InputError(f"{window.path}: the array holds no sentence")
+    after = ","
+    while after != "]":
         window.peek()
-        yield window.record()
+        try:
+            yield window.record()
+        except _Record as fault:
+            _leave_out(fault, notes)
         after = window.peek()
         if after not in (",", "]"):
             raise window.error("Expecting ',' delimiter", window.at)
         window.at += 1
-        if after == "]":
-            break
     if window.peek():
         raise window.error("Extra data", window.at)
+
+
+def _leave_out(fault: _Record, notes: Notes | None) -> None:
+    if notes is None:
+        raise InputError(f"{fault.where}: {fault}") from None
+    notes.leave_out(fault.where, str(fault))
+
+
+class _Record(Exception):  # noqa: N818 - never leaves this file
+    """A record that is no good, behind which the next one can be read."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(why)
+        self.where = where
+
+
+_TOLERANT = json.JSONDecoder(parse_int=str).raw_decode
+"""Of whatever is JSON: an object may have a key twice, a number any length."""
 
 
 class _Twice(Exception):  # noqa: N818 - never leaves this file
@@ -131,15 +173,15 @@ class _Window:
             self._more()
 
     def record(self) -> tuple[int, Record]:
-        """The next value, an object, with its index."""
+        """The next value, an object, with its index. Raises _Record for another one, which is read over."""
         self.index += 1
         value = self.value()
         if not isinstance(value, dict):
-            raise InputError(f"{self.path}: record {self.index}: expected an object, found {kind(value)}")
+            raise _Record(f"{self.path}: record {self.index}", f"expected an object, found {kind(value)}")
         return self.index, value
 
     def value(self) -> Any:
-        """The next value."""
+        """The next value. Raises _Record for one that can only be read over."""
         where = f"{self.path}: record {max(self.index, 0)}"
         while True:
             try:
@@ -151,11 +193,31 @@ class _Window:
                     raise self.error(error.msg, error.pos) from None
                 self._more()
             except _Twice as error:
-                raise InputError(f"{where}: an object has the key '{error}' twice") from None
+                why = f"an object has the key '{error}' twice"
+                self._over(where, why)
             except RecursionError:
                 raise InputError(f"{where}: nested too deep") from None
             except ValueError:  # an integer of thousands of digits
-                raise InputError(f"{where}: not JSON that can be read: a number of thousands of digits") from None
+                self._over(where, "not JSON that can be read: a number of thousands of digits")
+
+    def _over(self, where: str, why: str) -> None:
+        """Go behind a value that has nothing wrong but what is said; where it is not all there yet, read more."""
+        try:
+            _, self.at = _TOLERANT(self.text, self.at)
+        except (ValueError, RecursionError):
+            if self.ended:
+                raise InputError(f"{where}: {why}") from None
+            self._more()
+            return
+        raise _Record(where, why)
+
+    def next_line(self) -> None:
+        """Go to the next line that begins with an object, past what could not be read, or to the end."""
+        self.at += 1
+        while (end := self.text.find("\n{", self.at)) < 0 and not self.ended:
+            self.at = len(self.text) - 1  # the line break may be the last character that is there
+            self._more()
+        self.at = len(self.text) if end < 0 else end + 1
 
     def error(self, message: str, at: int) -> InputError:
         """What is wrong with the JSON, with line and column."""

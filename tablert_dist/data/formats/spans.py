@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tablert_dist.data.formats.notes import Notes
-from tablert_dist.data.formats.records import check_characters
+from tablert_dist.data.formats.records import UNKNOWN, check_characters
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.text import Span, split_sentences, split_words
@@ -120,11 +120,11 @@ def _relations(
 ) -> list[list[Relation]]:
     found: list[list[Relation]] = [[] for _ in range(count)]
     for link in links:
-        for role, key in (("head", link.head), ("tail", link.tail)):
-            if key not in placed:
-                raise InputError(f"the relation {link.type}: its {role} is the entity {key!r}, which there is not")
-        head, tail = placed[link.head], placed[link.tail]
         name = f"{where}: {link.type} from {link.head} to {link.tail}"
+        if unknown := [key for key in (link.head, link.tail) if key not in placed]:
+            notes.odd(UNKNOWN, f"{name}: the entity {unknown[0]!r}, which there is not")
+            continue
+        head, tail = placed[link.head], placed[link.tail]
         if head is None or tail is None:
             notes.count(ORPHANS, name)
         elif head[0] != tail[0]:

@@ -7,28 +7,22 @@ from pathlib import Path
 
 from tablert_dist.data.formats.array import JsonArray
 from tablert_dist.data.formats.notes import Notes, Written
-from tablert_dist.data.formats.records import (
-    entities_of,
-    read_each,
-    relations_of,
-    sentence_id,
-    spans_to_json,
-    words_of,
-)
+from tablert_dist.data.formats.records import entities_of, read_each, relations_of, sentence_id, spans_to_json
 from tablert_dist.data.formats.source import Record
+from tablert_dist.data.formats.words import on_words, words_of
 from tablert_dist.schema import Schema, Sentence
 
 
 def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
-    """Sentences in file order, of a JSON array or of JSON lines. Raises InputError naming file, record and reason."""
+    """Sentences in file order, of a JSON array or of JSON lines."""
     return read_each(path, _sentence, notes)
 
 
 def _sentence(record: Record, where: str, notes: Notes) -> list[Sentence]:
-    words = words_of(record)
-    entities = entities_of(record)
-    relations = relations_of(record, entities)
-    return [Sentence(words, tuple(entities), relations, sentence_id(record), sentence_id(record, "document"))]
+    words = words_of(record, where, notes)
+    listed = entities_of(record, where, notes)
+    entities, relations = on_words(words, listed, relations_of(record, len(listed), where, notes), where, notes)
+    return [Sentence(words.words, entities, relations, sentence_id(record), sentence_id(record, "document"))]
 
 
 def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:

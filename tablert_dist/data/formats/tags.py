@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Sentence, longest, restrict
 
-BIO = {"B": "B", "I": "I"}
 CLOSED = {"B": "B", "I": "I", "L": "L", "E": "L", "U": "U", "S": "U"}
 """Prefixes of the schemes that mark an entity's last word, as those of BILOU."""
+LAST = {"L-", "U-", "E-", "S-"}
 
 
-def scheme(tags: Iterable[str]) -> dict[str, str]:
-    """`CLOSED` where a tag of the file has L, U, E or S for its prefix, else `BIO`."""
-    return CLOSED if any(tag[:2] in {"L-", "U-", "E-", "S-"} for tag in tags) else BIO
+def is_bio(tags: Sequence[object]) -> bool:
+    """Whether a sentence has entities, none with the L, U, E or S that each has in the schemes that mark last words."""
+    return any(tag != "O" for tag in tags) and not any(isinstance(tag, str) and tag[:2] in LAST for tag in tags)
 
 
 def is_tag(text: str) -> bool:
@@ -23,12 +23,12 @@ def is_tag(text: str) -> bool:
     return text == "O" or (text[:1] in CLOSED and text[1:2] == "-" and len(text) > 2)
 
 
-def spans(tags: Sequence[object], prefixes: dict[str, str], notes: Notes, where: str) -> list[Entity]:
-    """The entities of a sequence, in order. Raises InputError naming the first tag that is out of place.
+def spans(tags: Sequence[object], notes: Notes, where: str) -> list[Entity]:
+    """The entities of a sentence in any scheme, in order. Raises InputError naming the first tag that is out of place.
 
     In BIO an I that continues nothing opens an entity (IOB1 writes so), and is counted.
     """
-    return _open(tags, notes, where) if prefixes is BIO else closed_spans(tags, prefixes)
+    return _open(tags, notes, where) if is_bio(tags) else closed_spans(tags)
 
 
 def _open(tags: Sequence[object], notes: Notes, where: str) -> list[Entity]:
@@ -46,14 +46,14 @@ def _open(tags: Sequence[object], notes: Notes, where: str) -> list[Entity]:
     return entities
 
 
-def closed_spans(tags: Sequence[object], prefixes: dict[str, str]) -> list[Entity]:
+def closed_spans(tags: Sequence[object]) -> list[Entity]:
     """The entities of a well-formed sequence whose last words are marked."""
     entities: list[Entity] = []
     opened: tuple[int, str] | None = None
-    allowed = "".join(prefixes)
+    allowed = "".join(CLOSED)
     for i, tag in enumerate(tags):
         given, kind = _parts(tag, i, allowed)
-        prefix = prefixes.get(given, "O")
+        prefix = CLOSED.get(given, "O")
         if opened and (prefix not in {"I", "L"} or kind != opened[1]):
             raise InputError(f"tags[{i}] = {tag!r}: the entity B-{opened[1]} at tags[{opened[0]}] is not closed by L")
         if not opened and prefix in {"I", "L"}:

@@ -10,7 +10,8 @@ from pathlib import Path
 from tablert_dist.config import DataConfig, ModelConfig
 from tablert_dist.data import Corpus, formats, load_corpus
 from tablert_dist.data.formats import types_file
-from tablert_dist.data.validation import duplicates, lengths, noise, offsets, raw, structure, text, types
+from tablert_dist.data.splits import notes_of
+from tablert_dist.data.validation import duplicates, lengths, noise, offsets, raw, structure, text, types, unread
 from tablert_dist.data.validation.finding import Case, DataReport, Finding, SplitPart, in_order
 from tablert_dist.data.validation.summary import summarise
 from tablert_dist.errors import InputError
@@ -19,6 +20,7 @@ from tablert_dist.storage.paths import locate
 from tablert_dist.tokenization import SubwordTokenizer
 
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    unread.find,
     offsets.find,
     types.find,
     structure.find,
@@ -29,8 +31,8 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
 )
 
 
-# Training applies the overlap policy and reports the table's loss itself.
-QUICK = tuple(check for check in CHECKS if check is not structure.find)
+# Training applies the overlap policy and reports the table's loss itself, and what the readers did.
+QUICK = tuple(check for check in CHECKS if check not in (structure.find, unread.find))
 
 
 def findings(case: Case, checks: Sequence[Callable[[Case], Iterator[Finding]]] = CHECKS) -> tuple[Finding, ...]:
@@ -38,9 +40,12 @@ def findings(case: Case, checks: Sequence[Callable[[Case], Iterator[Finding]]] =
     return in_order(finding for check in checks for finding in check(case))
 
 
-def examine(case: Case) -> DataReport:
-    """Findings and numbers of a corpus."""
-    return DataReport(case.name, findings(case), summarise(case))
+def examine(case: Case, files: Sequence[Path] = ()) -> DataReport:
+    """Findings and numbers of a corpus; where records of its `files` were left out, also what their offsets look like."""
+    found = findings(case)
+    if case.seen.left_out:
+        found = in_order([*raw.find(files), *(f for f in found if f.check != "offsets")])
+    return DataReport(case.name, found, summarise(case))
 
 
 def examine_path(
@@ -58,7 +63,7 @@ def examine_path(
         case = _file_case(path, config) if path.is_file() else corpus_case(_load(config), config)
     except InputError as error:
         return _unreadable(path, str(error))
-    return examine(replace(case, tokenizer=tokenizer, model=model or ModelConfig()))
+    return examine(replace(case, tokenizer=tokenizer, model=model or ModelConfig()), _files(path))
 
 
 def _load(config: DataConfig) -> Corpus:
@@ -80,12 +85,14 @@ def corpus_case(
         tokenizer,
         model or ModelConfig(),
         "types" in corpus.hashes,
+        corpus.seen,
     )
 
 
 def _file_case(path: Path, config: DataConfig) -> Case:
     """One file, as if it were train; the types are those of the one types file beside it, or what it has."""
-    sentences = tuple(formats.read(path, config.format))
+    seen = notes_of(config)
+    sentences = tuple(formats.read(path, config.format, seen))
     beside = sorted(path.parent.glob("*types.json"))
     schema = types_file.read(beside[0]) if len(beside) == 1 else Schema.infer(sentences)
     unknown = {e.type for s in sentences for e in s.entities} - set(schema.entity_types)
@@ -99,16 +106,21 @@ def _file_case(path: Path, config: DataConfig) -> Case:
         config.overlap,
         config.on_overflow,
         types_file=bool(beside),
+        seen=seen,
     )
 
 
 def _unreadable(path: Path, reason: str) -> DataReport:
-    files = [path] if path.is_file() else sorted(p for p in path.glob("*.json") if "types" not in p.stem)
     refused = Finding(
         "unreadable", "error", path.name, 1, reason, "correct the file; what else is wrong is seen when it can be read"
     )
     # What the offsets look like is the more useful sentence: it comes first.
-    return DataReport(path.resolve().stem, in_order([*raw.find(files), refused]), {})
+    return DataReport(path.resolve().stem, in_order([*raw.find(_files(path)), refused]), {})
+
+
+def _files(path: Path) -> list[Path]:
+    """Those whose offsets may be looked at as they are."""
+    return [path] if path.is_file() else sorted(p for p in path.glob("*.json") if "types" not in p.stem)
 
 
 def quick_lines(case: Case, most: int = 8, clock: Callable[[], float] = time.monotonic) -> list[str]:

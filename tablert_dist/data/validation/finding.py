@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from tablert_dist.config import ModelConfig
+from tablert_dist.data.formats.notes import Notes
 from tablert_dist.heads import HeadSpec, head_spec, make_scheme
 from tablert_dist.heads.base import Scheme
 from tablert_dist.schema import Schema, Sentence
@@ -67,6 +68,8 @@ class Case:
     """Whose head the labels are for."""
     types_file: bool = True
     """Whether the schema is from a types file; otherwise it is what train has."""
+    seen: Notes = field(default_factory=Notes, compare=False)
+    """What was left out or changed in reading."""
 
     @property
     def tags(self) -> TagSet:

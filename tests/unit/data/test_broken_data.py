@@ -54,7 +54,7 @@ RECORDS: dict[str, tuple[Callable[[Record], Any], str]] = {
     "tokens empty": (field("tokens", []), "'tokens' must be a list of at least one"),
     "token null": (lambda r: r["tokens"].__setitem__(1, None), r"tokens\[1\] must be a string, found nothing"),
     "token a list": (lambda r: r["tokens"].__setitem__(1, ["at"]), r"tokens\[1\] must be a string, found a list"),
-    "token white": (lambda r: r["tokens"].__setitem__(1, "\u00a0"), r"tokens\[1\] is empty or white space"),
+    "token white": (lambda r: r["tokens"].__setitem__(1, "\u00a0"), r"tokens\[1\]: tokens of white space, left out: refused"),
     "entities missing": (without("entities"), "'entities'"),
     "entities null": (field("entities", None), "'entities' must be a list"),
     "entities an object": (field("entities", {}), "'entities' must be a list"),
@@ -89,9 +89,8 @@ TAG_RECORDS: dict[str, tuple[Callable[[Record], Any], str]] = {
     "tags too few": (field("tags", ["O"]), "'tags' must be a list of 5 tags"),
     "tags text": (field("tags", "BLOOU"), "'tags' must be a list of 5 tags"),
     "tag null": (lambda r: r["tags"].__setitem__(2, None), r"tags\[2\] = 'None'"),
-    "tag of BIO": (field("tags", ["B-Per", "I-Per", "O", "O", "B-Org"]), r"tags\[\d\].*(not closed|closes it)"),
+    "tag of BIO": (field("tags", ["B-Per", "I-Per", "O", "O", "U-Org"]), r"tags\[\d\].*(not closed|closes it)"),
     "tag without a type": (lambda r: r["tags"].__setitem__(4, "U-"), r"tags\[4\] = 'U-'"),
-    "tag of BIOES": (field("tags", ["B-Per", "E-Per", "O", "O", "S-Org"]), r"tags\[1\] = 'E-Per': expected O or B-"),
     "relation beyond the tags": (lambda r: r["relations"][0].update(tail=2), r"relations\[0\]: its tail is entity 2"),
 }
 FILES: dict[str, tuple[bytes, str]] = {
@@ -126,7 +125,7 @@ def corpus(folder: Path, train: bytes, types: bytes = json.dumps(TYPES).encode()
     folder.mkdir(exist_ok=True)
     (folder / "my_train.json").write_bytes(train)
     (folder / "my_types.json").write_bytes(types)
-    return DataConfig(path=str(folder))
+    return DataConfig(path=str(folder), strict=True)
 
 
 def refused(config: DataConfig, file: str) -> str:
@@ -139,7 +138,7 @@ def refused(config: DataConfig, file: str) -> str:
     assert report.findings[0].severity == "error" and any(
         f.check in {"unreadable", "overlap"} for f in report.findings
     ), report.findings
-    done = CliRunner().invoke(command, [str(config.path), "--json"])
+    done = CliRunner().invoke(command, [str(config.path), "--strict", "--json"])
     assert done.exit_code == 1 and json.loads(done.stdout)["tally"]["error"], done.output
     return sentence
 

@@ -66,7 +66,10 @@ def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path: Path) -> None:
         ((good, tmp_path / "there.jsonl"), "there.jsonl exists: give another name"),
         ((good, tmp_path / "no" / "out.jsonl"), "there is no folder"),
         ((tmp_path / "none.json", tmp_path / "out.jsonl"), "none.json does not exist"),
-        ((bad, tmp_path / "out.jsonl"), "bad.json: record 1: 'tokens' must be a list of at least one string"),
+        (
+            (bad, tmp_path / "out.jsonl", "--strict"),
+            "bad.json: record 1: 'tokens' must be a list of at least one string",
+        ),
         ((FOLDER, tmp_path / "out.jsonl"), "is a folder that is neither BRAT's"),
     ]
     for words, sentence in cases:

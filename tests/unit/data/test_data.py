@@ -138,7 +138,7 @@ BROKEN = {
         r"tokens\[1\] must be a string, found the number 3",
     ),
     "no tokens": (change(GOOD, tokens=[], entities=[], relations=[]), "at least one string"),
-    "a white token": (change(GOOD, tokens=["Ada", " ", "at", "Acme"]), r"tokens\[1\] is empty"),
+    "a white token": (change(GOOD, tokens=["Ada", " ", "at", "Acme"]), r"tokens\[1\]: tokens of white space"),
     "past the end": (entity(end=5), r"\[0, 5\) lies outside the sentence of 4 words"),
     "no words": (entity(start=1, end=1), "has no words"),
     "reversed": (entity(start=2, end=1), "has no words"),
@@ -164,7 +164,7 @@ BROKEN = {
     ),
     "L without B": (change(GOOD_TAGS, tags=["L-Per", "O", "O", "O", "O"]), "no B-Per before it"),
     "type changes inside": (change(GOOD_TAGS, tags=["B-Per", "L-Org", "O", "O", "O"]), "is not closed"),
-    "no such tag": (change(GOOD_TAGS, tags=["S-Per", "O", "O", "O", "O"]), "expected O or B-"),
+    "no such tag": (change(GOOD_TAGS, tags=["X-Per", "O", "O", "O", "O"]), "expected O or B-"),
     "too few tags": (change(GOOD_TAGS, tags=["O"]), "a list of 5 tags"),
 }
 

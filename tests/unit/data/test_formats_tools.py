@@ -62,7 +62,7 @@ def test_offsets_that_a_browser_counted_are_put_right(tmp_path: Path) -> None:
     given = region("a", shift, shift + 4, "Mira", "Per"), region("b", shift + 5, shift + 15, "left\\nLooms", "Org")
     (found,), notes = studio(tmp_path, text, *given)
     assert [found.text_of(e) for e in found.entities] == ["Mira", "left Looms"] and found.text == text
-    assert notes == ["2 regions counted in UTF-16 units, put right"]
+    assert notes == ["2 entities whose offsets count UTF-16 units, put right by their own text"]
 
 
 def test_documents_of_spacy_are_cut_where_they_say(tmp_path: Path) -> None:
