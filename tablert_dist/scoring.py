@@ -160,12 +160,18 @@ class Protocol:
     selection: str
     seeds: tuple[int, ...]
     averaging: str = "micro"
+    left_out: int = 0
+    """Records of the split that could not be read, and so are not scored."""
+    windowed: int = 0
+    """Its sentences over the encoder's limit, which were read by windows."""
 
     def __str__(self) -> str:
         return (
             f"{self.dataset} ({self.data_hash[:8]}), trained on {self.trained_on}, scored on {self.scored_on}, "
             f"{self.averaging}, {self.encoder}, {counted(self.epochs, 'epoch')}, {self.selection}, overlap {self.overlap}, "
             f"seeds {', '.join(map(str, self.seeds))}"
+            + (f", {counted(self.left_out, 'record')} that could not be read left out" if self.left_out else "")
+            + (f", {counted(self.windowed, 'sentence')} read by windows" if self.windowed else "")
         )
 
 

@@ -10,7 +10,7 @@ from tablert_dist.config import PredictConfig
 from tablert_dist.errors import InputError
 from tablert_dist.inference.extraction import Extraction, Read, joined
 from tablert_dist.schema import Sentence
-from tablert_dist.text import SURROGATE, Span, merge, split_sentences, split_words, windows
+from tablert_dist.text import SURROGATE, Span, merge, split_sentences, split_words
 from tablert_dist.tokenization import EncodedSentence, SubwordTokenizer
 
 
@@ -124,15 +124,12 @@ class Planner:
         return plans
 
     def _windows(self, words: Sequence[str], whole: EncodedSentence) -> list[Span]:
-        if len(whole.ids) <= self.tokenizer.limit:
-            return [(0, len(words))]
-        if self.config.on_overflow == "error":
+        if len(whole.ids) > self.tokenizer.limit and self.config.on_overflow == "error":
             raise InputError(
                 f"a sentence of {len(words)} words is {len(whole.ids)} subwords, over the encoder's limit of "
                 f"{self.tokenizer.limit}: '{' '.join(words[:60])[:60]} …'; predict.on_overflow = window reads it in pieces"
             )
-        special = len(whole.ids) - int(whole.count.sum())
-        spans = windows(whole.count, self.tokenizer.limit - special)
+        spans = self.tokenizer.spans(whole)
         return spans if self.config.on_overflow == "window" else spans[:1]
 
 

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from tablert_dist.errors import InputError
 from tablert_dist.tags import Ints, TableInputs
+from tablert_dist.text import Span, windows
 from tablert_dist.tokenization.seen_words import SeenWords
 
 MOST_IDS = 10_000_000
@@ -123,6 +124,16 @@ class SubwordTokenizer:
     def overflows(self, sentence: Sequence[str]) -> bool:
         """Whether the sentence is over `limit`."""
         return len(self.tokenizer.encode(list(sentence), is_pretokenized=True).ids) > self.limit
+
+    def spans(self, encoded: EncodedSentence) -> list[Span]:
+        """Runs of words, each within `limit`, that overlap by half; one that is all of them where all are.
+
+        Raises InputError where one word alone is over it.
+        """
+        if len(encoded.ids) <= self.limit:
+            return [(0, encoded.words)]
+        special = len(encoded.ids) - int(encoded.count.sum())
+        return windows(encoded.count, self.limit - special)
 
     def _together(self, sentences: Sequence[Sequence[str]]) -> list[EncodedSentence]:
         with _rust_errors("the tokenizer cannot split the text"):

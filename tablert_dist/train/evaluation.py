@@ -13,6 +13,7 @@ from tablert_dist.model import TableModel
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count
 from tablert_dist.tags import TagSet
+from tablert_dist.text import merge
 from tablert_dist.train.context import ALONE, Examples, TrainContext, all_reduce
 from tablert_dist.train.stopping import NEVER, Stop
 
@@ -46,23 +47,36 @@ def annotate(
     context: TrainContext = ALONE,
     stop: Stop = NEVER,
 ) -> dict[int, Sentence]:
-    """What the model finds in this worker's share of the sentences, by their index.
+    """What the model finds in this worker's share of the sentences, by their index; long ones are put together from their
+    windows as in prediction.
 
     `max_cells`: table cells in a batch; None: what suits the device. A batch that does not fit in memory is halved, and so
     are those after it. Raises OutOfMemory where one sentence does not. What is left when `stop` asks is left out.
     """
-    lengths = examples.features.lengths
+    rows, words = examples.rows(), examples.words()
 
     def decode(batch: list[int]) -> list[Sentence]:
         with in_memory(context.device):
             inputs, tensors = examples.features.batch(batch, context.device)
             engine = FeatureEngine(model, tensors)
-            return model.scheme.decode(engine, inputs, [examples.sentences[i].words for i in batch], tags)
+            return model.scheme.decode(engine, inputs, [words[i] for i in batch], tags)
 
     model.trainable.eval()
     with torch.inference_mode(), context.precision(model.trainable):
-        # Shared out before batches are made: the workers' devices may have room for different ones.
-        share = rank_share(range(len(lengths)), lengths, context.rank, context.world_size)
-        batches = evaluation_batches([lengths[i] for i in share], cells_on(context.device, max_cells))
-        decoded = halving(decode, [[share[i] for i in batch] for batch in batches], lengths)
-        return dict(takewhile(lambda _: not stop.asked, decoded))
+        # Shared out before batches are made, and by whole sentences: the workers' devices may have room for different ones.
+        whole = [len(sentence.words) for sentence in examples.sentences]
+        share = rank_share(range(len(whole)), whole, context.rank, context.world_size)
+        lengths = examples.features.lengths
+        mine = [row for i in share for row in rows[i]]
+        batches = evaluation_batches([lengths[row] for row in mine], cells_on(context.device, max_cells))
+        decoded = halving(decode, [[mine[i] for i in batch] for batch in batches], lengths)
+        found = dict(takewhile(lambda _: not stop.asked, decoded))
+    read = {i: [found[row] for row in rows[i]] for i in share if all(row in found for row in rows[i])}
+    return {i: _joined(examples, i, parts) for i, parts in read.items()}
+
+
+def _joined(examples: Examples, i: int, parts: list[Sentence]) -> Sentence:
+    """A sentence from what was found in its windows."""
+    return (
+        merge(examples.sentences[i].words, examples.windows[i], parts).sentence if i in examples.windows else parts[0]
+    )

@@ -21,7 +21,7 @@ from tablert_dist.runs.store import RunStore, new_name
 from tablert_dist.storage.paths import PACKAGE
 from tablert_dist.tags import TagSet
 from tablert_dist.train.launch import run_under_ray
-from tablert_dist.train.preflight import drop_overflow, few_types, known_words, table_report
+from tablert_dist.train.preflight import by_windows, drop_overflow, few_types, known_words, table_report
 from tablert_dist.train.ray_train import Printer
 from tablert_dist.train.stopping import NEVER, Stop
 from tablert_dist.train.tracked import open_tracker, tracked
@@ -143,6 +143,8 @@ def check(config: Config, say: Say, validate: bool = False) -> Corpus:
         if line:
             say(line)
     drop_overflow(corpus, limits, config)
+    for line in by_windows(corpus, limits.tokenizer):
+        say(line)
     form = head_spec(config.model).form
     with waiting("counting what the head can hold"):
         tables = table_report(corpus, TagSet(corpus.schema), config.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,10 @@ from tablert_dist.heads import make_scheme
 from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.model.check import TextParts
 from tablert_dist.model.encoder import EncoderParts
+from tablert_dist.schema import Sentence
 from tablert_dist.scoring import count
 from tablert_dist.tags import TagSet
+from tablert_dist.text import Span
 from tablert_dist.tokenization import SubwordTokenizer
 
 log = logging.getLogger(__name__)
@@ -30,19 +33,52 @@ FEW_TYPES = 3
 
 def drop_overflow(corpus: Corpus, parts: EncoderParts | TextParts, config: Config) -> Corpus:
     """Training sentences over the encoder's limit: refused, or with `data.on_overflow = drop` left out and counted."""
-    long = [i for i, s in enumerate(corpus.train) if parts.tokenizer.overflows(s.words)]
+    encoded = parts.tokenizer.encode([s.words for s in corpus.train], within_limit=False)
+    long = [i for i, e in enumerate(encoded) if len(e.ids) > parts.tokenizer.limit]
     if not long:
         return corpus
     limit = parts.tokenizer.limit
     if config.data.on_overflow == "error":
         raise InputError(
-            f"{corpus.name}: train: sentence {long[0]} (one of {len(long)}) is over the encoder's limit of {limit} "
+            f"{corpus.name}: train ({corpus.files.get('train', 'train')}): sentence {long[0]} (one of {len(long)}) is over the "
+            f"encoder's limit of {limit} "
             f"subwords; split it, or leave such sentences out with --set data.on_overflow=drop"
         )
     said = "training sentence over %d subwords is" if len(long) == 1 else "training sentences over %d subwords are"
     log.warning(f"%s: %d {said} left out", corpus.name, len(long), limit)
     kept = tuple(s for i, s in enumerate(corpus.train) if i not in set(long))
     return replace(corpus, splits={**corpus.splits, "train": kept})
+
+
+def windows_of(sentences: Sequence[Sentence], tokenizer: SubwordTokenizer) -> dict[int, list[Span]]:
+    """The windows of the sentences over the encoder's limit, by index. Raises InputError for a word that is over it alone."""
+    found = {}
+    for i, encoded in enumerate(tokenizer.encode([s.words for s in sentences], within_limit=False)):
+        try:
+            spans = tokenizer.spans(encoded)
+        except InputError as error:
+            raise InputError(f"sentence {i}: {error}") from None
+        if len(spans) > 1:
+            found[i] = spans
+    return found
+
+
+def by_windows(corpus: Corpus, tokenizer: SubwordTokenizer) -> list[str]:
+    """A line for dev and test each where sentences are over the encoder's limit. Raises InputError as `windows_of`."""
+    lines = []
+    for split, sentences in corpus.splits.items():
+        if split == "train":
+            continue
+        try:
+            long = windows_of(sentences, tokenizer)
+        except InputError as error:
+            raise InputError(f"{corpus.name} {split} ({corpus.files.get(split, split)}): {error}") from None
+        if long:
+            lines.append(
+                f"{corpus.name} {split}: {counted(len(long), 'sentence')} over the encoder's limit of {tokenizer.limit} "
+                "subwords: read by windows, as prediction does"
+            )
+    return lines
 
 
 def known_words(corpus: Corpus, tokenizer: SubwordTokenizer, encoder: str) -> str | None:

@@ -101,8 +101,8 @@ class Session:
         best = best_epoch(history) if self.config.train.select == "best_dev" else None
         return best or int(history[-1]["epoch"])
 
-    def protocol(self, split: str) -> Protocol:
-        """The protocol of a score on `split`."""
+    def protocol(self, split: str, windowed: int = 0) -> Protocol:
+        """The protocol of a score on `split`, of which so many sentences were read by windows."""
         config = self.config
         by_dev = config.train.select == "best_dev" and "dev" in self.corpus.splits
         return Protocol(
@@ -115,6 +115,8 @@ class Session:
             config.train.epochs,
             "best dev epoch by RE+" if by_dev else "last epoch",
             (self.job.seed,),
+            left_out=self.corpus.left_out.get(split, 0),
+            windowed=windowed,
         )
 
     def finish(self, history: list[dict[str, float]], splits: Mapping[str, Examples], tags: TagSet) -> dict[str, Any]:
@@ -134,7 +136,7 @@ class Session:
                 if counts is None:
                     raise self.stopped(history)
                 found = counts.scores()
-                scores[split] = {"protocol": asdict(self.protocol(split)), "scores": found.to_json()}
+                scores[split] = {"protocol": asdict(self.protocol(split, len(splits[split].windows))), "scores": found.to_json()}
                 if not self.context.rank:
                     self.tracker.metrics({f"final_{k}": v for k, v in found.flat(split).items()}, chosen)
                     if self.job.score_test:
@@ -186,7 +188,7 @@ class Session:
         found = annotate(self.model, examples, tags, self.config.train.eval_cells, alone)
         report = examine(examples.sentences, [found[i] for i in range(len(found))], tags.schema)
         title = f"{self.corpus.name} {split}"
-        page = write_page(report, self.folder / f"errors-{split}.html", title, str(self.protocol(split)))
+        page = write_page(report, self.folder / f"errors-{split}.html", title, str(self.protocol(split, len(examples.windows))))
         self.tracker.artifact(page, "scores")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from tablert_dist.schema import Sentence
 from tablert_dist.scoring import best_epoch
 from tablert_dist.storage.checkpoint_folder import resumable
 from tablert_dist.tags import TagSet
+from tablert_dist.text import Span
 from tablert_dist.tracking import NullTracker, Tracker
-from tablert_dist.train.context import Examples, TrainContext
+from tablert_dist.train.context import Examples, TrainContext, rows_of
 from tablert_dist.train.evaluation import evaluate_unless
 from tablert_dist.train.features import Features, KeptFeatures, SubwordFeatures, WordFeatures
 from tablert_dist.train.loop import Progress, agreed, train_epochs
 from tablert_dist.train.position import Position
-from tablert_dist.train.preflight import drop_overflow
+from tablert_dist.train.preflight import drop_overflow, windows_of
 from tablert_dist.train.session import Session
 from tablert_dist.train.stopping import NEVER, Stop
 
@@ -157,18 +158,25 @@ def examples_of(
     kept = KeptFeatures(model.encoder, cache) if model.encoder.frozen and cache else None
     found = {}
     for name, sentences in prepared.corpus.splits.items():
-        subwords = subwords_of(model, parts, sentences)
+        # What is trained on fits; a sentence of dev or test that does not is read as prediction reads it.
+        windows = {} if name == "train" else windows_of(sentences, parts.tokenizer)
+        subwords = subwords_of(model, parts, sentences, windows)
         features: Features = subwords
         if model.encoder.frozen:
             features = WordFeatures(model.encoder, subwords, config.train.eval_cells, context.device, kept)
-        found[name] = Examples(sentences, features)
+        found[name] = Examples(sentences, features, windows)
     return found
 
 
-def subwords_of(model: TableModel, parts: EncoderParts, sentences: Sequence[Sentence]) -> SubwordFeatures:
-    """The sentences' subwords as the model's scheme wants them."""
-    encoded = [model.scheme.prepare(e) for e in parts.tokenizer.encode([s.words for s in sentences])]
-    return SubwordFeatures(encoded, parts.pad_id)
+def subwords_of(
+    model: TableModel,
+    parts: EncoderParts,
+    sentences: Sequence[Sentence],
+    windows: Mapping[int, Sequence[Span]] | None = None,
+) -> SubwordFeatures:
+    """The sentences' subwords, or their windows', as the model's scheme wants them."""
+    words = rows_of(sentences, windows or {})
+    return SubwordFeatures([model.scheme.prepare(e) for e in parts.tokenizer.encode(words)], parts.pad_id)
 
 
 def effective(config: Config) -> Config:
