@@ -61,7 +61,7 @@ def test_a_step_that_fails_says_why_and_what_to_do_and_leaves_what_was_done(here
     done = quick("bad.json", "--strict")
     assert done.exit_code == 2 and "error: bad.json: record 3" in done.stderr
     assert "stopped at step 1 of 9" in done.output and "delete bad, and run the command again" in done.output
-    assert "$ tablert data convert bad.json bad/data.json --strict" in done.output
+    assert "tablert data convert bad.json bad/data.json --strict" in done.output
     few = json.loads(EXPORT.read_text(encoding="utf-8"))[:2]
     (here / "few.json").write_text(json.dumps(few), encoding="utf-8")
     done = quick("few.json")
