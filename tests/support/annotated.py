@@ -20,6 +20,10 @@ FILES = {
     "hf": "hf",
     "people.parquet": "hf",
     "people.jsonl": "jsonl",
+    "people.doccano.jsonl": "doccano",
+    "people.prodigy.jsonl": "prodigy",
+    "people.gliner.json": "gliner",
+    "people.webanno.tsv": "webanno",
 }
 TEXTS = [
     "Mira Holt, an engineer at Ostrava Looms, was born in Vellmark.",

@@ -16,6 +16,8 @@ from tablert_dist.errors import InputError
 
 LOOKED_AT = 20
 """Records of a file that may show its format."""
+MARKED = ("entities", "spans", "label", "labels")
+"""Fields of a record that several formats have, and that say more where they are not empty."""
 HF_FILES = ("dataset_info.json", "state.json", "dataset_dict.json")
 
 
@@ -69,8 +71,8 @@ def _json(path: Path, strict: bool) -> str:
 
 
 def _record(records: Sequence[Record], path: Path) -> str:
-    """The format of the first record that shows one."""
-    for record in records:
+    """The format of the first record that shows one; those that mark something show it best."""
+    for record in sorted(records, key=lambda record: not any(record.get(key) for key in MARKED)):
         if known := layout_of(record):
             raise InputError(f"{path}: {known}")
         for name, form in FORMATS.items():

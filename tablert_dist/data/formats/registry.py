@@ -13,16 +13,22 @@ from tablert_dist.data.formats import (
     brat_write,
     conll,
     docbin,
+    doccano,
     dygie,
+    gliner,
     hf,
     jsonl,
     labelstudio,
     labelstudio_write,
+    prodigy,
     spert,
+    webanno,
+    webanno_write,
 )
 from tablert_dist.data.formats.labelstudio_text import is_min, is_task
 from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.data.formats.source import Record
+from tablert_dist.data.formats.webanno_rows import FORMAT
 from tablert_dist.errors import InputError, nearest
 from tablert_dist.schema import Schema, Sentence
 
@@ -56,14 +62,21 @@ def _labelstudio(record: Record) -> bool:
     return is_task(record) or is_min(record)
 
 
+def _annotator(record: Record) -> bool:
+    """Whether another tool's own fields are there, beside a text or words."""
+    return doccano.is_doccano(record) or prodigy.is_prodigy(record) or gliner.is_gliner(record)
+
+
 def _jsonl(record: Record) -> bool:
     # Also what `tablert predict` writes of a line that it could not read.
-    return ("text" in record and not is_min(record) and "tokens" not in record) or {"line", "error"} <= set(record)
+    plain = "text" in record and "tokens" not in record and not (is_min(record) or _annotator(record))
+    return plain or {"line", "error"} <= set(record)
 
 
 def _on_tokens(field: str) -> Callable[[Record], bool]:
     """Labels on tokens, under this field: none of the formats of documents, tasks and texts."""
-    return lambda record: field in record and not (_dygie(record) or _labelstudio(record) or _jsonl(record))
+    others = (_dygie, _labelstudio, _jsonl, _annotator)
+    return lambda record: field in record and not any(sign(record) for sign in others)
 
 
 FORMATS = {
@@ -115,6 +128,27 @@ FORMATS = {
         field=("text", "text with character offsets"),
         text=True,
         probability=True,
+    ),
+    "doccano": Format(
+        doccano.iterate,
+        doccano.write,
+        sign=doccano.is_doccano,
+        field=("label", "doccano"),
+        text=True,
+    ),
+    "prodigy": Format(
+        prodigy.iterate,
+        prodigy.write,
+        sign=prodigy.is_prodigy,
+        field=("spans", "Prodigy"),
+        text=True,
+    ),
+    "gliner": Format(gliner.iterate, gliner.write, sign=gliner.is_gliner, field=("tokenized_text", "GLiNER")),
+    "webanno": Format(
+        webanno.iterate,
+        webanno_write.write,
+        magic=(FORMAT.encode(), b"\xef\xbb\xbf" + FORMAT.encode()),
+        text=True,
     ),
 }
 NAMES = tuple(FORMATS)

@@ -19,7 +19,7 @@ from tablert_dist.errors import InputError
 from tests.support.annotated import FILES, FOLDER
 from tests.unit.data.test_formats import ready
 
-TREES = ["spert", "bilou", "dygie", "labelstudio", "labelstudio-predictions", "jsonl"]
+TREES = ["spert", "bilou", "dygie", "labelstudio", "labelstudio-predictions", "jsonl", "doccano", "prodigy", "gliner"]
 VALUES: list[Any] = [
     None, True, -1, 0, 1, 7, 10**9, 10**40, 0.5, float("nan"), "", " ", "0", "x", "B-Per", "\0", "\ud83d", "\u200b", [], {},
     [[]], [0], [0, 1], {"a": 1}, "a\nb", ["x"], [None],
@@ -104,7 +104,7 @@ BYTES = [
 BYTES += ["\u2028".encode(), "é".encode(), b"\\ud800", b"NaN", b"T1", b"-1", b"99999999999999999999", b"#", b"B-"]
 
 
-@pytest.mark.parametrize("name", [*TREES, "conll", "brat", "spacy", "hf"])
+@pytest.mark.parametrize("name", [*TREES, "conll", "webanno", "brat", "spacy", "hf"])
 def test_altered_bytes(name: str, tmp_path: Path) -> None:
     ready(name)
     source = good(name)

@@ -19,7 +19,9 @@ from tests.support.annotated import any_sentences, canonical, people
 from tests.unit.data.test_formats import ready
 
 CHANGING = ("sentences", "entities", "relations", "words", "types")
-HELD_TEXT = {"brat", "jsonl", "labelstudio", "labelstudio-predictions", "spacy"}
+HELD_TEXT = {
+    "brat", "doccano", "jsonl", "labelstudio", "labelstudio-predictions", "prodigy", "spacy", "webanno",
+}  # fmt: skip
 
 
 def there_and_back(given: list[Sentence], name: str) -> tuple[Written, list[Sentence], Notes]:
@@ -81,7 +83,7 @@ def test_corpora_come_back(corpus: str, name: str, data_root: Path) -> None:
     ready(name)
     given = formats.read(data_root / corpus)[:150]
     check(given, name)
-    if name in {"spert", "jsonl", "labelstudio", "labelstudio-predictions", "hf"}:
+    if name in {"spert", "jsonl", "labelstudio", "labelstudio-predictions", "hf", "doccano", "prodigy", "gliner"}:
         written, found, notes = there_and_back(given, name)
         assert found == given and not written.lost and not notes.lines(), "down to the order"
 

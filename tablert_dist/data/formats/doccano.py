@@ -1,0 +1,152 @@
+"""doccano's JSON: entities and relations by their ids, or `label` with one list an entity; offsets on characters."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tablert_dist.data.formats.jsonl import text_fields, word_offsets
+from tablert_dist.data.formats.labelstudio_text import ABOUT
+from tablert_dist.data.formats.notes import Notes, Written
+from tablert_dist.data.formats.records import (
+    NULL_RELATIONS,
+    NULLS,
+    checked_integer,
+    checked_type,
+    has_null,
+    integer,
+    list_of,
+    read_each,
+    sentence_id,
+    type_name,
+)
+from tablert_dist.data.formats.source import Record, kind
+from tablert_dist.data.formats.spans import Link, Mark, Marked, text_and_offsets, to_sentences
+from tablert_dist.data.formats.spert import names
+from tablert_dist.errors import InputError
+from tablert_dist.schema import Entity, Schema, Sentence
+
+LABELS = ("label", "labels")
+"""The list of a project without relations, from version 1.5 on and before."""
+
+
+def is_doccano(record: Record) -> bool:
+    """Whether a record is one of doccano's; one without an entity is where it has doccano's own key `Comments`."""
+    if not isinstance(record.get("text", record.get("data")), str) or any(key in record for key in ABOUT):
+        return False
+    if isinstance(entities := record.get("entities"), list):
+        offsets = any(isinstance(item, dict) and "start_offset" in item for item in entities)
+        return offsets or ("Comments" in record and not entities)
+    return any(
+        isinstance(items := record.get(key), list) and all(isinstance(item, list) and len(item) == 3 for item in items)
+        for key in LABELS
+    )
+
+
+def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
+    """Sentences in file order; a text is cut into sentences as for prediction, unless it has `word_offsets`."""
+    return read_each(path, _sentences, notes)
+
+
+def _sentences(record: Record, where: str, notes: Notes) -> list[Sentence]:
+    key = "data" if "data" in record and "text" not in record else "text"
+    text = record.get(key)
+    if not isinstance(text, str):
+        raise InputError(f"'{key}' must be a string, found {kind(text)}")
+    marks = _marks(record, where, notes) if "entities" in record else _labels(record, where, notes)
+    marked = Marked(
+        text,
+        marks,
+        _links(record, where, notes),
+        sentence_id(record, "id"),
+        sentence_id(record, "document"),
+        offsets=word_offsets(record, text, where, notes),
+    )
+    return to_sentences(marked, where, notes)
+
+
+def _marks(record: Record, where: str, notes: Notes) -> list[Mark]:
+    """The field `entities`."""
+    found: dict[object, Mark] = {}
+    for n, item in enumerate(list_of(record, "entities", [], where, notes)):
+        name = f"entities[{n}]"
+        if item is None:
+            notes.odd(NULLS, f"{where}: {name}")
+            continue
+        if not isinstance(item, dict):
+            raise InputError(f"{name} must be an object, found {kind(item)}")
+        own = sentence_id(item, "id")
+        key: object = n if own is None else own
+        if key in found:
+            raise InputError(f"{name} has the id '{str(key)[:60]}' of another")
+        start, end = integer(item, "start_offset", name), integer(item, "end_offset", name)
+        found[key] = Mark(key, start, end, type_name(item, name, "label"))
+    return list(found.values())
+
+
+def _labels(record: Record, where: str, notes: Notes) -> list[Mark]:
+    """The field `label`, or `labels`."""
+    given = next((key for key in LABELS if key in record), None)
+    if given is None:
+        raise InputError("neither 'entities' nor 'label' nor 'labels' is there")
+    found = []
+    for n, item in enumerate(list_of(record, given, [], where, notes)):
+        name = f"{given}[{n}]"
+        if item is None or (isinstance(item, list) and None in item[:3]):
+            notes.odd(NULLS, f"{where}: {name}")
+            continue
+        if not isinstance(item, list) or len(item) != 3:
+            raise InputError(f"{name} must be [start, end, type]")
+        start, end = (checked_integer(value, name) for value in item[:2])
+        found.append(Mark(n, start, end, checked_type(item[2], f"{name}[2]")))
+    return found
+
+
+def _links(record: Record, where: str, notes: Notes) -> list[Link]:
+    found = []
+    for n, item in enumerate(list_of(record, "relations", [], where, notes)):
+        name = f"relations[{n}]"
+        if item is None or (isinstance(item, dict) and has_null(item, "from_id", "to_id")):
+            notes.odd(NULL_RELATIONS, f"{where}: {name}")
+            continue
+        if not isinstance(item, dict):
+            raise InputError(f"{name} must be an object, found {kind(item)}")
+        head, tail = _end(item, "from_id", name), _end(item, "to_id", name)
+        found.append(Link(head, tail, type_name(item, name)))
+    return found
+
+
+def _end(item: Record, role: str, name: str) -> str:
+    found = sentence_id(item, role)
+    if found is None:
+        raise InputError(f"{name} must have 'from_id' and 'to_id'")
+    return found
+
+
+def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:
+    """A line a sentence, as a project with relations exports them; ids of entities and relations are the file's."""
+    entities, relations = itertools.count(1), itertools.count(1)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for sentence in sentences:
+            record = names(sentence, "id") | text_fields(sentence) | _annotations(sentence, entities, relations)
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            written.add(sentence)
+
+
+def _annotations(sentence: Sentence, entities: Iterator[int], relations: Iterator[int]) -> Record:
+    _, offsets = text_and_offsets(sentence)
+    numbered = [(next(entities), entity) for entity in sentence.entities]
+    keys = {entity: number for number, entity in numbered}
+    links: Sequence[Any] = [
+        {"id": next(relations), "from_id": keys[r.head], "to_id": keys[r.tail], "type": r.type}
+        for r in sentence.relations
+    ]
+    marks = [{"id": number, "label": entity.type, **_span(entity, offsets)} for number, entity in numbered]
+    return {"entities": marks, "relations": links, "Comments": []}
+
+
+def _span(entity: Entity, offsets: Sequence[tuple[int, int]]) -> Record:
+    return {"start_offset": offsets[entity.start][0], "end_offset": offsets[entity.end - 1][1]}
