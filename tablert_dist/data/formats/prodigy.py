@@ -166,7 +166,7 @@ def _links(record: Record, ends: _Ends, where: str, notes: Notes) -> list[Link]:
     found = []
     for n, item in enumerate(list_of(record, "relations", [], where, notes)):
         name = f"relations[{n}]"
-        if item is None or (isinstance(item, dict) and has_null(item, "head", "child")):
+        if item is None or (isinstance(item, dict) and _has_null_end(item)):
             notes.odd(NULL_RELATIONS, f"{where}: {name}")
             continue
         if not isinstance(item, dict):
@@ -178,6 +178,11 @@ def _links(record: Record, ends: _Ends, where: str, notes: Notes) -> list[Link]:
         else:
             found.append(Link(head.key, tail.key, kind_of))
     return found
+
+
+def _has_null_end(item: Record) -> bool:
+    spans = [span for _, key in ENDS if isinstance(span := item.get(key), dict)]
+    return has_null(item, "head", "child") or any(has_null(span, "start", "end") for span in spans)
 
 
 def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tablert_dist.data.formats.notes import Notes, Refused
-from tablert_dist.data.formats.records import UNKNOWN, checked_type
+from tablert_dist.data.formats.records import UNKNOWN, check_characters, checked_type
 from tablert_dist.data.formats.regions import counted_as
 from tablert_dist.data.formats.spans import ACROSS, CROSSING, ORPHANS, Link, Mark, Marked, to_sentences
 from tablert_dist.data.formats.webanno_cells import unescape_text
@@ -71,6 +71,8 @@ def _sentence(block: Block, crossing: set[Key], where: str, notes: Notes) -> lis
     if not kept:
         notes.odd(NO_WORD, where)
         return []
+    for own in (block.id, block.document):
+        check_characters(own or "", "the id or document")
     spans = _Spans.of(block.rows, places)
     marks = spans.marks(crossing, where, notes)
     links = list(_links(block.rows, spans, where, notes))

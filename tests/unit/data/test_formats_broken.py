@@ -133,7 +133,7 @@ ANY: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["spert", "bilou", "dygie", "labelstudio", "jsonl"])
+@pytest.mark.parametrize("name", ["spert", "bilou", "dygie", "labelstudio", "jsonl", "doccano", "prodigy", "gliner"])
 @pytest.mark.parametrize("case", ANY)
 def test_what_is_no_json_is_refused_with_its_place(case: str, name: str, tmp_path: Path) -> None:
     content, reason = ANY[case]
@@ -144,7 +144,10 @@ def test_what_is_no_json_is_refused_with_its_place(case: str, name: str, tmp_pat
     assert str(caught.value).startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("name", ["spert", "bilou", "dygie", "labelstudio", "jsonl", "conll"])
+@pytest.mark.parametrize(
+    "name",
+    ["spert", "bilou", "dygie", "labelstudio", "jsonl", "conll", "doccano", "prodigy", "gliner", "webanno"],
+)
 def test_marks_and_line_ends_of_other_systems_are_read(name: str, tmp_path: Path) -> None:
     file = next(file for file, its in FILES.items() if its == name)
     good = (FOLDER / file).read_bytes()
