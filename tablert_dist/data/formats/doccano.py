@@ -30,7 +30,7 @@ from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Schema, Sentence
 
 LABELS = ("label", "labels")
-"""The list of a project without relations, from version 1.5 on and before."""
+"""The list of a project without relations, in later and in earlier versions."""
 
 
 def is_doccano(record: Record) -> bool:

@@ -54,10 +54,10 @@ def _rows(sentence: Sentence, number: int, places: Sequence[tuple[int, int]], fi
     spans: list[list[str]] = [[] for _ in sentence.words]
     arrows: list[list[tuple[str, str]]] = [[] for _ in sentence.words]
     numbers = {}
-    for n, entity in enumerate(sentence.entities, first):
-        numbers[entity] = n
-        for word in range(entity.start, entity.end):
-            spans[word].append(f"{escape_value(entity.type)}[{n}]")
+    for own, entity in enumerate(sentence.entities, first):
+        numbers[entity] = own
+        for at in range(entity.start, entity.end):
+            spans[at].append(f"{escape_value(entity.type)}[{own}]")
     for relation in sentence.relations:
         source = f"{number}-{relation.head.start + 1}[{numbers[relation.head]}_{numbers[relation.tail]}]"
         arrows[relation.tail.start].append((escape_value(relation.type), source))

@@ -109,8 +109,7 @@ def test_offsets_count_units_of_utf_16_from_the_sentence_on(tmp_path: Path) -> N
     assert sentence.words == ("👩", "Edda") and sentence.text == "👩 Edda" and notes == []
     row = ("7-1 40-41 👩 _ _ _", "7-2 42-46 Edda Per _ _")
     assert read(put(tmp_path / "x", "#Text=👩 Edda\n" + rows(*row))) == ([sentence], []), "as scripts write them"
-    row = ("1-1 1-5 Edda Per _ _",)
-    (indented,), notes = read(put(tmp_path / "x", "#Text= Edda\n" + rows(*row)))
+    (indented,), notes = read(put(tmp_path / "x", "#Text= Edda\n" + rows("1-1 1-5 Edda Per _ _")))
     assert indented.text == " Edda" and notes == []
 
 
