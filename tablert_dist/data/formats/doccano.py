@@ -38,12 +38,14 @@ def is_doccano(record: Record) -> bool:
     if not isinstance(record.get("text", record.get("data")), str) or any(key in record for key in ABOUT):
         return False
     if isinstance(entities := record.get("entities"), list):
-        offsets = any(isinstance(item, dict) and "start_offset" in item for item in entities)
-        return offsets or ("Comments" in record and not entities)
-    return any(
-        isinstance(items := record.get(key), list) and all(isinstance(item, list) and len(item) == 3 for item in items)
-        for key in LABELS
-    )
+        return any(_is_list(item) or (isinstance(item, dict) and "start_offset" in item) for item in entities) or (
+            "Comments" in record and not entities
+        )
+    return any(isinstance(items := record.get(key), list) and all(map(_is_list, items)) for key in LABELS)
+
+
+def _is_list(item: Any) -> bool:
+    return isinstance(item, list) and len(item) == 3
 
 
 def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
@@ -56,10 +58,9 @@ def _sentences(record: Record, where: str, notes: Notes) -> list[Sentence]:
     text = record.get(key)
     if not isinstance(text, str):
         raise InputError(f"'{key}' must be a string, found {kind(text)}")
-    marks = _marks(record, where, notes) if "entities" in record else _labels(record, where, notes)
     marked = Marked(
         text,
-        marks,
+        _marks(record, where, notes),
         _links(record, where, notes),
         sentence_id(record, "id"),
         sentence_id(record, "document"),
@@ -69,40 +70,32 @@ def _sentences(record: Record, where: str, notes: Notes) -> list[Sentence]:
 
 
 def _marks(record: Record, where: str, notes: Notes) -> list[Mark]:
-    """The field `entities`."""
-    found: dict[object, Mark] = {}
-    for n, item in enumerate(list_of(record, "entities", [], where, notes)):
-        name = f"entities[{n}]"
-        if item is None:
-            notes.odd(NULLS, f"{where}: {name}")
-            continue
-        if not isinstance(item, dict):
-            raise InputError(f"{name} must be an object, found {kind(item)}")
-        own = sentence_id(item, "id")
-        key: object = n if own is None else own
-        if key in found:
-            raise InputError(f"{name} has the id '{str(key)[:60]}' of another")
-        start, end = integer(item, "start_offset", name), integer(item, "end_offset", name)
-        found[key] = Mark(key, start, end, type_name(item, name, "label"))
-    return list(found.values())
-
-
-def _labels(record: Record, where: str, notes: Notes) -> list[Mark]:
-    """The field `label`, or `labels`."""
-    given = next((key for key in LABELS if key in record), None)
+    """The field `entities`, `label` or `labels`: objects or lists, of which only objects have ids."""
+    given = next((key for key in ("entities", *LABELS) if key in record), None)
     if given is None:
         raise InputError("neither 'entities' nor 'label' nor 'labels' is there")
-    found = []
+    found: dict[object, Mark] = {}
     for n, item in enumerate(list_of(record, given, [], where, notes)):
         name = f"{given}[{n}]"
         if item is None or (isinstance(item, list) and None in item[:3]):
             notes.odd(NULLS, f"{where}: {name}")
             continue
-        if not isinstance(item, list) or len(item) != 3:
-            raise InputError(f"{name} must be [start, end, type]")
+        mark = _mark(item, n, name)
+        if mark.key in found:
+            raise InputError(f"{name} has the id '{str(mark.key)[:60]}' of another")
+        found[mark.key] = mark
+    return list(found.values())
+
+
+def _mark(item: Any, n: int, name: str) -> Mark:
+    if _is_list(item):
         start, end = (checked_integer(value, name) for value in item[:2])
-        found.append(Mark(n, start, end, checked_type(item[2], f"{name}[2]")))
-    return found
+        return Mark(n, start, end, checked_type(item[2], f"{name}[2]"))
+    if not isinstance(item, dict):
+        raise InputError(f"{name} must be an object or [start, end, type], found {kind(item)}")
+    own = sentence_id(item, "id")
+    start, end = integer(item, "start_offset", name), integer(item, "end_offset", name)
+    return Mark(n if own is None else own, start, end, type_name(item, name, "label"))
 
 
 def _links(record: Record, where: str, notes: Notes) -> list[Link]:

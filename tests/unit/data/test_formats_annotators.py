@@ -32,6 +32,7 @@ TOLD: dict[str, tuple[list[dict[str, Any]], str]] = {
     "doccano, sequences": ([{"id": 4, "text": TEXT, "label": LABELLED}], "doccano"),
     "doccano, sequences before 1.5": ([{"id": 4, "text": TEXT, "labels": LABELLED, "meta": {}}], "doccano"),
     "doccano, the text under data": ([{"id": 4, "data": TEXT, "label": LABELLED}], "doccano"),
+    "doccano, sequences with classes": ([{"id": 4, "text": TEXT, "entities": LABELLED, "cats": ["news"]}], "doccano"),
     "doccano, relations under data": ([{"data": TEXT, **{k: v for k, v in doccano().items() if k != "text"}}], "doccano"),
     "doccano, nothing marked at first": ([{"text": "It rained.", "entities": [], "relations": []}, doccano()], "doccano"),
     "doccano, nothing marked": ([{"text": TEXT, "entities": [], "relations": [], "Comments": []}], "doccano"),
