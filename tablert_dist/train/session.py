@@ -136,7 +136,10 @@ class Session:
                 if counts is None:
                     raise self.stopped(history)
                 found = counts.scores()
-                scores[split] = {"protocol": asdict(self.protocol(split, len(splits[split].windows))), "scores": found.to_json()}
+                scores[split] = {
+                    "protocol": asdict(self.protocol(split, len(splits[split].windows))),
+                    "scores": found.to_json(),
+                }
                 if not self.context.rank:
                     self.tracker.metrics({f"final_{k}": v for k, v in found.flat(split).items()}, chosen)
                     if self.job.score_test:
@@ -188,7 +191,9 @@ class Session:
         found = annotate(self.model, examples, tags, self.config.train.eval_cells, alone)
         report = examine(examples.sentences, [found[i] for i in range(len(found))], tags.schema)
         title = f"{self.corpus.name} {split}"
-        page = write_page(report, self.folder / f"errors-{split}.html", title, str(self.protocol(split, len(examples.windows))))
+        page = write_page(
+            report, self.folder / f"errors-{split}.html", title, str(self.protocol(split, len(examples.windows)))
+        )
         self.tracker.artifact(page, "scores")
 
 

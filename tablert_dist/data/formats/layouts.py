@@ -77,6 +77,6 @@ def table_of(line: str) -> str | None:
     kind = "tab-separated table" if separator == "\t" else "CSV table"
     seen = ", ".join(f"'{name[:30]}'" for name in names[:8])
     if any("offset" in name.lower() or name.lower() in ("start", "end") for name in names):
-        why = "it gives one relation a row, and offsets for where its arguments begin only, not which rows are one sentence"
+        why = "its rows are relations: entities have no type, and a sentence without a relation has no place"
         return f"this is a {kind} with the columns {seen}, which is not read: {why}; write {JSONL}"
     return f"this is a {kind} with the columns {seen}, which is not read: {NO_OFFSETS}".format(instead=JSONL)

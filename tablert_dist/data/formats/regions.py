@@ -75,7 +75,8 @@ def marks_of(text: str, regions: Sequence[Region], where: str, notes: Notes, mar
             raise InputError(
                 f"{region.name}: [{region.start}, {region.end}) lies outside the text of {len(text)} characters, or is empty"
             )
-    if all(_fits(text, r, (r.start, r.end)) for r in regions):
+    quoting = any(region.said is not None for region in regions)
+    if not quoting or all(_fits(text, r, (r.start, r.end)) for r in regions):
         return [_mark(r, (r.start, r.end)) for r in regions]
     ways = {
         name: starts(text)

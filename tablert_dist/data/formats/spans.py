@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 
 from tablert_dist.data.formats.notes import Notes
 from tablert_dist.data.formats.records import UNKNOWN, check_characters
@@ -16,6 +17,7 @@ LANGUAGE = "en"
 """Whose rules cut texts into sentences, as `predict.language` by default."""
 WIDENED = "entities that cut a word, widened to whole words"
 TRIMMED = "entities with white space at an end, which was left out"
+MERGED = "entities that cut a word and would be widened to the words of another, left out"
 EMPTY = "entities of white space only, left out"
 CROSSING = "entities that cross the end of a sentence, left out"
 ACROSS = "relations across sentences, left out"
@@ -57,49 +59,85 @@ class Marked:
     offsets: Sequence[Span] | None = None
 
 
+class _Words:
+    """The words of a text, sentence by sentence."""
+
+    def __init__(self, marked: Marked) -> None:
+        text = marked.text
+        if marked.offsets is not None:
+            cut = [list(marked.offsets)]
+        else:
+            pieces = marked.pieces if marked.pieces is not None else split_sentences(text, LANGUAGE)
+            cut = [split_words(text, start, end) for start, end in pieces]
+        self.sentences = [words for words in cut if words]
+        self.all = list(chain.from_iterable(self.sentences))
+        self.sentence_of = [number for number, words in enumerate(self.sentences) for _ in words]
+        self.begins = [0, *accumulate(map(len, self.sentences))]
+        self._starts, self._ends = [start for start, _ in self.all], [end for _, end in self.all]
+
+    def inside(self, start: int, end: int) -> Span:
+        """The first and the last word that have one of these characters; the last before the first where none has."""
+        return bisect_right(self._ends, start), bisect_left(self._starts, end) - 1
+
+    def are(self, words: Span, characters: Span) -> bool:
+        """Whether the words begin and end with these characters."""
+        return (self.all[words[0]][0], self.all[words[1]][1]) == characters
+
+
 def to_sentences(marked: Marked, where: str, notes: Notes) -> list[Sentence]:
     """The sentences that have a word. Of several, ids are `ID.0`, `ID.1`, …, and the document is at least the id.
 
     Raises InputError for spans outside the text.
     """
-    text = marked.text
-    check_characters(text, "the text")
-    if marked.offsets is not None:
-        cut = [list(marked.offsets)]
-    else:
-        pieces = marked.pieces if marked.pieces is not None else split_sentences(text, LANGUAGE)
-        cut = [[(start + a, start + b) for a, b in split_words(text[start:end])] for start, end in pieces]
-    cut = [words for words in cut if words]
-    words = [word for piece in cut for word in piece]
-    piece_of = [number for number, piece in enumerate(cut) for _ in piece]
-    begins = [0]
-    for piece in cut:
-        begins.append(begins[-1] + len(piece))
-    ends, starts = [end for _, end in words], [start for start, _ in words]
-    placed: dict[object, tuple[int, Entity] | None] = {}
-    entities: list[list[Entity]] = [[] for _ in cut]
-    for mark in marked.marks:
+    check_characters(marked.text, "the text")
+    words = _Words(marked)
+    if not words.all:
+        notes.odd("texts without a word, left out", where)
+    placed, entities = _placed(marked, words, where, notes)
+    relations = _relations(marked.links, placed, len(words.sentences), where, notes)
+    several = len(words.sentences) > 1
+    return [
+        _sentence(marked, own, entities[i], relations[i], f".{i}" if several else "")
+        for i, own in enumerate(words.sentences)
+    ]
+
+
+Placed = dict[object, tuple[int, Entity] | None]
+"""By key the sentence of an entity and the entity; nothing where it was left out."""
+
+
+def _placed(marked: Marked, words: _Words, where: str, notes: Notes) -> tuple[Placed, list[list[Entity]]]:
+    """Where each mark went, and the entities of each sentence."""
+    placed: Placed = {}
+    entities: list[list[Entity]] = [[] for _ in words.sentences]
+    spans = [_trimmed(marked.text, mark, where, notes) for mark in marked.marks]
+    found = [words.inside(*span) for span in spans]
+    # Of several marks that come to lie on the same words one is the entity: the one that needs no widening, else the first.
+    owner: dict[Span, Span] = {}
+    for exact in (True, False):
+        for span, (first, last) in zip(spans, found, strict=True):
+            if first <= last and words.are((first, last), span) is exact:
+                owner.setdefault((first, last), span)
+    for mark, span, (first, last) in zip(marked.marks, spans, found, strict=True):
         placed[mark.key] = None
-        start, end = _trimmed(text, mark, where, notes)
-        first, last = bisect_right(ends, start), bisect_left(starts, end) - 1
-        name = f"{where}: {mark.type} '{text[mark.start : mark.end][:40]}'".replace("\n", " ").replace("\r", " ")
+        name = f"{where}: {mark.type} '{marked.text[mark.start : mark.end][:40]}'".replace("\n", " ").replace("\r", " ")
         if first > last:
             notes.count(EMPTY, name)
             continue
-        number = piece_of[first]
-        if number != piece_of[last]:
+        number = words.sentence_of[first]
+        if number != words.sentence_of[last]:
             notes.count(CROSSING, name)
             continue
-        if (words[first][0], words[last][1]) != (start, end):
+        if owner[first, last] != span:
+            notes.count(MERGED, name)
+            continue
+        if not words.are((first, last), span):
             notes.count(WIDENED, name)
-        base = begins[number]
+        base = words.begins[number]
         entity = Entity(first - base, last + 1 - base, mark.type, mark.probability)
         placed[mark.key] = (number, entity)
         entities[number].append(entity)
-    relations = _relations(marked.links, placed, len(cut), where, notes)
-    return [
-        _sentence(marked, cut[i], entities[i], relations[i], f".{i}" if len(cut) > 1 else "") for i in range(len(cut))
-    ]
+    return placed, entities
 
 
 def _trimmed(text: str, mark: Mark, where: str, notes: Notes) -> Span:
@@ -115,9 +153,7 @@ def _trimmed(text: str, mark: Mark, where: str, notes: Notes) -> Span:
     return (start, end) if start < end else (mark.start, mark.start)
 
 
-def _relations(
-    links: Sequence[Link], placed: dict[object, tuple[int, Entity] | None], count: int, where: str, notes: Notes
-) -> list[list[Relation]]:
+def _relations(links: Sequence[Link], placed: Placed, count: int, where: str, notes: Notes) -> list[list[Relation]]:
     found: list[list[Relation]] = [[] for _ in range(count)]
     for link in links:
         name = f"{where}: {link.type} from {link.head} to {link.tail}"
@@ -165,9 +201,5 @@ def text_and_offsets(sentence: Sentence) -> tuple[str, Sequence[Span]]:
 
 def splits_alike(text: str, offsets: Sequence[Span]) -> bool:
     """Whether a text without its words' offsets reads as one sentence with just these words."""
-    pieces = [
-        words
-        for start, end in split_sentences(text, LANGUAGE)
-        if (words := [(start + a, start + b) for a, b in split_words(text[start:end])])
-    ]
+    pieces = [words for start, end in split_sentences(text, LANGUAGE) if (words := split_words(text, start, end))]
     return pieces == [list(offsets)]

@@ -48,7 +48,9 @@ def check(given: list[Sentence], name: str) -> None:
     if not written.number_lost("sentences"):
         for kind in ("entities", "relations"):
             before, after = (sum(len(getattr(s, kind)) for s in group) for group in (given, found))
-            assert after == getattr(written, kind) == before - written.number_lost(kind), kind
+            assert getattr(written, kind) == before - written.number_lost(kind), kind
+            # Other words may be the same ones for two entities.
+            assert after == getattr(written, kind) or (written.number_lost("words") and after < before), kind
         if not written.number_lost("ids") and name != "brat":  # which names every sentence
             assert [s.id for s in found] == [s.id for s in given]
     if not any(written.number_lost(kind) for kind in CHANGING):
