@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -147,6 +147,15 @@ def overlapping_pairs(sentence: Sentence) -> list[tuple[Entity, Entity]]:
                 break
             pairs.append((first, second))
     return pairs
+
+
+def distinct(relations: Iterable[Relation], symmetric: Collection[str] = ()) -> list[Relation]:
+    """Each relation once, in the order of first listing; one of a `symmetric` type in either order is the same."""
+    found: dict[object, Relation] = {}
+    for r in relations:
+        turned = r.type in symmetric and r.tail < r.head
+        found.setdefault((r.type, r.tail, r.head) if turned else (r.type, r.head, r.tail), r)
+    return list(found.values())
 
 
 def longest(entities: Iterable[Entity]) -> set[Entity]:

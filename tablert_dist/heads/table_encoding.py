@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tablert_dist.schema import Entity, Relation, Sentence, longest, restrict
+from tablert_dist.schema import Entity, Relation, Sentence, distinct, longest, restrict
 from tablert_dist.tags import IGNORE, TableTargets, TagSet
 from tablert_dist.tokenization import EncodedSentence
 
@@ -47,18 +47,19 @@ def restrict_to_table(sentence: Sentence, tags: TagSet) -> tuple[Sentence, Table
     """The part of the sentence that a table holds: no overlap (longest kept), one relation a pair (first listed)."""
     kept = longest(sentence.entities)
     fits = restrict(sentence, kept)
-    lost_relations = len(set(sentence.relations)) - len(set(fits.relations))
+    # A symmetric relation that is written both ways is one relation, not two.
+    relations = distinct(fits.relations, tags.schema.symmetric)
+    lost_relations = len(distinct(sentence.relations, tags.schema.symmetric)) - len(relations)
     chosen: dict[tuple[Entity, Entity], Relation] = {}
     two_way = same_pair = selves = 0
-    for relation in dict.fromkeys(fits.relations):
+    for relation in relations:
         pair = (min(relation.head, relation.tail), max(relation.head, relation.tail))
         if relation.head == relation.tail:
             selves += 1
         elif pair not in chosen:
             chosen[pair] = relation
         elif chosen[pair].head == relation.tail:
-            # The same symmetric relation written both ways is one relation, not two.
-            two_way += not (relation.type == chosen[pair].type and relation.type in tags.schema.symmetric)
+            two_way += 1
         else:
             same_pair += 1
     loss = TableLoss(len(set(sentence.entities)) - len(kept), two_way, same_pair, selves, lost_relations)

@@ -11,7 +11,19 @@ from tablert_dist.config import DataConfig, ModelConfig
 from tablert_dist.data import Corpus, formats, load_corpus
 from tablert_dist.data.formats import types_file
 from tablert_dist.data.splits import notes_of
-from tablert_dist.data.validation import duplicates, lengths, noise, offsets, raw, structure, text, types, unread
+from tablert_dist.data.validation import (
+    duplicates,
+    lengths,
+    loss,
+    noise,
+    offsets,
+    raw,
+    structure,
+    symmetric,
+    text,
+    types,
+    unread,
+)
 from tablert_dist.data.validation.finding import Case, DataReport, Finding, SplitPart, in_order
 from tablert_dist.data.validation.summary import summarise
 from tablert_dist.errors import InputError
@@ -24,6 +36,8 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     offsets.find,
     types.find,
     structure.find,
+    symmetric.find,
+    loss.find,
     lengths.find,
     duplicates.find,
     text.find,
@@ -32,7 +46,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
 
 
 # Training applies the overlap policy and reports the table's loss itself, and what the readers did.
-QUICK = tuple(check for check in CHECKS if check not in (structure.find, unread.find))
+QUICK = tuple(check for check in CHECKS if check not in (structure.find, loss.find, unread.find))
 
 
 def findings(case: Case, checks: Sequence[Callable[[Case], Iterator[Finding]]] = CHECKS) -> tuple[Finding, ...]:

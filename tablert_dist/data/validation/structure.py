@@ -1,4 +1,4 @@
-"""The shape of the annotation: overlaps, order, repetitions, and what a table cannot hold with the F1 that it costs."""
+"""The shape of the annotation: overlaps, order, repetitions."""
 
 from __future__ import annotations
 
@@ -10,31 +10,15 @@ from tablert_dist.data.validation.finding import Case, Finding, SplitPart, short
 from tablert_dist.data.validation.types import arguments
 from tablert_dist.errors import counted
 from tablert_dist.heads.base import lost_to_overlap
-from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.schema import Entity, Sentence, overlapping_pairs
-from tablert_dist.scoring import LEVELS
-from tablert_dist.scoring import count as count_scores
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """For each split: overlapping entities, entities out of order, repeated items, what the head loses."""
+    """For each split: overlapping entities, entities out of order, repeated items."""
     for part in case.parts:
         yield from _overlaps(case, part)
         yield from _order(part)
         yield from _repeated(part)
-        yield from _table(case, part)
-
-
-def table_loss(case: Case, part: SplitPart) -> dict[str, Any]:
-    """`loss` (TableLoss) and by level the F1 (0–1) of a model that says all that its head can hold."""
-    scheme, tags = case.scheme, case.tags
-    fitted = [scheme.representable(s, tags) for s in part.sentences]
-    pairs = ((gold, fits) for gold, (fits, _) in zip(part.sentences, fitted, strict=True))
-    scores = count_scores(pairs, tags.schema).scores()
-    loss = sum((lost for _, lost in fitted), TableLoss())
-    return {"loss": loss, "first": next((i for i, (_, lost) in enumerate(fitted) if lost.total), None)} | {
-        level: scores.f1(level) for level in LEVELS
-    }
 
 
 def _overlaps(case: Case, part: SplitPart) -> Iterator[Finding]:
@@ -116,34 +100,3 @@ def _repeated(part: SplitPart) -> Iterator[Finding]:
                 shown(sentence, item),
                 index,
             )
-
-
-def _table(case: Case, part: SplitPart) -> Iterator[Finding]:
-    report = table_loss(case, part)
-    loss: TableLoss = report["loss"]
-    lost = loss.total - loss.entities
-    if not lost:
-        return
-    total = sum(len(set(s.relations)) for s in part.sentences)
-    index, example = _first_lost(case, part)
-    yield Finding(
-        "table",
-        "warning",
-        part.file,
-        lost,
-        f"{lost} of {total} relations cannot be held by {case.head.form} ({loss}): the best possible RE+ F1 is "
-        f"{100 * report['re_plus']:.2f}",
-        "usually nothing; where it costs much, merge relation types of one pair or do without nested entities",
-        example,
-        index,
-    )
-
-
-def _first_lost(case: Case, part: SplitPart) -> tuple[int, str]:
-    scheme, tags = case.scheme, case.tags
-    for index, sentence in enumerate(part.sentences):
-        held = set(scheme.representable(sentence, tags)[0].relations)
-        for relation in sentence.relations:
-            if relation not in held:
-                return index, arguments(sentence, relation)
-    return 0, ""

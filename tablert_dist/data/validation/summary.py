@@ -8,7 +8,7 @@ from typing import Any
 
 from tablert_dist.data.validation.finding import Case, SplitPart
 from tablert_dist.data.validation.lengths import encode
-from tablert_dist.data.validation.structure import table_loss
+from tablert_dist.data.validation.oracle import table_loss
 from tablert_dist.data.validation.types import type_counts
 from tablert_dist.errors import InputError
 from tablert_dist.schema import overlapping_pairs

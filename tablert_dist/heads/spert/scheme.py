@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tablert_dist.heads.base import ENCODER, WORDS, Arrays, Engine, Masks, Stage, word_mask
 from tablert_dist.heads.table_decoding import softmax
 from tablert_dist.heads.table_encoding import TableLoss
-from tablert_dist.schema import Entity, Relation, Sentence
+from tablert_dist.schema import Entity, Relation, Sentence, distinct
 from tablert_dist.tags import IGNORE, Floats, Ints, TagSet
 from tablert_dist.tokenization import EncodedSentence
 
@@ -60,13 +60,13 @@ class SpertScheme:
         """All but entities that are too long or a span's second type; overlaps and several relations on a pair are no
         loss."""
         by_span = {(e.start, e.end): e for e in reversed(sentence.entities) if e.end - e.start <= self.max_span}
-        kept = set(by_span.values())
+        kept, symmetric = set(by_span.values()), tags.schema.symmetric
         among = [r for r in sentence.relations if r.head in kept and r.tail in kept]
         relations = tuple(r for r in among if r.head != r.tail)
         loss = TableLoss(
             entities=len(set(sentence.entities) - kept),
             self_relations=len(set(among)) - len(set(relations)),
-            of_lost_entities=len(set(sentence.relations)) - len(set(among)),
+            of_lost_entities=len(distinct(sentence.relations, symmetric)) - len(distinct(among, symmetric)),
         )
         return replace(sentence, entities=tuple(e for e in sentence.entities if e in kept), relations=relations), loss
 
