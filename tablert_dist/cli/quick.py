@@ -74,9 +74,9 @@ def command(
     config = _configured(assignments, out)
     _refuse(source, name, out, config, resume)
     summary = stopwatch()
-    out.mkdir(parents=True, exist_ok=True)
     reading = (*(["--strict"] if strict else []), *(["--text-field", text_field] if text_field else []))
     steps = plan(source, name, out, assignments, reading)
+    out.mkdir(parents=True, exist_ok=True)
     for number, step in enumerate(steps, 1):
         click.echo(f"\n[{number}/{len(steps)}] $ {paste(step.program, *step.words)}")
         if step.done is not None and step.done.exists():
@@ -121,7 +121,7 @@ def plan(
     again = ["--resume"] if (out / ".predicted.jsonl.part").exists() else []
     scored = ("evaluate", "--model", bundle, "--data", parts)
     return [
-        step("tablert", "data", "convert", source, data, *reading, done=data),
+        step("tablert", "data", "convert", source, data, *reading, *_symmetric(source), done=data),
         step("tablert", "data", "check", data, "--config", PRESET, "--html", page, *over(page), of="data check"),
         step("tablert", "data", "split", data, "--out", parts, "--parts", "train=0.7,dev=0.15,test=0.15", done=parts),
         step("tablert", "train", "--config", PRESET, "--data", parts, resumed, name, *here, of="train", done=bundle),
@@ -137,6 +137,15 @@ def plan(
             of="predict",
         ),
     ]  # fmt: skip
+
+
+def _symmetric(source: Path) -> list[str]:
+    """Options that keep what the types file beside the source says of symmetric types."""
+    from tablert_dist.data.formats import types_file
+
+    beside = types_file.beside(source)
+    found = sorted(types_file.read(beside).symmetric) if beside else []
+    return [word for name in found for word in ("--symmetric", name)]
 
 
 def _configured(assignments: tuple[str, ...], out: Path) -> Config:

@@ -11,7 +11,7 @@ from tablert_dist.data import formats, load_corpus
 from tablert_dist.data.formats import spert, types_file
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Schema, Sentence
-from tablert_dist.storage.atomic import whole_files, whole_folder
+from tablert_dist.storage.atomic import whole_files, whole_folder, write_bytes
 
 
 def read_all(source: Path, format: str = "auto", notes: formats.Notes | None = None) -> tuple[list[Sentence], Schema]:
@@ -29,8 +29,39 @@ def read_all(source: Path, format: str = "auto", notes: formats.Notes | None = N
         order = [name for name in ("train", "dev", "test") if name in corpus.splits]
         return [s for name in order for s in corpus.splits[name]], corpus.schema
     sentences = list(formats.read(source, format, notes))
-    beside = sorted(source.parent.glob("*types.json"))
-    return sentences, types_file.read(beside[0]) if len(beside) == 1 else Schema.infer(sentences)
+    beside = types_file.beside(source)
+    return sentences, types_file.read(beside) if beside else Schema.infer(sentences)
+
+
+def schema_of(source: Path, sentences: Sequence[Sentence]) -> Schema:
+    """The schema of the types file beside a source, with the types behind that only the sentences have."""
+    seen, beside = Schema.infer(sentences), types_file.beside(source)
+    if beside is None:
+        return seen
+    known = types_file.read(beside)
+    entities, relations = (
+        tuple(dict.fromkeys((*listed, *found)))
+        for listed, found in (
+            (known.entity_types, seen.entity_types),
+            (known.relation_types, seen.relation_types),
+        )
+    )
+    return Schema(entities, relations, known.symmetric)
+
+
+def write_types(path: Path, schema: Schema, form: str) -> list[str]:
+    """Write the types file of data in the named format, where a type is symmetric; a line that says so."""
+    if not schema.symmetric and not path.exists():
+        return [f"{path} is not written: it would say nothing"]
+    if form == "brat":
+        names = {name: name.replace(" ", "_") for name in (*schema.entity_types, *schema.relation_types)}
+        schema = Schema(
+            tuple(dict.fromkeys(names[name] for name in schema.entity_types)),
+            tuple(dict.fromkeys(names[name] for name in schema.relation_types)),
+            frozenset(names[name] for name in schema.symmetric),
+        )
+    write_bytes(path, types_bytes(schema))
+    return [f"{path}: symmetric: {', '.join(sorted(schema.symmetric))}"]
 
 
 def spert_bytes(sentences: Sequence[Sentence]) -> bytes:

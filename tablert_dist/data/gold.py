@@ -36,9 +36,8 @@ class Source:
 
     @property
     def types(self) -> Path | None:
-        """The types file beside it, where there is exactly one."""
-        beside = sorted(self.path.parent.glob("*types.json"))
-        return beside[0] if len(beside) == 1 else None
+        """Its types file, as `types_file.beside`."""
+        return types_file.beside(self.path)
 
 
 def find_gold(data: str, split: str | None = None, preferred: str = "test") -> Source:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from tablert_dist.data.formats.notes import Written
@@ -30,7 +30,7 @@ def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: S
         _write_document(path / stem, group, written, types)
     if schema is not None:
         types = (dict.fromkeys(schema.entity_types), dict.fromkeys(schema.relation_types))
-    (path / "annotation.conf").write_text(_configuration(*types), encoding="utf-8")
+    (path / "annotation.conf").write_text(_configuration(*types, schema.symmetric if schema else ()), encoding="utf-8")
 
 
 def _documents(sentences: Iterable[Sentence]) -> Iterator[tuple[str, Iterator[Sentence]]]:
@@ -99,14 +99,14 @@ def _type(name: str, written: Written) -> str:
     return name.replace(" ", "_")
 
 
-def _configuration(entities: Iterable[str], relations: Iterable[str]) -> str:
+def _configuration(entities: Iterable[str], relations: Iterable[str], symmetric: Collection[str]) -> str:
     """BRAT's `annotation.conf`: any relation between any two entities."""
-    ends = "Arg1:<ENTITY>, Arg2:<ENTITY>"
+    ends, undirected = "Arg1:<ENTITY>, Arg2:<ENTITY>", ", <REL-TYPE>:symmetric"
     parts = [
         "[entities]",
         *(name.replace(" ", "_") for name in entities),
         "[relations]",
-        *(f"{name.replace(' ', '_')}\t{ends}" for name in relations),
+        *(f"{name.replace(' ', '_')}\t{ends}{undirected if name in symmetric else ''}" for name in relations),
         "[events]",
         "[attributes]",
     ]

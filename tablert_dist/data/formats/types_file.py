@@ -24,3 +24,27 @@ def read(path: Path) -> Schema:
     assert isinstance(entities, dict) and isinstance(relations, dict)
     symmetric = {name for name, what in relations.items() if isinstance(what, dict) and what.get("symmetric") is True}
     return Schema(tuple(entities), tuple(relations), frozenset(symmetric))
+
+
+def own(path: Path) -> Path:
+    """Where the types file of a single data file lies: `data_types.json` beside `data.json`."""
+    return path.with_name(f"{path.stem}_types.json")
+
+
+def beside(path: Path) -> Path | None:
+    """The types file of a data file or folder: its own, else the only `*types.json` beside it, else None.
+
+    What is another data file's own is not counted, unless that is a split of a corpus, which has one types file.
+    """
+    found = [p for p in sorted(path.parent.glob("*types.json")) if p != path]
+    if own(path) in found:
+        return own(path)
+    found = [p for p in found if not _of_another(p)]
+    return found[0] if len(found) == 1 else None
+
+
+def _of_another(types: Path) -> bool:
+    stem = types.name.removesuffix("_types.json")
+    if stem == types.name or stem.endswith(("train", "dev", "test", "validation")):
+        return False
+    return any(p.stem == stem for p in types.parent.iterdir())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 
 from tablert_dist.data.validation.finding import Case, Finding, SplitPart, records, short
 from tablert_dist.data.validation.near import near_pairs
 from tablert_dist.errors import counted
-from tablert_dist.schema import Sentence
+from tablert_dist.schema import Relation, Sentence
 
 Place = tuple[SplitPart, int, Sentence]
 
@@ -22,7 +23,7 @@ def find(case: Case) -> Iterator[Finding]:
     repeated = [places for places in groups.values() if len(places) > 1]
     yield from _inside(case, repeated)
     yield from _across(case, repeated)
-    yield from _contradictions(repeated)
+    yield from _contradictions(repeated, case.schema.symmetric)
     yield from _near(case, groups)
 
 
@@ -59,7 +60,7 @@ def _across(case: Case, repeated: list[list[Place]]) -> Iterator[Finding]:
                 count,
                 f"{counted(count, 'sentence')} of {other.split} {'is' if count == 1 else 'are'} also in {one.split} "
                 f"({one.file})",
-                f"scores on {other.split} are flattered; `tablert data split` keeps equal sentences together",
+                f"scores on {other.split} are flattered; split again: `tablert data split` keeps equal sentences together",
                 f"{short(b[2].words)} is record {a[1]} of {one.file}",
                 b[1],
             )
@@ -69,13 +70,13 @@ def _first(places: list[Place], part: SplitPart) -> Place | None:
     return next((p for p in places if p[0] is part), None)
 
 
-def _contradictions(repeated: list[list[Place]]) -> Iterator[Finding]:
+def _contradictions(repeated: list[list[Place]], symmetric: frozenset[str]) -> Iterator[Finding]:
     by_part: dict[int, list[tuple[Place, Place]]] = defaultdict(list)
     parts: dict[int, SplitPart] = {}
     for places in repeated:
         first = places[0]
         for place in places[1:]:
-            if _annotation(place[2]) != _annotation(first[2]):
+            if _annotation(place[2], symmetric) != _annotation(first[2], symmetric):
                 by_part[id(place[0])].append((first, place))
                 parts[id(place[0])] = place[0]
     for key, pairs in by_part.items():
@@ -89,23 +90,31 @@ def _contradictions(repeated: list[list[Place]]) -> Iterator[Finding]:
             f"{counted(count, 'sentence')} {'has' if count == 1 else 'have'} the words of an earlier one and another "
             "annotation",
             "decide which annotation is right; the model is taught both",
-            f"{short(b[2].words)}: {_difference(b[2], a[2])} (record {a[1]} of {a[0].file})",
+            f"{short(b[2].words)}: {_difference(b[2], a[2], symmetric)} (record {a[1]} of {a[0].file})",
             b[1],
         )
 
 
-def _annotation(sentence: Sentence) -> tuple[frozenset[object], frozenset[object]]:
-    return frozenset(sentence.entities), frozenset(sentence.relations)
+def _annotation(sentence: Sentence, symmetric: frozenset[str]) -> tuple[frozenset[object], frozenset[object]]:
+    return frozenset(sentence.entities), frozenset(_undirected(r, symmetric) for r in sentence.relations)
 
 
-def _difference(here: Sentence, there: Sentence) -> str:
+def _undirected(relation: Relation, symmetric: frozenset[str]) -> Relation:
+    """The relation; of a symmetric type with its arguments in order."""
+    if relation.type not in symmetric or relation.head <= relation.tail:
+        return relation
+    return replace(relation, head=relation.tail, tail=relation.head)
+
+
+def _difference(here: Sentence, there: Sentence, symmetric: frozenset[str]) -> str:
     """The first item that only one of the two has."""
     for one, other, where in ((here, there, "only here"), (there, here, "only there")):
         for entity in one.entities:
             if entity not in other.entities:
                 return f"{entity.type} {short([one.text_of(entity)], 30)} is {where}"
+        known = _annotation(other, symmetric)[1]
         for relation in one.relations:
-            if relation not in other.relations:
+            if _undirected(relation, symmetric) not in known:
                 head, tail = (short([one.text_of(e)], 24) for e in (relation.head, relation.tail))
                 return f"{relation.type}({head}, {tail}) is {where}"
     return "they differ"
@@ -130,7 +139,8 @@ def _near(case: Case, groups: dict[tuple[str, ...], list[Place]]) -> Iterator[Fi
             count,
             f"{counted(count, 'sentence')} of {b[0].split} {'is' if count == 1 else 'are'} nearly one of {split} "
             f"({a[0].file}): at least 80 % of their word pairs are the same",
-            "look whether they are versions of one text; `--by document` splits keep a document together",
+            "look whether they are versions of one text; then leave one out, or give them one `document` and split again: "
+            "`tablert data split` keeps a document together",
             f"{short(b[2].words)} and record {a[1]}, {short(a[2].words)}: {100 * likeness:.0f} % alike",
             b[1],
         )

@@ -104,22 +104,22 @@ def corpus_case(
 
 
 def _file_case(path: Path, config: DataConfig) -> Case:
-    """One file, as if it were train; the types are those of the one types file beside it, or what it has."""
+    """One file, as if it were train; the types are those of its types file (`types_file.beside`), or what it has."""
     seen = notes_of(config)
     sentences = tuple(formats.read(path, config.format, seen))
-    beside = sorted(path.parent.glob("*types.json"))
-    schema = types_file.read(beside[0]) if len(beside) == 1 else Schema.infer(sentences)
+    beside = types_file.beside(path)
+    schema = types_file.read(beside) if beside else Schema.infer(sentences)
     unknown = {e.type for s in sentences for e in s.entities} - set(schema.entity_types)
     unknown |= {r.type for s in sentences for r in s.relations} - set(schema.relation_types)
-    if unknown:
-        raise InputError(f"{path.name}: the types {sorted(unknown)} are not in {beside[0].name}")
+    if unknown and beside:
+        raise InputError(f"{path.name}: the types {sorted(unknown)} are not in {beside.name}")
     return Case(
         path.stem,
         schema,
         (SplitPart("train", path.name, sentences),),
         config.overlap,
         config.on_overflow,
-        types_file=bool(beside),
+        types_file=beside is not None,
         seen=seen,
     )
 

@@ -55,9 +55,11 @@ def _subwords(case: Case, tokenizer: SubwordTokenizer) -> Iterator[Finding]:
         if over:
             training = part.split == "train"
             refused = training and case.on_overflow == "error"
-            advice = "predicting reads them by overlapping windows; a relation between two windows is not read"
-            if training:
+            advice = "split them: predicting reads them by overlapping windows, and no relation between two windows"
+            if refused:
                 advice = "split them, or leave them out with --set data.on_overflow=drop"
+            elif training:
+                advice = "split them to train on them: data.on_overflow = drop leaves them out"
             yield Finding(
                 "too-long",
                 "error" if refused else "warning",
@@ -93,6 +95,6 @@ def _coverage(
         yield Finding(
             "unknown-words", "warning", file, pieces,
             f"a word is cut into {pieces / words:.1f} subwords on average",
-            "choose an encoder of this language, or look whether the words are split at all",
+            "choose an encoder of this language, or split the words where they are not split at all",
             short(sentences[0].words), 0,
         )  # fmt: skip

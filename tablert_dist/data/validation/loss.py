@@ -6,14 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from tablert_dist.data.directions import directions
 from tablert_dist.data.validation.finding import Case, Finding, SplitPart
-from tablert_dist.data.validation.oracle import held, table_loss, with_head, with_symmetric
+from tablert_dist.data.validation.oracle import WIDEST, held, table_loss, with_head, with_symmetric
 from tablert_dist.data.validation.symmetric import proposed
 from tablert_dist.data.validation.types import arguments
 from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.schema import distinct
-
-WIDEST = "spert"
-"""The head that holds several relations on a pair, and overlapping entities."""
 
 
 def find(case: Case) -> Iterator[Finding]:

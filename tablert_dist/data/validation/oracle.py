@@ -12,6 +12,9 @@ from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import LEVELS, Counts, count
 
+WIDEST = "spert"
+"""The head that holds several relations on a pair, and overlapping entities."""
+
 
 def table_loss(case: Case, part: SplitPart) -> dict[str, Any]:
     """`loss` (TableLoss) and by level the F1 (0–1) of a model that says all that its head can hold."""

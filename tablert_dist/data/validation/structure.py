@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tablert_dist.data.validation.finding import Case, Finding, SplitPart, short
+from tablert_dist.data.validation.oracle import WIDEST, with_head
 from tablert_dist.data.validation.types import arguments
 from tablert_dist.errors import counted
 from tablert_dist.heads.base import lost_to_overlap
@@ -45,12 +46,21 @@ def _overlaps(case: Case, part: SplitPart) -> Iterator[Finding]:
         total,
         f"{counted(total, 'pair')} of entities {'overlaps' if total == 1 else 'overlap'} in {counted(len(found), 'sentence')} "
         f"({', '.join(kinds)}), which {case.head.form} cannot hold",
-        "training refuses them: choose --set data.overlap=keep-gold, drop-pair or keep-longest"
-        if refused
-        else f"data.overlap = {case.overlap} decides what is trained on",
+        _overlap_advice(case, [s for _, s, _ in found]),
         " and ".join(f"{e.type} {short([sentence.text_of(e)], 40)}" for e in pairs[0]),
         index,
     )
+
+
+def _overlap_advice(case: Case, sentences: Sequence[Sentence]) -> str:
+    wide = with_head(case, WIDEST)
+    other = not any(lost_to_overlap(wide.scheme, s, wide.tags) for s in sentences)
+    head = f"--set model.head={WIDEST} holds all of them"
+    if case.overlap == "error":
+        choice = "training refuses them: choose --set data.overlap=keep-gold, drop-pair or keep-longest"
+        return f"{choice}; {head}" if other else choice
+    ruled = f"nothing: data.overlap = {case.overlap} decides what is trained on"
+    return f"{ruled}; {head}" if other else ruled
 
 
 def _nests(a: Entity, b: Entity) -> bool:

@@ -20,10 +20,14 @@ def find(case: Case) -> Iterator[Finding]:
     for part in case.parts:
         yield from _edges(part)
         yield from _characters(
-            part, "white-space", _spaced, "has white space in it", "trim the words, and split at the white space"
+            part, "white-space", _spaced, "has white space in it", "trim the words, and split them at the white space"
         )
         yield from _characters(
-            part, "invisible", _invisible, "has characters that cannot be seen", "take them out: no user types them"
+            part,
+            "invisible",
+            _invisible,
+            "has characters that cannot be seen",
+            "take them out, unless the language is written with them: then nothing",
         )
 
 
@@ -47,7 +51,7 @@ def _edges(part: SplitPart) -> Iterator[Finding]:
         count,
         f"{count} of {counted(total, 'entity', 'entities')} {'begins or ends' if count == 1 else 'begin or end'} with a "
         "punctuation mark",
-        "look whether the span is a word too long",
+        "look whether the span is a word too long; shorten it, or leave out an entity of nothing but marks",
         f"{entity.type} {short([sentence.text_of(entity)])}",
         index,
     )

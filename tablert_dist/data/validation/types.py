@@ -47,7 +47,7 @@ def _empty(case: Case) -> Iterator[Finding]:
         elif not relations and case.schema.relation_types:
             yield Finding(
                 "empty", "warning", part.file, len(part.sentences), "no sentence has a relation",
-                "look whether the relations were lost on the way",
+                "look whether they were lost on the way; annotate some, or take all relation types out of the types file",
             )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def _counts(case: Case) -> Iterator[Finding]:
             if count == 0:
                 yield Finding(
                     "unused-type", "warning", train.file, 0, f"the {kind} type '{name}' never occurs",
-                    "the model can never find it; take it out of the types file or annotate some",
+                    f"the model can never find it; {_mending(case, kind, name)}",
                 )  # fmt: skip
             elif count < RARE:
                 index, example = _example(train, kind, name)
@@ -82,9 +82,16 @@ def _counts(case: Case) -> Iterator[Finding]:
                 yield Finding(
                     "unseen-type", "warning", part.file, there[kind][name],
                     f"the {kind} type '{name}' occurs here and never in {train.file}",
-                    "it cannot be learned: each of these counts as missed; split again or annotate some for train",
+                    "it cannot be learned: each of these counts as missed; annotate some for train, or move some there",
                     example, index,
                 )  # fmt: skip
+
+
+def _mending(case: Case, kind: str, name: str) -> str:
+    """What to do about a type that train does not have: other splits may need it in the types file."""
+    if any(type_counts(part)[kind][name] for part in case.parts):
+        return "annotate some for train, or move there some of another split, which has it"
+    return "take it out of the types file, or annotate some"
 
 
 def _example(part: SplitPart, kind: str, name: str) -> tuple[int, str]:
@@ -113,7 +120,7 @@ def _look_alikes(case: Case) -> Iterator[Finding]:
                 yield Finding(
                     "similar-types", "warning", case.name, len(names),
                     f"the {kind} types {', '.join(map(repr, names))} differ only in case or punctuation",
-                    "write them alike if they are one type",
+                    "write them alike, in the data and in the types file, if they are one type",
                 )  # fmt: skip
 
 
@@ -145,6 +152,6 @@ def _signatures(case: Case) -> Iterator[Finding]:
                     "rare-signature", "warning", part.file, count,
                     f"{relation.type} between {mine[0]} and {mine[1]} occurs {counted(count, 'time')} in the whole corpus; "
                     f"{most} of {total} are between {usual[0]} and {usual[1]}",
-                    "look whether the relation's direction or an entity's type is wrong",
+                    "look whether the relation's direction or an entity's type is wrong, and correct it",
                     arguments(sentence, relation), index,
                 )  # fmt: skip
