@@ -40,10 +40,13 @@ def directions(sentences: Iterable[Sentence]) -> dict[str, Directions]:
     pairs: Counter[str] = Counter()
     both: Counter[str] = Counter()
     for sentence in sentences:
-        directed = {r for r in sentence.relations if r.head != r.tail}
-        opposite = {r for r in directed if replace(r, head=r.tail, tail=r.head) in directed}
-        both.update(r.type for r in opposite if r.head < r.tail)
-        pairs.update(r.type for r in directed if r.head < r.tail or r not in opposite)
+        directed = {(r.type, r.head, r.tail) for r in sentence.relations if r.head != r.tail}
+        for name, head, tail in directed:
+            if (name, tail, head) not in directed:
+                pairs[name] += 1
+            elif head < tail:
+                pairs[name] += 1
+                both[name] += 1
     return {name: Directions(name, pairs[name], both[name]) for name in sorted(pairs)}
 
 
