@@ -58,6 +58,7 @@ EXTRAS = {
     "optuna": ("optuna",),
     "spacy": ("spacy",),
     "datasets": ("datasets",),
+    "segment": ("icu4py",),
 }
 """By extra of pyproject.toml, the modules that it brings."""
 

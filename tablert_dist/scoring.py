@@ -165,6 +165,10 @@ class Protocol:
     windowed: int = 0
     """Its sentences over the encoder's limit, which were read by windows."""
 
+    def to_json(self) -> dict[str, Any]:
+        """Every field, without the two counts where they are 0."""
+        return {key: value for key, value in asdict(self).items() if value or key not in ("left_out", "windowed")}
+
     def __str__(self) -> str:
         return (
             f"{self.dataset} ({self.data_hash[:8]}), trained on {self.trained_on}, scored on {self.scored_on}, "

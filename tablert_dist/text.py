@@ -4,49 +4,31 @@ from __future__ import annotations
 
 import math
 import re
-import string
-import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import Ints
+from tablert_dist.words import COMMON, Rule, Span, split_words
 
-Span = tuple[int, int]
+__all__ = [
+    "COMMON",
+    "SURROGATE",
+    "Merged",
+    "Rule",
+    "Span",
+    "merge",
+    "split_sentences",
+    "split_words",
+    "windows",
+]
+
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a pair, which is no character; Python's strings may hold it, and no encoding does."""
-
-_BERT = BertPreTokenizer()
-COMMON = (range(0x1C), range(0x20, 0x80), range(0xA0, 0x600), range(0x2000, 0x2070), range(0x20A0, 0x20C0))
-"""Characters on whose kind Python's and tokenizers' tables of Unicode agree (tested for each of them)."""
-
-
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Match a text of COMMON characters alone, and a word in it."""
-    characters = [chr(code) for codes in COMMON for code in codes]
-    symbols = string.punctuation
-    punctuation = re.escape("".join(c for c in characters if c in symbols or unicodedata.category(c)[0] == "P"))
-    white = re.escape("".join(filter(str.isspace, characters)))
-    common = "".join(f"{re.escape(chr(codes[0]))}-{re.escape(chr(codes[-1]))}" for codes in COMMON)
-    return re.compile(f"[{common}]*"), re.compile(f"[{punctuation}]|[^{punctuation}{white}]+")
-
-
-_COMMON_TEXT, _WORD = _patterns()
-
-
-def split_words(text: str, start: int = 0, end: int | None = None) -> list[Span]:
-    """Character spans of the words in `text[start:end]`: split on white space and around punctuation (BERT's rule)."""
-    end = len(text) if end is None else end
-    # A regular expression is ten times as fast as the library's call, which makes an object for each character.
-    if _COMMON_TEXT.fullmatch(text, start, end):
-        return [match.span() for match in _WORD.finditer(text, start, end)]
-    found = _BERT.pre_tokenize_str(text[start:end])
-    return [(start + a, start + b) for _, (a, b) in found if text[start + a : start + b].strip()]
 
 
 def split_sentences(text: str, language: str) -> list[Span]:

@@ -52,7 +52,7 @@ class PredictConfig(Section):
     split_sentences: bool = True
     """Read a text sentence by sentence; false: as one sentence, as the training data may have been."""
     language: str = "en"
-    """Of the texts, for splitting them into sentences (an ISO 639 code; sentencex has some 240)."""
+    """Of the texts, for splitting them into sentences and for nothing else (an ISO 639 code; sentencex has some 240)."""
     on_overflow: Literal["window", "error", "truncate"] = "window"
     """A sentence over the encoder's limit: read by overlapping windows, refused, or only its beginning read."""
     min_entity: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0

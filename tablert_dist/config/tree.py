@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -50,6 +50,10 @@ class ModelConfig(HeadOptions):
     """A Hugging Face hub id, a local folder, or `package:NAME/FOLDER` for a folder inside an installed package."""
     layer: Annotated[int, Field(ge=0)] | None = None
     """Encoder layer whose hidden states are read: 0 = embedding output; unset = the last. Layers above it are not run."""
+    words: Literal["script", "punctuation"] = "script"
+    """How raw text is cut into words. `script`: at white space and punctuation, each Chinese or Japanese character by itself;
+    Thai, Lao, Khmer and Burmese by ICU's dictionaries (extra [segment]). `punctuation`: the first alone, as models were
+    trained that do not say."""
     trust_remote_code: bool = False
     """Let an encoder run its author's code, downloaded with it. Training and search only, on record; a checkpoint, a bundle
     or a served model never may."""
@@ -66,6 +70,11 @@ class ModelConfig(HeadOptions):
     """`cnn`, `tablert`: exponent of the focal loss of relations; 0 = plain cross-entropy (the paper)."""
     relation_weight: PositiveFloat = 1.0
     """`cnn`, `tablert`: weight in the loss of the cells whose gold tag is a relation; 1 = as all others (the paper)."""
+
+
+def saved_model(tree: Any) -> Any:
+    """The section `model` as it was saved, with what a version that had no such option meant."""
+    return {"words": "punctuation", **tree} if isinstance(tree, dict) else tree
 
 
 class OptimConfig(Section):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tablert_dist.config import ModelConfig
+from tablert_dist.config import ModelConfig, saved_model
 from tablert_dist.errors import InputError
 from tablert_dist.heads import make_scheme
 from tablert_dist.schema import Schema
@@ -95,7 +95,7 @@ def open_bundle(folder: Path) -> Bundle:
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(what) else f"{what}: schema.json: {error}") from None
     config = read_object(folder / "config.json", what)
-    model = parsed(ModelConfig, config.get("model"), f"{what}: config.json: model", strict=False)
+    model = parsed(ModelConfig, saved_model(config.get("model")), f"{what}: config.json: model", strict=False)
     stages = make_scheme(model).stages
     if set(manifest.graphs) != set(stages):
         raise InputError(

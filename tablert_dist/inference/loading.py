@@ -14,6 +14,7 @@ from tablert_dist.errors import InputError, missing_extra
 from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import DeviceEngine
 from tablert_dist.inference.bundle import MANIFEST, open_bundle
+from tablert_dist.inference.pieces import Planner
 from tablert_dist.schema import Schema
 from tablert_dist.scoring import LEVELS, TITLES
 from tablert_dist.storage.checkpoint_folder import META
@@ -64,15 +65,23 @@ def not_a_model(path: Path) -> InputError:
     )
 
 
-def load_tokenizer(path: Path) -> SubwordTokenizer:
-    """The tokenizer of what `load_model` opens, without its weights. Raises InputError as it does."""
+def load_planner(path: Path, config: PredictConfig) -> Planner:
+    """What cuts texts into pieces for the model that `load_model` opens, without its weights. Raises InputError as it does."""
+    tokenizer, model = _without_weights(path)
+    return Planner(tokenizer, config, model.words)
+
+
+def _without_weights(path: Path) -> tuple[SubwordTokenizer, ModelConfig]:
     if (path / MANIFEST).is_file():
-        return open_bundle(path).tokenizer
+        bundle = open_bundle(path)
+        return bundle.tokenizer, bundle.model
     if (path / META).is_file():
         from tablert_dist.model.checkpoint import read_card
 
-        return read_card(path).tokenizer
-    return load_model(path, PredictConfig(threads=1)).tokenizer
+        card = read_card(path)
+        return card.tokenizer, card.model
+    loaded = load_model(path, PredictConfig(threads=1))
+    return loaded.tokenizer, loaded.config
 
 
 def _of_bundle(folder: Path, config: PredictConfig) -> LoadedModel:

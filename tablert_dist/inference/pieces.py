@@ -10,7 +10,7 @@ from tablert_dist.config import PredictConfig
 from tablert_dist.errors import InputError
 from tablert_dist.inference.extraction import Extraction, Read, joined
 from tablert_dist.schema import Sentence
-from tablert_dist.text import SURROGATE, Span, merge, split_sentences, split_words
+from tablert_dist.text import SURROGATE, Rule, Span, merge, split_sentences, split_words
 from tablert_dist.tokenization import EncodedSentence, SubwordTokenizer
 
 
@@ -64,8 +64,8 @@ class Plan:
 class Planner:
     """Cuts texts into pieces, as the configuration says and the encoder's limit demands."""
 
-    def __init__(self, tokenizer: SubwordTokenizer, config: PredictConfig) -> None:
-        self.tokenizer, self.config = tokenizer, config
+    def __init__(self, tokenizer: SubwordTokenizer, config: PredictConfig, rule: Rule = "script") -> None:
+        self.tokenizer, self.config, self.rule = tokenizer, config, rule
 
     def of_texts(self, texts: Sequence[str]) -> list[Plan]:
         """A plan for each text. Raises InputError for what is no text, and as `of_words` does."""
@@ -106,7 +106,7 @@ class Planner:
         check_characters(text)
         config = self.config
         cuts = split_sentences(text, config.language) if config.split_sentences else [(0, len(text))]
-        found = [split_words(text, start, end) for start, end in cuts]
+        found = [split_words(text, start, end, self.rule) for start, end in cuts]
         return [words for words in found if words]
 
     def _planned(self, sentences: Sequence[Sequence[str]]) -> list[tuple[SentencePlan, list[Piece]]]:

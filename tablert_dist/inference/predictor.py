@@ -46,7 +46,7 @@ class Predictor:
         self.scores = scores
         self.max_cells = self.config.max_cells or engine.max_cells
         self.scheme = make_scheme(self.model, self.config.beam)
-        self.planner = Planner(tokenizer, self.config)
+        self.planner = Planner(tokenizer, self.config, self.model.words)
         known = (*tags.schema.entity_types, *tags.schema.relation_types)
         for name in self.config.thresholds:
             if name not in known:

@@ -14,7 +14,7 @@ import numpy as np
 from tablert_dist.config import PredictConfig
 from tablert_dist.inference.arriving import decoded
 from tablert_dist.inference.jsonl import Numbered, Planned, plan_lines, predict_lines, read_planned, results
-from tablert_dist.inference.pieces import Plan, Planner
+from tablert_dist.inference.pieces import Plan
 from tablert_dist.inference.pipeline import in_order
 
 Columns = dict[str, Any]
@@ -46,9 +46,9 @@ class Cutter:
     """The first stage, an actor with the model's tokenizer alone: parts of the file in, what the model reads as `planned`."""
 
     def __init__(self, model: str, source: str, config: dict[str, Any]) -> None:
-        from tablert_dist.inference.loading import load_tokenizer
+        from tablert_dist.inference.loading import load_planner
 
-        self.planner = Planner(load_tokenizer(Path(model)), PredictConfig.model_validate(config, strict=False))
+        self.planner = load_planner(Path(model), PredictConfig.model_validate(config, strict=False))
         self.source = Path(source)
 
     def __call__(self, parts: Columns) -> Columns:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tablert_dist import __version__
-from tablert_dist.config import ModelConfig
+from tablert_dist.config import ModelConfig, saved_model
 from tablert_dist.errors import InputError
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import WordEncoder, build_encoder, load_encoder
@@ -51,7 +51,7 @@ class ModelCard:
     @property
     def model(self) -> ModelConfig:
         """The part of the configuration that the weights are of."""
-        return ModelConfig.model_validate(self.config["model"], strict=False)
+        return ModelConfig.model_validate(saved_model(self.config["model"]), strict=False)
 
 
 def save_checkpoint(folder: Path, model: TableModel, card: ModelCard, trainer: Mapping[str, Any] | None = None) -> None:
@@ -158,7 +158,7 @@ def read_card(folder: Path, verified: bool = False, trusted: bool = False) -> Mo
     tokenizer = read_tokenizer(folder / TOKENIZER, record.subword_limit)
     check_pad_id(record.pad_id, tokenizer, f"{what}: {META}")
     card = ModelCard(record.config, _schema(record, what), tokenizer, record.pad_id, record.notes)
-    parsed(ModelConfig, record.config.get("model"), f"{what}: {META}: config.model", strict=False)
+    parsed(ModelConfig, saved_model(record.config.get("model")), f"{what}: {META}: config.model", strict=False)
     return card
 
 

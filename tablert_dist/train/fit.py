@@ -21,7 +21,7 @@ from tablert_dist.runs.store import RunStore, new_name
 from tablert_dist.storage.paths import PACKAGE
 from tablert_dist.tags import TagSet
 from tablert_dist.train.launch import run_under_ray
-from tablert_dist.train.preflight import by_windows, drop_overflow, few_types, known_words, table_report
+from tablert_dist.train.preflight import by_windows, cut_otherwise, drop_overflow, few_types, known_words, table_report
 from tablert_dist.train.ray_train import Printer
 from tablert_dist.train.stopping import NEVER, Stop
 from tablert_dist.train.tracked import open_tracker, tracked
@@ -139,7 +139,8 @@ def check(config: Config, say: Say, validate: bool = False) -> Corpus:
         corpus = load_corpus(config.data, config.model)
     for note in corpus.notes:
         say(note)
-    for line in (known_words(corpus, limits.tokenizer, config.model.encoder), few_types(corpus, config.model)):
+    known = known_words(corpus, limits.tokenizer, config.model.encoder)
+    for line in (known, cut_otherwise(corpus, config.model), few_types(corpus, config.model)):
         if line:
             say(line)
     drop_overflow(corpus, limits, config)

@@ -19,7 +19,7 @@ from tablert_dist.model.encoder import EncoderParts
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import count
 from tablert_dist.tags import TagSet
-from tablert_dist.text import Span
+from tablert_dist.text import Span, split_words
 from tablert_dist.tokenization import SubwordTokenizer
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ LOOKED_AT = 2000
 """Sentences of train in which unknown words are counted."""
 WORTH_A_LINE, TOO_MANY = 0.05, 0.5
 """Shares of unknown words that are said, and refused."""
+PUNCTUATION = ModelConfig(words="punctuation")
 FEW_TYPES = 3
 """Relation types below which the paper's head learns entities badly (docs/concepts.md#heads)."""
 
@@ -118,6 +119,25 @@ def table_report(corpus: Corpus, tags: TagSet, model: ModelConfig) -> dict[str, 
             "oracle_ner_f1": scores.f1("ner"),
         }
     return found
+
+
+def cut_otherwise(corpus: Corpus, model: ModelConfig) -> str | None:
+    """A line where words of train are not those that prediction would cut the same text into; else None."""
+    words = [word for sentence in corpus.train[:LOOKED_AT] for word in sentence.words]
+    other = [w for w in words if not w.isascii() and len(_words(w, model)) > 1 and len(_words(w, PUNCTUATION)) == 1]
+    if len(other) < WORTH_A_LINE * len(words):
+        return None
+    return (
+        f"{len(other)} of {len(words)} words of train are cut further in prediction, such as {other[0]!r} "
+        f"({model.words}): convert the texts again (tablert data convert), or give predict its words"
+    )
+
+
+def _words(word: str, model: ModelConfig) -> list[Span]:
+    try:
+        return split_words(word, rule=model.words)
+    except InputError:  # without its dictionary
+        return []
 
 
 def few_types(corpus: Corpus, model: ModelConfig) -> str | None:

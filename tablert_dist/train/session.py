@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,7 @@ class Session:
             **within,
             "seed": self.job.seed,
             "history": history,
-            "protocol": asdict(self.protocol("dev")),
+            "protocol": self.protocol("dev").to_json(),
         }
         return ckpt.ModelCard(
             public_config(self.config), self.corpus.schema, self.parts.tokenizer, self.parts.pad_id, notes
@@ -137,7 +136,7 @@ class Session:
                     raise self.stopped(history)
                 found = counts.scores()
                 scores[split] = {
-                    "protocol": asdict(self.protocol(split, len(splits[split].windows))),
+                    "protocol": self.protocol(split, len(splits[split].windows)).to_json(),
                     "scores": found.to_json(),
                 }
                 if not self.context.rank:

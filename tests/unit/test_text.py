@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Sentence
-from tablert_dist.text import COMMON, merge, split_sentences, split_words, windows
+from tablert_dist.text import COMMON, Rule, merge, split_sentences, split_words, windows
 
 TEXTS = st.text(st.one_of(st.characters(), st.sampled_from(" .!?\r\n\tDr👩‍🚀é\u0301\u200f")), max_size=120)
 
@@ -120,12 +121,13 @@ def by_the_library(text: str) -> list[tuple[int, int]]:
 def test_the_quick_way_to_words_knows_each_of_its_characters_as_the_library_does() -> None:
     for character in map(chr, itertools.chain.from_iterable(COMMON)):
         for text in (f"a{character}b", character, f" {character}{character} "):
-            assert split_words(text) == by_the_library(text), hex(ord(character))
+            for rule in get_args(Rule):
+                assert split_words(text, rule=rule) == by_the_library(text), hex(ord(character))
 
 
 @given(TEXTS, st.integers(0, 30), st.integers(0, 30))
 def test_words_are_the_librarys_wherever_the_part_begins(text: str, before: int, after: int) -> None:
     start, end = min(before, len(text)), max(min(before, len(text)), len(text) - after)
     expected = [(start + a, start + b) for a, b in by_the_library(text[start:end])]
-    assert split_words(text, start, end) == expected
-    assert split_words(text) == by_the_library(text)
+    assert split_words(text, start, end, "punctuation") == expected
+    assert split_words(text, rule="punctuation") == by_the_library(text)
