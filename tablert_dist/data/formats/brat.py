@@ -31,8 +31,8 @@ UNREAD = {
 DISCONTINUOUS = "discontinuous entities, left out"
 NARY = "relations that do not have two arguments, left out"
 COPIES = "._ files of a Mac, which hold no text, left out"
-_ENTITY = re.compile(r"(\S+) (\d{1,12} \d{1,12}(?:;\d{1,12} \d{1,12})*)")
-_RELATION = re.compile(r"(\S+)((?: \S+?:\S+)*)\s*")
+_ENTITY = re.compile(r"([^ \t]+) (\d{1,12} \d{1,12}(?:;\d{1,12} \d{1,12})*)")
+_RELATION = re.compile(r"([^ \t]+)((?: [^ \t]+?:[^ \t]+)*)[ \t]*")
 
 
 def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
@@ -211,7 +211,7 @@ def _link(rest: str) -> Link | None:
     if found is None or not found[2]:
         raise InputError(f"expected 'TYPE Arg1:T1 Arg2:T2', found {rest[:60]!r}")
     kind = checked_type(found[1], "the type")
-    arguments = [part.split(":", 1) for part in found[2].split()]
+    arguments = [part.split(":", 1) for part in found[2].split(" ")[1:]]
     if len(arguments) != 2:
         return None
     ends = [key for _, key in arguments]
