@@ -23,6 +23,7 @@ from tablert_dist.scoring import LEVELS, count
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import EncodedSentence, collate
 from tablert_dist.waiting import waiting
+from tablert_dist.windows import joined, places, rows_of, windows_of
 
 ODD_SHAPES = ((1,), (2,), (30, 1, 11, 2), (7, 7, 7))
 """Sentence lengths in words of the batches of random subwords; one of the encoder's whole limit is added."""
@@ -168,13 +169,15 @@ def _inputs(scheme: Scheme, batch: Sequence[EncodedSentence], pad_id: int) -> Ar
 def _compare_decoding(
     compared: Compared, card: ModelCard, sentences: Sequence[Sequence[str]], report: VerificationReport
 ) -> tuple[list[Sentence], list[Sentence]]:
-    """What torch and what onnxruntime find, in the order of `sentences`."""
+    """What torch and what onnxruntime find, in the order of `sentences`; long ones are read by windows, as in prediction."""
     tags, scheme = TagSet(card.schema), compared.scheme
-    encoded = card.tokenizer.encode(sentences)
+    windows = windows_of(sentences, card.tokenizer)
+    rows = rows_of(sentences, windows)
+    encoded = card.tokenizer.encode(rows)
     decoded = ([Sentence(())] * len(encoded), [Sentence(())] * len(encoded))
     for batch in evaluation_batches([e.words for e in encoded], 20_000):
         inputs = _inputs(scheme, [encoded[i] for i in batch], card.pad_id)
-        words = [sentences[i] for i in batch]
+        words = [rows[i] for i in batch]
         before = len(compared.differences)
         expected = scheme.decode(compared, inputs, words, tags)
         found = scheme.decode(compared.onnx, inputs, words, tags)
@@ -189,7 +192,12 @@ def _compare_decoding(
                 report.identical += 1
             else:
                 report.ties += close
-    return decoded
+    own = places(len(sentences), windows)
+    torch_found, onnx_found = (
+        [joined(words, windows.get(i), [found[row] for row in own[i]]) for i, words in enumerate(sentences)]
+        for found in decoded
+    )
+    return torch_found, onnx_found
 
 
 def _random_sentence(words: int, limit: int, card: ModelCard, rng: np.random.Generator) -> EncodedSentence:

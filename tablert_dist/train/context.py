@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +12,8 @@ from torch import distributed as dist
 
 from tablert_dist.gpu import half_weights, is_cpu_path
 from tablert_dist.schema import Sentence
-from tablert_dist.text import Span
 from tablert_dist.train.features import Features
+from tablert_dist.windows import Windows, places, rows_of
 
 
 @dataclass(frozen=True)
@@ -27,25 +26,15 @@ class Examples:
 
     sentences: Sequence[Sentence]
     features: Features
-    windows: Mapping[int, Sequence[Span]] = field(default_factory=dict)
+    windows: Windows = field(default_factory=dict)
 
     def rows(self) -> list[range]:
         """The features' rows of each sentence."""
-        counts = [len(self.windows.get(i, (None,))) for i in range(len(self.sentences))]
-        return [range(end - count, end) for count, end in zip(counts, accumulate(counts), strict=True)]
+        return places(len(self.sentences), self.windows)
 
     def words(self) -> list[Sequence[str]]:
         """The words of each row."""
-        return rows_of(self.sentences, self.windows)
-
-
-def rows_of(sentences: Sequence[Sentence], windows: Mapping[int, Sequence[Span]]) -> list[Sequence[str]]:
-    """The words of each sentence, or of each of its windows."""
-    return [
-        sentence.words[start:end]
-        for i, sentence in enumerate(sentences)
-        for start, end in windows.get(i, ((0, len(sentence.words)),))
-    ]
+        return rows_of([sentence.words for sentence in self.sentences], self.windows)
 
 
 CPU = torch.device("cpu")

@@ -13,9 +13,9 @@ from tablert_dist.model import TableModel
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count
 from tablert_dist.tags import TagSet
-from tablert_dist.text import merge
 from tablert_dist.train.context import ALONE, Examples, TrainContext, all_reduce
 from tablert_dist.train.stopping import NEVER, Stop
+from tablert_dist.windows import joined
 
 
 def evaluate(
@@ -72,11 +72,4 @@ def annotate(
         decoded = halving(decode, [[mine[i] for i in batch] for batch in batches], lengths)
         found = dict(takewhile(lambda _: not stop.asked, decoded))
     read = {i: [found[row] for row in rows[i]] for i in share if all(row in found for row in rows[i])}
-    return {i: _joined(examples, i, parts) for i, parts in read.items()}
-
-
-def _joined(examples: Examples, i: int, parts: list[Sentence]) -> Sentence:
-    """A sentence from what was found in its windows."""
-    return (
-        merge(examples.sentences[i].words, examples.windows[i], parts).sentence if i in examples.windows else parts[0]
-    )
+    return {i: joined(examples.sentences[i].words, examples.windows.get(i), parts) for i, parts in read.items()}

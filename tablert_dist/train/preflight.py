@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +15,11 @@ from tablert_dist.heads import make_scheme
 from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.model.check import TextParts
 from tablert_dist.model.encoder import EncoderParts
-from tablert_dist.schema import Sentence
 from tablert_dist.scoring import count
 from tablert_dist.tags import TagSet
 from tablert_dist.text import Span, split_words
 from tablert_dist.tokenization import SubwordTokenizer
+from tablert_dist.windows import windows_of
 
 log = logging.getLogger(__name__)
 LOOKED_AT = 2000
@@ -51,19 +50,6 @@ def drop_overflow(corpus: Corpus, parts: EncoderParts | TextParts, config: Confi
     return replace(corpus, splits={**corpus.splits, "train": kept})
 
 
-def windows_of(sentences: Sequence[Sentence], tokenizer: SubwordTokenizer) -> dict[int, list[Span]]:
-    """The windows of the sentences over the encoder's limit, by index. Raises InputError for a word that is over it alone."""
-    found = {}
-    for i, encoded in enumerate(tokenizer.encode([s.words for s in sentences], within_limit=False)):
-        try:
-            spans = tokenizer.spans(encoded)
-        except InputError as error:
-            raise InputError(f"sentence {i}: {error}") from None
-        if len(spans) > 1:
-            found[i] = spans
-    return found
-
-
 def by_windows(corpus: Corpus, tokenizer: SubwordTokenizer) -> list[str]:
     """A line for dev and test each where sentences are over the encoder's limit. Raises InputError as `windows_of`."""
     lines = []
@@ -71,7 +57,7 @@ def by_windows(corpus: Corpus, tokenizer: SubwordTokenizer) -> list[str]:
         if split == "train":
             continue
         try:
-            long = windows_of(sentences, tokenizer)
+            long = windows_of([s.words for s in sentences], tokenizer)
         except InputError as error:
             raise InputError(f"{corpus.name} {split} ({corpus.files.get(split, split)}): {error}") from None
         if long:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,16 @@ from tablert_dist.schema import Sentence
 from tablert_dist.scoring import best_epoch
 from tablert_dist.storage.checkpoint_folder import resumable
 from tablert_dist.tags import TagSet
-from tablert_dist.text import Span
 from tablert_dist.tracking import NullTracker, Tracker
-from tablert_dist.train.context import Examples, TrainContext, rows_of
+from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.evaluation import evaluate_unless
 from tablert_dist.train.features import Features, KeptFeatures, SubwordFeatures, WordFeatures
 from tablert_dist.train.loop import Progress, agreed, train_epochs
 from tablert_dist.train.position import Position
-from tablert_dist.train.preflight import drop_overflow, windows_of
+from tablert_dist.train.preflight import drop_overflow
 from tablert_dist.train.session import Session
 from tablert_dist.train.stopping import NEVER, Stop
+from tablert_dist.windows import Windows, rows_of, windows_of
 
 log = logging.getLogger(__name__)
 ReportEpoch = Callable[[dict[str, float]], None]
@@ -159,7 +159,7 @@ def examples_of(
     found = {}
     for name, sentences in prepared.corpus.splits.items():
         # What is trained on fits; a sentence of dev or test that does not is read as prediction reads it.
-        windows = {} if name == "train" else windows_of(sentences, parts.tokenizer)
+        windows = {} if name == "train" else windows_of([s.words for s in sentences], parts.tokenizer)
         subwords = subwords_of(model, parts, sentences, windows)
         features: Features = subwords
         if model.encoder.frozen:
@@ -172,10 +172,10 @@ def subwords_of(
     model: TableModel,
     parts: EncoderParts,
     sentences: Sequence[Sentence],
-    windows: Mapping[int, Sequence[Span]] | None = None,
+    windows: Windows | None = None,
 ) -> SubwordFeatures:
     """The sentences' subwords, or their windows', as the model's scheme wants them."""
-    words = rows_of(sentences, windows or {})
+    words = rows_of([s.words for s in sentences], windows or {})
     return SubwordFeatures([model.scheme.prepare(e) for e in parts.tokenizer.encode(words)], parts.pad_id)
 
 

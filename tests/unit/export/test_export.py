@@ -119,6 +119,18 @@ def test_an_export_of_a_model_that_finds_nothing_says_what_to_do(tiny_encoder: s
     assert report.allowed["reason"] == "an example of nothing" and "no entity" in report.allowed["failures"][0]
 
 
+def test_gold_over_the_encoders_limit_is_compared_as_it_is_predicted(tiny_encoder: str, tmp_path: Path) -> None:
+    """A search's dev set may have such sentences, and its winner is exported: the F1 is that of prediction, by windows."""
+    checkpoint = write_tiny_checkpoint(tiny_encoder, tmp_path / "checkpoint")
+    limit = load_checkpoint(checkpoint)[1].tokenizer.limit
+    texts = [["Ada", "works", "at", "Acme", "."] * (limit // 3), ["Bo", "left", "."]]
+    found = Predictor.load(checkpoint).annotate(texts)
+    assert len(texts[0]) > limit and sum(len(s.entities) for s in found) > 5
+    report = export_bundle(checkpoint, tmp_path / "out", ExportConfig(), gold=found)
+    assert report.f1["torch"]["ner"] == 1.0 and report.gold["ner"] == sum(len(set(s.entities)) for s in found)
+    assert report.sentences > 2, "windows"
+
+
 def test_what_is_allowed_stays_on_record() -> None:
     found = report("fp16", identical=900)
     found.allow("a demonstration")
