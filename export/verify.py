@@ -22,8 +22,8 @@ from tablert_dist.schema import Sentence
 from tablert_dist.scoring import LEVELS, count
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import EncodedSentence, collate
+from tablert_dist.tokenization.windows import joined, places, rows_of, windows_of
 from tablert_dist.waiting import waiting
-from tablert_dist.windows import joined, places, rows_of, windows_of
 
 ODD_SHAPES = ((1,), (2,), (30, 1, 11, 2), (7, 7, 7))
 """Sentence lengths in words of the batches of random subwords; one of the encoder's whole limit is added."""

@@ -12,8 +12,8 @@ from torch import distributed as dist
 
 from tablert_dist.gpu import half_weights, is_cpu_path
 from tablert_dist.schema import Sentence
+from tablert_dist.tokenization.windows import Windows, places, rows_of
 from tablert_dist.train.features import Features
-from tablert_dist.windows import Windows, places, rows_of
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from tablert_dist.model import TableModel
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Counts, count
 from tablert_dist.tags import TagSet
+from tablert_dist.tokenization.windows import joined
 from tablert_dist.train.context import ALONE, Examples, TrainContext, all_reduce
 from tablert_dist.train.stopping import NEVER, Stop
-from tablert_dist.windows import joined
 
 
 def evaluate(

@@ -19,7 +19,7 @@ from tablert_dist.scoring import count
 from tablert_dist.tags import TagSet
 from tablert_dist.text import Span, split_words
 from tablert_dist.tokenization import SubwordTokenizer
-from tablert_dist.windows import windows_of
+from tablert_dist.tokenization.windows import windows_of
 
 log = logging.getLogger(__name__)
 LOOKED_AT = 2000

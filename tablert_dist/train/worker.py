@@ -24,6 +24,7 @@ from tablert_dist.schema import Sentence
 from tablert_dist.scoring import best_epoch
 from tablert_dist.storage.checkpoint_folder import resumable
 from tablert_dist.tags import TagSet
+from tablert_dist.tokenization.windows import Windows, rows_of, windows_of
 from tablert_dist.tracking import NullTracker, Tracker
 from tablert_dist.train.context import Examples, TrainContext
 from tablert_dist.train.evaluation import evaluate_unless
@@ -33,7 +34,6 @@ from tablert_dist.train.position import Position
 from tablert_dist.train.preflight import drop_overflow
 from tablert_dist.train.session import Session
 from tablert_dist.train.stopping import NEVER, Stop
-from tablert_dist.windows import Windows, rows_of, windows_of
 
 log = logging.getLogger(__name__)
 ReportEpoch = Callable[[dict[str, float]], None]

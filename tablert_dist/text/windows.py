@@ -1,9 +1,8 @@
-"""Raw text as sentences of words with exact character offsets, and long sentences as windows (docs/concepts.md#raw-text)."""
+"""Long sentences as windows of words, and what was found in them put together (docs/concepts.md#raw-text)."""
 
 from __future__ import annotations
 
 import math
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,37 +12,7 @@ import numpy as np
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import Ints
-from tablert_dist.words import COMMON, Rule, Span, split_words
-
-__all__ = [
-    "COMMON",
-    "SURROGATE",
-    "Merged",
-    "Rule",
-    "Span",
-    "merge",
-    "split_sentences",
-    "split_words",
-    "windows",
-]
-
-SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half of a pair, which is no character; Python's strings may hold it, and no encoding does."""
-
-
-def split_sentences(text: str, language: str) -> list[Span]:
-    """Character spans of the sentences, from the first to the last character of the text."""
-    if not text:
-        return []
-    from sentencex import segment
-
-    spans: list[Span] = []
-    start = 0
-    for part in segment(language, text):
-        spans.append((start, start + len(part)))
-        start += len(part)
-    # Offsets are only as good as the promise that nothing was left out or changed.
-    return spans if start == len(text) else [(0, len(text))]
+from tablert_dist.text.words import Span
 
 
 def windows(subwords: Ints, room: int) -> list[Span]:
