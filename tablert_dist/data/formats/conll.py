@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tablert_dist.data.formats import tags
 from tablert_dist.data.formats.notes import Notes, Refused, Written
-from tablert_dist.data.formats.records import UNKNOWN, checked_integer, checked_type
+from tablert_dist.data.formats.records import UNKNOWN, check_characters, checked_integer, checked_type
 from tablert_dist.data.formats.source import lines
 from tablert_dist.data.formats.words import on_words, read_words
 from tablert_dist.errors import InputError
@@ -159,6 +159,7 @@ def _links(types: str, heads: str) -> tuple[tuple[str, int], ...]:
 
 def _sentence(block: _Block, notes: Notes, where: str) -> Sentence:
     rows = block.rows
+    check_characters(f"{block.id}{block.document}", "the id or document")
     words = read_words([r.word for r in rows], "words", where, notes)
     for n, r in enumerate(rows):
         if (r.index is None) != (rows[0].index is None):

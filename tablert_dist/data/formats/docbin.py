@@ -137,6 +137,7 @@ def _cuts(doc: Any) -> list[Span]:
 def _name(value: Any, key: str) -> str | None:
     if value is not None and (not isinstance(value, str | int) or isinstance(value, bool)):
         raise InputError(f"user_data['{key}'] must be a string or an integer")
+    check_characters(str(value), f"user_data['{key}']")
     return None if value is None else str(value)
 
 

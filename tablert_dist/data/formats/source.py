@@ -83,7 +83,10 @@ def objects(path: Path, notes: Notes | None = None) -> Iterator[tuple[int, Recor
     if not first:
         raise InputError(f"{path}: the file is empty")
     if first not in "[{":
-        found = kind(window.value())
+        try:
+            found = kind(window.value())
+        except _Record as fault:
+            raise InputError(f"{fault.where}: {fault}") from None
         raise InputError(f"{path}: expected a JSON array of sentences or JSON lines, found {found}")
     yield from _lines(window, notes) if first == "{" else _array(window, notes)
 

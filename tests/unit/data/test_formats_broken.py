@@ -120,6 +120,7 @@ ANY: dict[str, tuple[bytes, str]] = {
     "cut": (b'[{"tokens": ["a"', "not JSON: .* line 1, column 17"),
     "cut line": (b'\n{"b"', "not JSON: .* line 2, column 5"),
     "a number": (b"3", "expected a JSON array of sentences or JSON lines, found the number 3"),
+    "a long number": (b"9" * 5000, "record 0: not JSON that can be read: a number of thousands of digits"),
     "no sentence": (b"[]", "holds no sentence"),
     "an array of arrays": (b"[[]]", "record 0: expected an object, found a list"),
     "two arrays": (b"[{}] [{}]", "record 0|Extra data"),
@@ -161,6 +162,7 @@ CONLL: dict[str, tuple[str, str]] = {
     "no tag": ("Mira NNP\n", "line 1: expected a word"),
     "no type": ("Mira B-\n", "line 1: expected a word"),
     "a NUL": ("Mi\0ra O\n", "line 1: a NUL"),
+    "a NUL in a name": ("#doc a\0b\nMira B-Per\n", "line 2: the id or document has a NUL character"),
     "nothing": ("\n\n", "holds no sentence"),
     "comments only": ("#doc 7\n", "holds no sentence"),
     "unclosed": (

@@ -179,6 +179,20 @@ def test_odd_items_of_a_docbin(tmp_path: Path) -> None:
         formats.read(path)
 
 
+def test_a_document_whose_name_no_file_can_hold_is_left_out(tmp_path: Path) -> None:
+    ready("spacy")
+    from spacy.tokens import DocBin
+    from spacy.vocab import Vocab
+
+    path = write("spacy", tmp_path, 2)
+    docs = list(DocBin().from_disk(path).get_docs(Vocab()))
+    docs[1].user_data["document"] = "a\0b"
+    DocBin(store_user_data=True, docs=docs).to_disk(path)
+    notes = Notes()
+    assert formats.read(path, "auto", notes) == [sentence(0)]
+    assert notes.reasons == [f"{path}: record 1: user_data['document'] has a NUL character"]
+
+
 @pytest.mark.parametrize(
     ("column", "item", "reason"),
     [
