@@ -32,22 +32,23 @@ class Notes:
 
     def count(self, what: str, where: str, number: int = 1) -> None:
         """Add `number` to what is said of `what`, a plural with what became of it; `where` is kept of the first."""
-        before, first = self._seen.get(what, (0, where))
+        before, first = self._seen.get(what) or (0, _one_line(where))
         self._seen[what] = (before + number, first)
 
     def odd(self, what: str, where: str, number: int = 1) -> None:
         """As `count`, of what a file without faults does not have. Raises InputError where reading is strict."""
         if self.strict:
-            raise Refused(f"{where}: {what}: refused, because reading is strict")
+            raise Refused(f"{_one_line(where)}: {what}: refused, because reading is strict")
         self.count(what, where, number)
 
     def leave_out(self, where: str, why: str) -> None:
         """Count a record that cannot be read, and say why. Raises InputError where reading is strict."""
+        said = _one_line(f"{where}: {why}")
         if self.strict:
-            raise Refused(f"{where}: {why}")
+            raise Refused(said)
         self.left_out += 1
         if len(self.reasons) < KEPT:
-            self.reasons.append(f"{where}: {why}")
+            self.reasons.append(said)
 
     def apart(self) -> Notes:
         """An empty one that reads alike, for what may come to nothing; `add` takes it in."""
@@ -76,6 +77,11 @@ class Notes:
             return seen
         more = f"; and {self.left_out - SHOWN} more" if self.left_out > SHOWN else ""
         return [f"{counted(self.left_out, 'record')} left out: {'; '.join(self.reasons[:SHOWN])}{more}", *seen]
+
+
+def _one_line(said: str) -> str:
+    """An id or an entity's text may have line breaks."""
+    return said.replace("\n", " ").replace("\r", " ")
 
 
 @dataclass

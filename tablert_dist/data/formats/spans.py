@@ -120,7 +120,7 @@ def _placed(marked: Marked, words: _Words, where: str, notes: Notes) -> tuple[Pl
                 owner.setdefault((first, last), span)
     for mark, span, (first, last) in zip(marked.marks, spans, found, strict=True):
         placed[mark.key] = None
-        name = f"{where}: {mark.type} '{marked.text[mark.start : mark.end][:40]}'".replace("\n", " ").replace("\r", " ")
+        name = f"{where}: {mark.type} '{marked.text[mark.start : mark.end][:40]}'"
         if first > last:
             notes.count(EMPTY, name)
             continue
@@ -156,9 +156,9 @@ def _trimmed(text: str, mark: Mark, where: str, notes: Notes) -> Span:
 def _relations(links: Sequence[Link], placed: Placed, count: int, where: str, notes: Notes) -> list[list[Relation]]:
     found: list[list[Relation]] = [[] for _ in range(count)]
     for link in links:
-        name = f"{where}: {link.type} from {link.head} to {link.tail}"
+        name = f"{where}: {link.type} from {str(link.head)[:60]} to {str(link.tail)[:60]}"
         if unknown := [key for key in (link.head, link.tail) if key not in placed]:
-            notes.odd(UNKNOWN, f"{name}: the entity {unknown[0]!r}, which there is not")
+            notes.odd(UNKNOWN, f"{name}: the entity {unknown[0]!r:.80}, which there is not")
             continue
         head, tail = placed[link.head], placed[link.tail]
         if head is None or tail is None:
