@@ -10,7 +10,7 @@ PORT ?= 5000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
-.PHONY: install lock quickstart test e2e test-ray test-slow fuzz families test-gpu dist test-dist lint bench soak docs ui clean
+.PHONY: install lock quickstart test e2e test-ray test-slow fuzz fuzz-models fuzz-data families test-gpu dist test-dist lint bench soak docs ui clean
 
 install: $(STAMP)
 
@@ -50,9 +50,18 @@ test-slow: install
 e2e: install
 	$(BIN)/python -m pytest -m quickstart
 
-# Ten thousand damaged bundles and checkpoints: each loads or is refused in a sentence (docs/guides/reliability.md).
-fuzz: install
+# What is damaged works or is refused in a sentence (docs/guides/reliability.md).
+fuzz: fuzz-models fuzz-data
+
+# Ten thousand damaged bundles and checkpoints.
+fuzz-models: install
 	$(BIN)/python -m tests.support.fuzz --count 10000 --seed 2026
+
+# Damaged data files of every format for FUZZ_MINUTES; FUZZ_SEED=2 has others. The last line is JSON.
+FUZZ_MINUTES ?= 10
+FUZZ_SEED ?= 1
+fuzz-data: install
+	$(BIN)/python -m tests.support.fuzz_readers --minutes $(FUZZ_MINUTES) --seed $(FUZZ_SEED)
 
 # Every family of encoders, exported too: the table of docs/guides/encoders.md.
 families: install
