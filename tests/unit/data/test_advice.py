@@ -138,6 +138,19 @@ def from_one(start: int) -> list[dict[str, Any]]:
     return [{"tokens": ["born", "in", n], "entities": [{"type": "L", "start": start, "end": start + 1}]} for n in names]
 
 
+def read_of(*records: dict[str, Any]) -> Callable[[Path], Any]:
+    """The packaged sentences and these records, as they are read."""
+
+    def run(folder: Path) -> Any:
+        path = write(folder / "read.json", [*sample(), *({"entities": [], **record} for record in records)])
+        return examine_path(DataConfig(path=str(path))).findings
+
+    return run
+
+
+WHITE: dict[str, Any] = {"tokens": ["Ida", "\u2003", "runs"]}
+
+
 def moved(count: int) -> Case:
     """The packaged sentences, every span `count` words further right where there is room."""
     found = []
@@ -257,6 +270,10 @@ MENDED = [
     Mended("unseen-type", "annotate some for train", case(FEW, WITH_SHIP, dev=SHIPS[:2]), case([*FEW, SHIP], WITH_SHIP, dev=SHIPS[:2])),
     Mended("unseen-type", "move some there", case(FEW, WITH_SHIP, dev=SHIPS[:2]), case([*FEW, SHIPS[0]], WITH_SHIP, dev=SHIPS[1:2]), "moved"),
     Mended("similar-types", "write them alike", case(FEW, typed("Works")), case(FEW)),
+    Mended("left out", "correct the records", read_of({"tokens": 3}, {"tokens": []}), read_of(), "several"),
+    Mended("left out", "correct the record", read_of({"tokens": 3}), read_of()),
+    Mended("changed in reading", "nothing, unless", read_of(WHITE), None),
+    Mended("changed in reading", "nothing, unless", read_of(WHITE), read_of({**WHITE, "tokens": ["Ida", "runs"]}), "corrected"),
     Mended("rare-signature", "and correct it", case([*numbered(40), changed(relations=(Relation(ACME, ADA, "works"),))]), case([*numbered(40), changed()])),
 ]  # fmt: skip
 
