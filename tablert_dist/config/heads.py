@@ -44,6 +44,11 @@ class TablertConfig(Section):
     """Width of a tag's embedding."""
     relation_width: PositiveInt = 64
     """Width of the linear maps whose product is a relation tag's score."""
+    span: Literal["previous", "open"] = "previous"
+    """What a tag is told of the words before: the previous word, with all of the entity that it belongs to (the authors), or
+    the entity that is still open, and nothing where none is."""
+    scaled: bool = True
+    """Divide a relation tag's score by the root of that width."""
 
 
 class SpertConfig(Section):
@@ -57,6 +62,9 @@ class SpertConfig(Section):
     """Spans without a type, and pairs without a relation, that a training sentence gets."""
     relation_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.4
     """Least probability of a relation."""
+    relation_loss: Literal["mean", "sum"] = "mean"
+    """A pair's loss over the relation types: their mean (the authors), or their sum, which weighs relations by how many types
+    there are."""
 
 
 MOVED: Mapping[str, tuple[str, ...]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -72,9 +73,25 @@ class ModelConfig(HeadOptions):
     """`cnn`, `tablert`: weight in the loss of the cells whose gold tag is a relation; 1 = as all others (the paper)."""
 
 
+BEFORE: dict[str, Any] = {
+    "words": "punctuation",
+    "tablert": {"span": "open", "scaled": True},
+    "spert": {"relation_loss": "sum"},
+}
+"""What versions meant that did not say."""
+
+
 def saved_model(tree: Any) -> Any:
-    """The section `model` as it was saved, with what a version that had no such option meant."""
-    return {"words": "punctuation", **tree} if isinstance(tree, dict) else tree
+    """The section `model` as it was saved, with what the version that saved it meant."""
+    if not isinstance(tree, Mapping):
+        return tree
+    found = dict(tree)
+    for key, value in BEFORE.items():
+        if not isinstance(value, dict):
+            found.setdefault(key, value)
+        elif isinstance(part := found.get(key, {}), Mapping):
+            found[key] = {**value, **part}
+    return found
 
 
 class OptimConfig(Section):

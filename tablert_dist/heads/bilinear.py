@@ -11,10 +11,11 @@ from tablert_dist.cpu import linear
 
 
 class Bilinear(nn.Module):
-    """For each relation tag a score of every two words, `(W_r x_i)ᵀ (V_r x_j) / √D` (paper §2.2)."""
+    """For each relation tag a score of every two words, `(W_r x_i)ᵀ (V_r x_j) / √D` (paper §2.2, where it is not divided)."""
 
-    def __init__(self, width: int, relation_tags: int, rank: int) -> None:
+    def __init__(self, width: int, relation_tags: int, rank: int, scaled: bool = True) -> None:
         super().__init__()
+        self.scale = rank**-0.5 if scaled else 1.0
         self.relation_tags = relation_tags
         self.row = nn.Linear(width, relation_tags * rank)
         self.column = nn.Linear(width, relation_tags * rank)
@@ -26,5 +27,5 @@ class Bilinear(nn.Module):
             linear(words, part.weight, part.bias).view(B, N, self.relation_tags, -1).transpose(1, 2)
             for words, part in ((row_BNH, self.row), (column_BNH, self.column))
         )
-        scores: Tensor = (row @ column.transpose(2, 3)) * row.shape[-1] ** -0.5
+        scores: Tensor = (row @ column.transpose(2, 3)) * self.scale
         return scores.permute(0, 2, 3, 1)

@@ -67,7 +67,7 @@ HEADS = {
             "a table",
             _table_limits,
             "#d1742a",
-            lambda config, beam: TablertScheme(beam),
+            lambda config, beam: TablertScheme(beam, config.tablert.span),
             "tablert_dist.heads.tablert.module:TablertHead",
         ),
         HeadSpec(

@@ -39,8 +39,10 @@ class SpertHead(Head):
         width_embedding: int = 25,
         dropout: float = 0.1,
         scheme: Scheme | None = None,
+        relation_loss: str = "mean",
     ) -> None:
         super().__init__(scheme or SpertScheme())
+        self.relation_loss = relation_loss
         self.width = nn.Embedding(WIDTHS, width_embedding)
         self.entity = nn.Linear(2 * width + width_embedding, 1 + entity_types)
         self.dropout = dropout
@@ -57,7 +59,7 @@ class SpertHead(Head):
     def from_config(cls, config: ModelConfig, width: int, tags: TagSet, scheme: Scheme) -> SpertHead:
         """The head of a configuration for word vectors of `width`."""
         types = len(tags.schema.entity_types), len(tags.schema.relation_types)
-        return cls(width, *types, config.spert.width_embedding, config.dropout, scheme)
+        return cls(width, *types, config.spert.width_embedding, config.dropout, scheme, config.spert.relation_loss)
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor, spans: Tensor, pairs: Tensor) -> Outputs:
         """Type logits [B, Q, T] of `spans` [B, Q, 2] and relation logits [B, M, R] of `pairs` [B, M, 4]."""
@@ -73,7 +75,8 @@ class SpertHead(Head):
         return self._relations(run_maxima(word_vectors), pairs)
 
     def loss(self, outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
-        """Each sentence's mean over its spans plus its mean over its pairs (of the sum over types), summed over sentences.
+        """Each sentence's mean over its spans plus its mean over its pairs, of their mean over types (or their sum), summed
+        over sentences.
 
         The authors take the means over a batch; by sentence the loss of a batch is the same however it is shared out.
         """
@@ -87,7 +90,8 @@ class SpertHead(Head):
             by_type = F.binary_cross_entropy_with_logits(
                 relations.float(), labels.clamp(min=0).to(torch.float32), reduction="none"
             )
-            loss = loss + ((by_type.sum(-1) * real).sum(1) / real.sum(1).clamp(min=1)).sum()
+            by_pair = by_type.mean(-1) if self.relation_loss == "mean" else by_type.sum(-1)
+            loss = loss + ((by_pair * real).sum(1) / real.sum(1).clamp(min=1)).sum()
         return loss
 
     def _types(self, words_BNH: Tensor, maxima: Tensor, spans_BQ2: Tensor) -> Tensor:

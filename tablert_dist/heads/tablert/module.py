@@ -23,7 +23,7 @@ from tablert_dist.tags import TagSet
 
 
 class TablertHead(Head):
-    """A word's tag from its vector, the pooled words of the open entity and the tag before; a relation of two words from
+    """A word's tag from its vector, pooled words before it and the tag before; a relation of two words from
     their vectors and tags. Trained with gold tags. `label_width` is that of a tag's embedding."""
 
     teacher_inputs = ("entity_tags", "open_from")
@@ -40,13 +40,14 @@ class TablertHead(Head):
         focal: float = 0.0,
         relation_weight: float = 1.0,
         scheme: Scheme | None = None,
+        scaled: bool = True,
     ) -> None:
         super().__init__(scheme or TablertScheme())
         self.focal, self.relation_weight = focal, relation_weight
         self.dropout = dropout
         self.label = nn.Embedding(entity_tags, label_width)
         self.tag = nn.Linear(2 * width + label_width, entity_tags)
-        self.pair = Bilinear(width + label_width, relation_tags, relation_width)
+        self.pair = Bilinear(width + label_width, relation_tags, relation_width, scaled)
         self.bias = nn.Parameter(torch.zeros(relation_tags))
         nn.init.normal_(self.label.weight, std=0.02)
         nn.init.zeros_(self.tag.bias)
@@ -67,13 +68,14 @@ class TablertHead(Head):
             config.focal,
             config.relation_weight,
             scheme,
+            config.tablert.scaled,
         )
 
     def forward(
         self, words_BNH: Tensor, mask_BN: Tensor, entity_tags: Tensor, open_from: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Entity logits [B, N, E] given the gold `entity_tags` [B, N] before each word, relation logits [B, N, N, R] given
-        all of them. `open_from` [B, N]: the first word of the entity that is open before each word."""
+        all of them. `open_from` [B, N]: the first of the words before each word that are pooled for it."""
         words = F.dropout(words_BNH, self.dropout, self.training)
         tags = entity_tags.clamp(min=0)
         before = F.pad(tags[:, :-1], (1, 0))

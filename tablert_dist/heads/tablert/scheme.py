@@ -18,6 +18,8 @@ from tablert_dist.tags import PREFIXES, Floats, Ints, TagSet
 TAG_STEP, RELATIONS = "tag_step", "relations"
 CONTINUES = ("B", "I")
 """Prefixes after which an entity is open."""
+INSIDE = ("I", "L")
+"""Prefixes of words that go on with an entity."""
 
 STAGES: Mapping[str, Stage] = {
     WORDS: ENCODER,
@@ -36,11 +38,12 @@ STAGES: Mapping[str, Stage] = {
 
 
 class TablertScheme(TableLabels):
-    """`beam`: sequences of tags that are kept at each word; 1 = greedy."""
+    """`beam`: sequences of tags that are kept at each word; 1 = greedy. `span`: the words before a word that are pooled for
+    it, `previous` or `open` (`TablertConfig`)."""
 
-    def __init__(self, beam: int = 1) -> None:
+    def __init__(self, beam: int = 1, span: str = "previous") -> None:
         self.stages = STAGES
-        self.beam = beam
+        self.beam, self.span = beam, span
 
     def targets(
         self,
@@ -49,10 +52,11 @@ class TablertScheme(TableLabels):
         rngs: Sequence[np.random.Generator] = (),
         room: tuple[int, int] | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """`entity_tags` [B, N], `relation_tags` [B, N, N]; `open_from` [B, N]: where the entity that is open before a
-        word begins, the word's own place where there is none."""
+        """`entity_tags` [B, N], `relation_tags` [B, N, N]; `open_from` [B, N]: where the words begin that are pooled for a
+        word, the word's own place where there are none."""
         gold = super().targets(sentences, tags, rngs, room)
-        return {**gold, "open_from": open_from(gold["entity_tags"])}
+        from_ = open_from if self.span == "open" else span_from
+        return {**gold, "open_from": from_(gold["entity_tags"])}
 
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
         """As `Scheme.decode`."""
@@ -93,7 +97,8 @@ class TablertScheme(TableLabels):
             probabilities = softmax(logits)[rows, source, tag]
             path, probability = path[rows, source], probability[rows, source]
             path[:, :, i], probability[:, :, i] = tag, np.where(going, probabilities, 1.0)
-            opened = _opened(opened[rows, source], previous[rows, source], tag, word)
+            pool = _opened if self.span == "open" else _spanned
+            opened = pool(opened[rows, source], previous[rows, source], tag, word)
             previous = tag
         winner = scores.argmax(1)
         return path[np.arange(B), winner], probability[np.arange(B), winner]
@@ -128,3 +133,25 @@ def _opened(opened_BWH: Floats, previous_BW: Ints, tag_BW: Ints, word_BWH: Float
     """The pooled words of the entity that is open after `tag`: the one before goes on where `previous` left it open."""
     joined = np.where(continues(previous_BW)[..., None], np.maximum(opened_BWH, word_BWH), word_BWH)
     return np.asarray(np.where(continues(tag_BW)[..., None], joined, 0.0), np.float32)
+
+
+def span_from(entity_tags_BN: Ints) -> Ints:
+    """[B, N]: the first word of the entity that the word before each word belongs to, that word itself where it belongs to
+    none; 0 for the first word."""
+    begin = np.zeros_like(entity_tags_BN)
+    goes_on = _goes_on(entity_tags_BN[:, :-1], entity_tags_BN[:, 1:])
+    for i in range(1, entity_tags_BN.shape[1] - 1):
+        begin[:, i + 1] = np.where(goes_on[:, i - 1], begin[:, i], i)
+    return begin
+
+
+def _goes_on(previous: Ints, tag: Ints) -> NDArray[np.bool_]:
+    """Whether a word with `tag` belongs to the entity of the word before it."""
+    prefix = np.where(tag > 0, (tag - 1) % len(PREFIXES), -1)
+    return continues(previous) & np.isin(prefix, [PREFIXES.index(p) for p in INSIDE])
+
+
+def _spanned(opened_BWH: Floats, previous_BW: Ints, tag_BW: Ints, word_BWH: Floats) -> Floats:
+    """The pooled words of the entity that the word belongs to, as far as it; the word alone where it belongs to none."""
+    goes_on = _goes_on(previous_BW, tag_BW)[..., None]
+    return np.asarray(np.where(goes_on, np.maximum(opened_BWH, word_BWH), word_BWH), np.float32)

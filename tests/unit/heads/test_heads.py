@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from export.graph import export_bundle
 from export.triton import write_repository
-from tablert_dist.config import ExportConfig, load_config, public_config
+from tablert_dist.config import ExportConfig, ModelConfig, load_config, public_config, saved_model
 from tablert_dist.data import formats
 from tablert_dist.errors import InputError
+from tablert_dist.heads import make_scheme
 from tablert_dist.heads.spans import run_maxima, span_maxima
 from tablert_dist.heads.spert.module import SpertHead
 from tablert_dist.heads.tablert import scheme as tablert
@@ -55,21 +58,60 @@ def test_span_maxima_pass_each_gradient_once() -> None:
     torch.testing.assert_close(found, words.grad)
 
 
-def test_tablerts_steps_give_what_training_gives() -> None:
-    """Teacher forcing over the whole sentence at once is word after word with the gold tags."""
+POOLED = {
+    # Word by word of B I L O B L U O: what the authors pool, and the open entity alone.
+    "previous": [None, (0, 1), (0, 2), (0, 3), (3, 4), (4, 5), (4, 6), (6, 7)],
+    "open": [None, (0, 1), (0, 2), None, None, (4, 5), None, None],
+}
+
+
+@pytest.mark.parametrize("span", POOLED)
+def test_tablerts_steps_give_what_training_gives(span: str) -> None:
+    """Teacher forcing over the whole sentence at once is word after word with the gold tags, as decoding pools them."""
     torch.manual_seed(0)
     head = TablertHead(6, 9, 5, label_width=4, relation_width=3).eval()
-    words, mask = torch.randn(1, 6, 6), torch.ones(1, 6, dtype=torch.bool)
-    names = ("B", "I", "L", "O", "B", "L")
+    names = ("B", "I", "L", "O", "B", "L", "U", "O")
+    words, mask = torch.randn(1, 8, 6), torch.ones(1, 8, dtype=torch.bool)
     tags = torch.tensor([[0 if n == "O" else 1 + "BILU".index(n) for n in names]])
-    open_from = torch.from_numpy(tablert.open_from(tags.numpy()))
-    assert open_from.tolist() == [[0, 0, 0, 3, 4, 4]]
-    whole, _ = head(words, mask, tags, open_from)
-    opened = {0: None, 1: slice(0, 1), 2: slice(0, 2), 3: None, 4: None, 5: slice(4, 5)}
-    for i in range(6):
-        pooled = torch.zeros(1, 6) if opened[i] is None else words[:, opened[i]].amax(1)
+    begins = tablert.open_from(tags.numpy()) if span == "open" else tablert.span_from(tags.numpy())
+    whole, _ = head(words, mask, tags, torch.from_numpy(begins))
+    pool = tablert._opened if span == "open" else tablert._spanned
+    opened, previous = np.zeros((1, 1, 6), np.float32), np.zeros((1, 1), np.int64)
+    for i, part in enumerate(POOLED[span]):
+        pooled = torch.zeros(1, 6) if part is None else words[:, slice(*part)].amax(1)
+        torch.testing.assert_close(torch.from_numpy(opened[0]), pooled)
         before = tags[:, i - 1] if i else torch.zeros(1, dtype=torch.int64)
         torch.testing.assert_close(head.tag_step(words[:, i], pooled, before), whole[:, i])
+        tag = tags[:, i : i + 1].numpy()
+        opened, previous = pool(opened, previous, tag, words[:, i : i + 1].numpy()), tag
+
+
+def test_tablert_and_spert_as_they_were_saved_compute_what_they_did() -> None:
+    """Absent options mean what a version did that had none; a new configuration has the authors' rules."""
+    old = ModelConfig.model_validate(saved_model({"head": "tablert", "label_width": 7}), strict=False)
+    assert (old.tablert.span, old.tablert.scaled, old.tablert.label_width) == ("open", True, 7)
+    assert old.spert.relation_loss == "sum" and make_scheme(old).span == "open"  # type: ignore[attr-defined]
+    new = ModelConfig(head="tablert")
+    assert new.tablert.span == "previous" and new.spert.relation_loss == "mean"
+    assert make_scheme(new).span == "previous"  # type: ignore[attr-defined]
+
+
+def test_relations_of_tablert_may_be_unscaled() -> None:
+    torch.manual_seed(0)
+    scaled = TablertHead(6, 9, 5, label_width=4, relation_width=9).eval()
+    plain = TablertHead(6, 9, 5, label_width=4, relation_width=9, scaled=False).eval()
+    plain.load_state_dict(scaled.state_dict())
+    words, tags = torch.randn(2, 4, 6), torch.randint(0, 9, (2, 4))
+    torch.testing.assert_close(plain.relations(words, tags), 3 * scaled.relations(words, tags))
+
+
+@pytest.mark.parametrize("way", ["mean", "sum"])
+def test_sperts_relations_are_weighed_by_their_mean_or_their_sum(way: str) -> None:
+    head = SpertHead(4, 2, 5, relation_loss=way)
+    types, relations = torch.zeros(1, 1, 3), torch.zeros(1, 2, 5)
+    targets = {"span_types": torch.tensor([[1]]), "pair_labels": torch.zeros(1, 2, 5, dtype=torch.int64)}
+    expected = math.log(3) + math.log(2) * (5 if way == "sum" else 1)
+    torch.testing.assert_close(head.loss((types, relations), targets), torch.tensor(expected))
 
 
 def test_tablerts_relations_are_bilinear() -> None:
