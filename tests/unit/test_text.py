@@ -69,6 +69,22 @@ def test_things_are_taken_from_the_window_where_the_edge_is_far() -> None:
     assert not merged.all_pairs, "words 1 and 10 shared no window"
 
 
+def test_a_sentences_own_ends_are_no_edges() -> None:
+    """Of two that overlap stays the one farther from its window's edge; the first and the last word are at none."""
+    words = [str(i) for i in range(30)]
+    spans = [(0, 20), (10, 30)]
+    long, short = Entity(1, 15, "Per", 0.5), Entity(14, 18, "Org", 0.5)
+    first = Sentence(tuple(words[:20]), (long,))
+    second = Sentence(tuple(words[10:]), (Entity(4, 8, "Org", 0.5),))
+    assert merge(words, spans, [first, second]).sentence.entities == (long,), (
+        "5 words from word 20; the other 4 from 10"
+    )
+    turned = [Entity(30 - e.end, 30 - e.start, e.type, e.probability) for e in (long, short)]
+    first = Sentence(tuple(words[:20]), (turned[1],))
+    second = Sentence(tuple(words[10:]), (Entity(5, 19, "Per", 0.5),))
+    assert merge(words, spans, [first, second]).sentence.entities == (turned[0],), "and from behind"
+
+
 def test_one_window_gives_what_it_found() -> None:
     a, b = Entity(0, 1, "Per"), Entity(2, 3, "Org")
     sentence = Sentence(("x", "y", "z"), (a, b), (Relation(a, b, "works"),))
