@@ -18,7 +18,7 @@ from tablert_dist.errors import InputError
 from tablert_dist.runs.resume import resume_command
 from tablert_dist.runs.status import read_status
 from tablert_dist.study.cells import Cell, grid, systems
-from tablert_dist.study.ledger import Ours, differences, ledger, published, published_layers
+from tablert_dist.study.ledger import Ours, differences, ledger, others, published, published_layers, traps
 from tests.support.tiny import tiny_records, write_corpus
 
 
@@ -165,6 +165,36 @@ def test_the_ledger_has_the_papers_tables() -> None:
     # The paper's claim: with a frozen encoder TablERT-CNN > TablERT > SpERT at every layer.
     rows = [published_layers("re", system, True) for system in ("cnn", "tablert", "spert")]
     assert all(a > b > c for a, b, c in zip(*(r.values() for r in rows), strict=True))
+
+
+def test_rows_beyond_the_paper_name_their_source_runs_and_traps() -> None:
+    rows = [row for dataset in ("conll04", "ade", "ace05", "scierc") for row in others(dataset)]
+    assert {"UTC-IE", "TRUE-UIE", "ITER", "PFN", "PL-Marker", "HGERE", "USM"} < {row.system for row in rows}
+    assert len({(row.system, row.dataset, row.encoder) for row in rows}) == len(rows)
+    for row in rows:
+        assert row.source and row.by and row.re_plus is not None, row
+        assert all(20 < score < 100 for score in (row.ner, row.re, row.re_plus) if score is not None), row
+        assert row.runs in {"mean", "mean of 3", "one", "best of 5", "not said"}
+        assert ("best-run" in row.traps) == row.runs.startswith("best") and ("one-run" in row.traps) == (
+            row.runs == "one"
+        )
+    assert {key for row in rows for key in row.traps} == set(traps()), "each trap has caught a row"
+    by_name = {(row.system, row.dataset): row for row in rows}
+    assert by_name["UTC-IE", "scierc"].re_plus == 38.8 and by_name["PFN", "scierc"].re_plus == 38.4
+    assert by_name["UTC-IE, both directions", "scierc"].re_plus == 42.5
+
+
+def test_a_trap_is_a_difference() -> None:
+    plain, both, iter_ = (
+        next(row for row in others(dataset) if row.system == name)
+        for name, dataset in (("PFN", "scierc"), ("UTC-IE, both directions", "scierc"), ("ITER", "conll04"))
+    )
+    ours = Ours("scierc", "scibert", "train", "best dev epoch by RE+", "micro", 5, 30, 30)
+    assert not any("directions" in told for told in differences(ours, plain))
+    assert traps()["both-directions"] in differences(ours, both)
+    best = differences(Ours("conll04", "deberta-v3-large", "train", "last epoch", "micro", 5, 30, 30), iter_)
+    assert traps()["best-run"] in best and "runs: best of 5, ours a mean over seeds" in best
+    assert all(differences(ours, row) for row in others("scierc")), "none may stand beside ours unchecked"
 
 
 def test_scores_stand_beside_the_papers_only_under_its_protocol() -> None:
