@@ -24,7 +24,7 @@ from tablert_dist.tags import TagSet
 from tablert_dist.train.ahead import prepared
 from tablert_dist.train.context import ALONE, Examples, TrainContext, all_reduce
 from tablert_dist.train.position import Position, RankState, gathered, rng_state, set_rng_state
-from tablert_dist.train.readings import STEPS_A_READ, Readings
+from tablert_dist.train.readings import STEPS_A_READ, Norms, Readings
 from tablert_dist.train.stopping import NEVER, Stop
 from tablert_dist.train.trainer import Trainer, make_trainer
 
@@ -40,7 +40,7 @@ class EpochReport:
     epoch: int
     loss_per_sentence: float
     learning_rate: float
-    gradient_norm: float
+    gradient_norms: Norms
     seconds: float
     sentences: int
     optimizer_state: Callable[[], dict[str, Any]]
@@ -52,7 +52,10 @@ class EpochReport:
         return {
             "train/loss": self.loss_per_sentence,
             "train/learning_rate": self.learning_rate,
-            "train/gradient_norm": self.gradient_norm,
+            # Of the last step, as ever: runs of earlier versions go on under this name.
+            "train/gradient_norm": self.gradient_norms.last,
+            "train/gradient_norm_mean": self.gradient_norms.mean,
+            "train/gradient_norm_max": self.gradient_norms.largest,
             "train/seconds": self.seconds,
             "train/sentences_per_second": self.sentences / self.seconds,
         }
@@ -130,7 +133,7 @@ class _Epoch:
         self.readings = Readings(epoch, trainer.config.optim, every, self._any_asked if several else None, self.step)
         if start:
             own = start.ranks[self._context.rank]
-            self.readings.loss, self.readings.sentences, self.readings.norm = own.loss, own.sentences, start.norm
+            self.readings.loss, self.readings.sentences, self.readings.norms = own.loss, own.sentences, start.norms
             set_rng_state(own.rng, self._context.device)
         else:
             seed_everything(seed, epoch, self._context.rank)
@@ -163,7 +166,7 @@ class _Epoch:
             self.epoch,
             float(total[0] / total[1]),
             self.trainer.learning_rate,
-            readings.norm,
+            readings.norms,
             time.perf_counter() - self._started,
             int(total[1]),
             self.trainer.state,
@@ -177,7 +180,7 @@ class _Epoch:
         seconds, device = time.perf_counter() - self._started, self._context.device
         own = RankState(self.readings.loss, self.readings.sentences, rng_state(device))
         ranks = gathered(own, self._context)
-        return Position(self.epoch, self.step, self.steps, seconds, self.readings.norm, ranks, self.trainer.state())
+        return Position(self.epoch, self.step, self.steps, seconds, self.readings.norms, ranks, self.trainer.state())
 
 
 def _too_large(error: OutOfMemory, train: Examples, batch: Sequence[int], epoch: int, step: int, config: Config) -> str:

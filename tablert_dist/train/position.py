@@ -11,6 +11,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from tablert_dist.train.context import TrainContext
+from tablert_dist.train.readings import Norms
 
 KEY = "position"
 """In the trainer's state, beside `epoch` and `optimizer`."""
@@ -39,26 +40,33 @@ class Position:
     """Steps that it has."""
     seconds: float
     """Spent in it."""
-    norm: float
-    """Of the last step's gradient."""
+    norms: Norms
+    """Of this epoch's gradients so far, the same on every worker."""
     ranks: Sequence[RankState]
     optimizer: Mapping[str, Any]
     """The optimiser's state, with the mean of the weights where there is one."""
 
     def state(self) -> dict[str, Any]:
         """As it is saved beside the model's weights; `of` reads it."""
-        own = {k: getattr(self, k) for k in ("step", "steps", "seconds", "norm")}
+        own = {k: getattr(self, k) for k in ("step", "steps", "seconds")}
+        # `norm` for a version that knows the last step's alone.
+        norms = {"norm": self.norms.last, "norms": asdict(self.norms)}
         ranks = [asdict(rank) for rank in self.ranks]
-        return {"epoch": self.epoch, "optimizer": dict(self.optimizer), KEY: {**own, "ranks": ranks}}
+        return {"epoch": self.epoch, "optimizer": dict(self.optimizer), KEY: {**own, **norms, "ranks": ranks}}
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Position | None:
-        """Return the position in a saved state; None for one at the end of an epoch."""
+        """Return the position in a saved state; None for one at the end of an epoch.
+
+        One that says nothing of the norms but the last step's: their mean and maximum are of the steps that follow.
+        """
         found = state.get(KEY)
         if found is None:
             return None
+        own = {key: found[key] for key in ("step", "steps", "seconds")}
+        norms = Norms(**found["norms"]) if "norms" in found else Norms(last=found["norm"])
         ranks = [RankState(**rank) for rank in found["ranks"]]
-        return cls(epoch=state["epoch"], optimizer=state["optimizer"], **{**found, "ranks": ranks})
+        return cls(epoch=state["epoch"], **own, norms=norms, ranks=ranks, optimizer=state["optimizer"])
 
     def mismatch(self, context: TrainContext) -> str | None:
         """Why a training in this context cannot go on from here, or None."""

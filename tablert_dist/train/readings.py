@@ -20,6 +20,26 @@ Asking = Callable[[], Callable[[], Tensor]]
 
 
 @dataclass(frozen=True)
+class Norms:
+    """Of the whole gradient before clipping, over the steps of an epoch that were read: the last one's, sum, largest, and
+    their number."""
+
+    last: float = 0.0
+    total: float = 0.0
+    largest: float = 0.0
+    steps: int = 0
+
+    def with_step(self, norm: float) -> Norms:
+        """One step more."""
+        return Norms(norm, self.total + norm, max(self.largest, norm), self.steps + 1)
+
+    @property
+    def mean(self) -> float:
+        """Over the steps; 0 where there is none."""
+        return self.total / self.steps if self.steps else 0.0
+
+
+@dataclass(frozen=True)
 class _Step:
     loss: Tensor
     norm: Tensor
@@ -27,7 +47,7 @@ class _Step:
 
 
 class Readings:
-    """Sums over an epoch's steps on this worker: `loss`, `sentences`; and of the last step read, `norm` and `last_loss`.
+    """Sums over an epoch's steps on this worker: `loss`, `sentences`, `norms`; and of the last step read, `last_loss`.
 
     `asking` starts a sum over the workers, at the beginning of a step that is read, and returns what waits for it: a scalar
     on the device, read with the steps. `asked` is whether it was not zero. Several workers agree by it: it travels while
@@ -38,7 +58,7 @@ class Readings:
         self, epoch: int, optim: OptimConfig, every: int, asking: Asking | None = None, steps: int = 0
     ) -> None:
         """`steps`: those taken before, of an epoch that is gone on with."""
-        self.loss, self.sentences, self.norm, self.last_loss = 0.0, 0, 0.0, 0.0
+        self.loss, self.sentences, self.norms, self.last_loss = 0.0, 0, Norms(), 0.0
         self.steps, self.asked = steps, False
         self._epoch, self._optim, self._every, self._asking = epoch, optim, every, asking
         self._unread: list[_Step] = []
@@ -76,7 +96,7 @@ class Readings:
                 raise RunError(self._refusal("loss" if not math.isfinite(loss) else "gradient"))
             self.loss += loss
             self.sentences += step.sentences
-            self.norm, self.last_loss = norm, loss / max(1, step.sentences)
+            self.norms, self.last_loss = self.norms.with_step(norm), loss / max(1, step.sentences)
             self.steps += 1
         self._unread.clear()
 

@@ -20,7 +20,7 @@ from tablert_dist.model.encoder import load_encoder
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import IGNORE
 from tablert_dist.train.context import Examples, TrainContext
-from tablert_dist.train.loop import _Epoch, train_epochs
+from tablert_dist.train.loop import EpochReport, _Epoch, train_epochs
 from tablert_dist.train.stopping import NEVER
 from tests.unit.train.test_loop import TAGS, make
 
@@ -86,9 +86,12 @@ def test_two_epochs_end_with_the_weights_of_a_loop_written_out(
     ours, train, config = make(tiny_encoder, tmp_path, **OPTIONS, **{"train.accumulation": accumulation})
     theirs = copy.deepcopy(ours).train()
     before = {name: value.clone() for name, value in ours.state_dict().items()}
-    list(train_epochs(ours, train, TAGS, config, 1))
+    reports = [r for r in train_epochs(ours, train, TAGS, config, 1) if isinstance(r, EpochReport)]
     norms = trained_by_hand(theirs, train, tiny_encoder, 1)
     assert len(norms) == STEPS and min(norms) > CLIP, "every step is clipped, each by another factor"
+    for report, own in zip(reports, (norms[:3], norms[3:]), strict=True):
+        told = [report.metrics()[f"train/gradient_norm{part}"] for part in ("", "_mean", "_max")]
+        assert told == pytest.approx([own[-1], sum(own) / 3, max(own)], rel=1e-5)
     for name, value in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], value, atol=1e-6, rtol=0, msg=name)
         if "key.bias" not in name and "pooler" not in name and "position_ids" not in name:

@@ -16,6 +16,8 @@ from tablert_dist.runs.job import Job
 from tablert_dist.storage.atomic import sha256
 from tablert_dist.storage.checkpoint_folder import checkpoints, damage, partials, resumable
 from tablert_dist.storage.records import sealed
+from tablert_dist.train.position import Position
+from tablert_dist.train.readings import Norms
 from tablert_dist.train.session import Session
 from tablert_dist.train.stopping import Never
 from tablert_dist.train.worker import choose_context, run_worker
@@ -119,6 +121,18 @@ def test_a_damaged_position_is_passed_over(config: Config, tmp_path: Path, caplo
     result = run_worker(job, choose_context(config))
     assert "partial_002 is damaged and passed over: trainer.pt" in caplog.text
     assert rows(result) == ended(config, tmp_path / "calm")[1]
+
+
+def test_a_position_of_an_earlier_version_knows_the_last_gradient_alone(config: Config, tmp_path: Path) -> None:
+    """What the norms' mean and maximum are over then are the steps that follow."""
+    job = stopped_after(6, config, tmp_path / "cut")
+    (saved,) = partials(job.folder.path)
+    state = torch.load(saved / "trainer.pt", weights_only=True)
+    position = Position.of(state)
+    assert position is not None and position.norms.steps == 2 and 0 < position.norms.mean <= position.norms.largest
+    del state["position"]["norms"]
+    earlier = Position.of(state)
+    assert earlier is not None and earlier.norms == Norms(last=position.norms.last)
 
 
 def test_a_position_of_another_number_of_workers_falls_back_to_the_epoch(
