@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from export.pyfunc import save_pyfunc
 from tablert_dist.cluster import ScalingPlan
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
+from tablert_dist.heads import head_spec
 from tablert_dist.inference.loading import LoadedModel
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.inference.torch_engine import TorchEngine
 from tablert_dist.model.checkpoint import load_checkpoint, read_card
 from tablert_dist.runs.folder import Tracked
 from tablert_dist.runs.result import FitResult
-from tablert_dist.scoring import Scores, count
+from tablert_dist.scoring import Protocol, Scores, count
 from tablert_dist.storage.mirror import JOURNAL, RESULT
 from tablert_dist.tracking import promote, register
 from tablert_dist.train.fit import train_seeds
@@ -34,14 +35,26 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Scored:
+    """The winner's scores on a split, with the protocol that they were measured under."""
+
+    scores: Scores
+    protocol: Protocol
+
+    def to_json(self) -> dict[str, Any]:
+        """As a training's result has it."""
+        return {"protocol": self.protocol.to_json(), "scores": self.scores.to_json()}
+
+
+@dataclass(frozen=True)
 class Finished:
     """What a search leaves behind."""
 
     checkpoint: Path
     bundle: Path
     report: VerificationReport
-    scores: Mapping[str, Scores]
-    protocol: Mapping[str, Any]
+    scored: Mapping[str, Scored]
+    """By split."""
     version: int | None
     """In the model registry."""
     not_champion: str | None
@@ -63,7 +76,8 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say,
         checkpoint = Path(retrained.best["checkpoint"])
     # In the training that was told to trust the encoder's own code, and nowhere else: the bundle needs none.
     code_from = config.model.encoder if config.model.trust_remote_code else None
-    scores = score_checkpoint(checkpoint, corpus, config, code_from)
+    trials = len(result.earlier) + len(result.trials)
+    scored = score_checkpoint(checkpoint, corpus, code_from, trials, len(retrained.results) if retrained else 1)
     bundle = run.path / "bundle"
     # A resumed search exports again: the winner may be another.
     shutil.rmtree(bundle, ignore_errors=True)
@@ -76,15 +90,13 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say,
         verified_on=f"{corpus.name} {split}",
         code_from=code_from,
     )
-    protocol = dict(read_card(checkpoint, verified=True, trusted=code_from is not None).notes["protocol"])
-    version, not_champion = _publish(result, config, checkpoint, bundle, scores)
+    version, not_champion = _publish(result, config, checkpoint, bundle, scored)
     found = {
         "trial": result.best.name,
         "point": dict(result.best.point),
         "checkpoint": str(checkpoint),
         "bundle": str(bundle),
-        "scores": {split: found.to_json() for split, found in scores.items()},
-        "protocol": protocol,
+        "scores": {split: one.to_json() for split, one in scored.items()},
         "report": report.to_json(),
         "model_version": version,
     }
@@ -95,30 +107,49 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say,
     run.folder.mirror.push_files(JOURNAL)
     for folder in (run.folder, run.folder.child("best")):
         folder.drop_features()
-    return Finished(checkpoint, bundle, report, scores, protocol, version, not_champion, retrained)
+    return Finished(checkpoint, bundle, report, scored, version, not_champion, retrained)
 
 
 def score_checkpoint(
-    checkpoint: Path, corpus: Corpus, config: Config, code_from: str | None = None
-) -> dict[str, Scores]:
-    """Scores on dev and test, where there are such splits. `code_from`: as `load_checkpoint`."""
+    checkpoint: Path, corpus: Corpus, code_from: str | None = None, trials: int = 0, seeds: int = 1
+) -> dict[str, Scored]:
+    """Score a checkpoint on dev and test, where there are such splits, as `tablert evaluate` does without options.
+
+    Whatever `predict` says of thresholds, beams and batches: scores of two searches would differ by it. `trials`: that the
+    checkpoint was chosen from; `seeds`: trained again, of which it is the best on dev. `code_from`: as `load_checkpoint`.
+    """
+    card = read_card(checkpoint, verified=True, trusted=code_from is not None)
     if code_from is None:
-        predictor = Predictor.load(checkpoint, config.predict)
+        predictor = Predictor.load(checkpoint)
     else:
         model, card = load_checkpoint(checkpoint, code_from=code_from)
         loaded = LoadedModel(TorchEngine(model), card.tokenizer, card.schema, card.pad_id, card.model)
-        predictor = Predictor.of(loaded, config.predict)
+        predictor = Predictor.of(loaded)
+    trained = Protocol.of(card.notes["protocol"])
+    selection = trained.selection if seeds == 1 else f"{trained.selection}, best of {seeds} seeds on dev"
     found = {}
     for split in ("dev", "test"):
         gold = corpus.splits.get(split)
-        if gold:
-            predicted = predictor.annotate([s.words for s in gold])
-            found[split] = count(zip(gold, predicted, strict=True), corpus.schema).scores()
+        if not gold:
+            continue
+        read = predictor.predict_words([s.words for s in gold])
+        pairs = zip(gold, (one.sentence for one in read), strict=True)
+        protocol = replace(
+            trained,
+            scored_on=split,
+            selection=selection,
+            left_out=corpus.left_out.get(split, 0),
+            windowed=sum(bool(one.read and one.read.windows) for one in read),
+            chosen_from=trials,
+            decoding=head_spec(card.model).decoding(card.model),
+            precision="fp32",
+        )
+        found[split] = Scored(count(pairs, corpus.schema).scores(), protocol)
     return found
 
 
 def _publish(
-    result: SearchResult, config: Config, checkpoint: Path, bundle: Path, scores: Mapping[str, Scores]
+    result: SearchResult, config: Config, checkpoint: Path, bundle: Path, scored: Mapping[str, Scored]
 ) -> tuple[int | None, str | None]:
     """Log the winner to the search's run, register it, and give it the alias where it is the best so far.
 
@@ -128,8 +159,8 @@ def _publish(
     if run.folder.tracking is None or result.uid is None:
         return None, None
     tracker = run.folder.tracker(Tracked(run.name))
-    for split, found in scores.items():
-        tracker.metrics({f"best_{key}": value for key, value in found.flat(split).items()}, 0)
+    for split, one in scored.items():
+        tracker.metrics({f"best_{key}": value for key, value in one.scores.flat(split).items()}, 0)
     tracker.artifact(bundle / "report.json", "report")
     shutil.rmtree(run.path / "model", ignore_errors=True)
     tracker.artifact(save_pyfunc(bundle, run.path / "model"), "model")
@@ -139,7 +170,7 @@ def _publish(
         return None, None
     uri, name = run.folder.tracking.uri, config.tracking.registered_model
     protocol = read_card(checkpoint, verified=True, trusted=config.model.trust_remote_code).notes["protocol"]
-    dev_f1 = scores["dev"].f1("re_plus") if "dev" in scores else result.best.best(METRIC)
+    dev_f1 = scored["dev"].scores.f1("re_plus") if "dev" in scored else result.best.best(METRIC)
     tags = {
         "data.name": protocol["dataset"],
         "data.hash": protocol["data_hash"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -164,10 +164,23 @@ class Protocol:
     """Records of the split that could not be read, and so are not scored."""
     windowed: int = 0
     """Its sentences over the encoder's limit, which were read by windows."""
+    chosen_from: int = 0
+    """Trials of a search that the model was chosen from by its score on dev."""
+    decoding: str = ""
+    """How the head's outputs became entities and relations, where it is on record."""
+    precision: str = ""
+    """Of the arithmetic while scoring, where it is on record."""
 
     def to_json(self) -> dict[str, Any]:
-        """Every field, without the two counts where they are 0."""
-        return {key: value for key, value in asdict(self).items() if value or key not in ("left_out", "windowed")}
+        """Every field, without those that are 0 or empty by default."""
+        empty = {field.name: field.default for field in fields(self)}
+        return {key: value for key, value in asdict(self).items() if value or value != empty[key]}
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> Protocol:
+        """The protocol that `to_json` wrote; what another version has added is left out."""
+        known = {field.name: tree[field.name] for field in fields(cls) if field.name in tree}
+        return cls(**{**known, "seeds": tuple(known["seeds"])})
 
     def __str__(self) -> str:
         return (
@@ -176,6 +189,9 @@ class Protocol:
             f"seeds {', '.join(map(str, self.seeds))}"
             + (f", {counted(self.left_out, 'record')} that could not be read left out" if self.left_out else "")
             + (f", {counted(self.windowed, 'sentence')} read by windows" if self.windowed else "")
+            + (f", chosen from {counted(self.chosen_from, 'trial')} on dev" if self.chosen_from else "")
+            + (f", decoded by {self.decoding}" if self.decoding else "")
+            + (f", in {self.precision}" if self.precision else "")
         )
 
 

@@ -149,13 +149,13 @@ def _report(
     if done.retrained:
         for line in done.retrained.summary():
             click.echo(f"retrained, {line}")
-    for split, scores in done.scores.items():
-        click.echo(f"{split}: " + "  ".join(f"{TITLES[level]} {100 * scores.f1(level):.1f}" for level in LEVELS))
-    facts = done.protocol
+    for split, one in done.scored.items():
+        click.echo(f"{split}: " + "  ".join(f"{TITLES[level]} {100 * one.scores.f1(level):.1f}" for level in LEVELS))
+    facts = next(iter(done.scored.values())).protocol
     click.echo(
-        f"protocol: {facts['dataset']} {facts['data_hash'][:8]}, trained on {facts['trained_on']}, micro F1 in percent, "
-        f"{facts['encoder']}, {counted(facts['epochs'], 'epoch')}, {facts['selection']}, chosen from "
-        f"{counted(len(result.earlier) + len(result.trials), 'trial')} on dev"
+        f"protocol: {facts.dataset} {facts.data_hash[:8]}, trained on {facts.trained_on}, micro F1 in percent, "
+        f"{facts.encoder}, {counted(facts.epochs, 'epoch')}, {facts.selection}, chosen from "
+        f"{counted(facts.chosen_from, 'trial')} on dev"
     )
     for line in done.report.lines():
         click.echo(f"export: {line}")

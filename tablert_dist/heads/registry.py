@@ -17,6 +17,10 @@ from tablert_dist.heads.tablert.scheme import TablertScheme
 from tablert_dist.tags import TagSet
 
 
+def _argmax(config: ModelConfig) -> str:
+    return "argmax"
+
+
 @dataclass(frozen=True)
 class HeadSpec:
     """One head. Whatever differs between heads outside of their own files is asked of this."""
@@ -36,6 +40,8 @@ class HeadSpec:
     """From the configuration and the beam."""
     module: str
     """`package.module:Class`, imported where a model is built: who only predicts has no torch."""
+    decoding: Callable[[ModelConfig], str] = _argmax
+    """How its outputs become labels with the default settings of prediction, in a protocol: "decoded by …"."""
 
     def build(self, config: ModelConfig, width: int, tags: TagSet) -> Any:
         """Return the torch module for word vectors of `width`, its weights drawn from torch's current random state."""
@@ -59,6 +65,7 @@ HEADS = {
             "#1b6ca8",
             lambda config, beam: TableScheme(config.cnn.decoding == "viterbi"),
             "tablert_dist.heads.cnn.module:TableHead",
+            lambda config: config.cnn.decoding,
         ),
         HeadSpec(
             "tablert",
@@ -69,6 +76,7 @@ HEADS = {
             "#d1742a",
             lambda config, beam: TablertScheme(beam, config.tablert.span),
             "tablert_dist.heads.tablert.module:TablertHead",
+            lambda config: "greedy tags from left to right",
         ),
         HeadSpec(
             "spert",
@@ -81,6 +89,7 @@ HEADS = {
                 config.spert.max_span, config.spert.negatives, config.spert.relation_threshold
             ),
             "tablert_dist.heads.spert.module:SpertHead",
+            lambda config: f"argmax of spans, relations from a probability of {config.spert.relation_threshold:g} on",
         ),
     )
 }

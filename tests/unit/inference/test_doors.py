@@ -211,7 +211,7 @@ def test_an_encoder_with_code_is_trained_on_request_alone(place: Place) -> None:
     assert "auto_map" in predict(place, checkpoint) and not mark.exists()
     # What `tablert tune` does at its end, in the process that was allowed to; the bundle needs no code.
     config = load_config(None, {"data.path": str(place.corpus), "model.encoder": str(encoder)})
-    scores = score_checkpoint(checkpoint, load_corpus(config.data, config.model), config, str(encoder))
+    scores = score_checkpoint(checkpoint, load_corpus(config.data, config.model), str(encoder))
     assert set(scores) == {"dev"}
     bundle = place.folder / "exported"
     export_bundle(checkpoint, bundle, ExportConfig(), [["Ada", "near", "Oslo"]], code_from=str(encoder))
