@@ -15,7 +15,9 @@ from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.text import COMMON, Rule, merge, split_sentences, split_words, windows
 
-TEXTS = st.text(st.one_of(st.characters(), st.sampled_from(" .!?\r\n\tDr👩‍🚀é\u0301\u200f")), max_size=120)
+# No half surrogates: the readers refuse them, and no tokenizer takes them. Hypothesis draws one or none depending on the
+# constants in whatever modules are imported beside this one.
+TEXTS = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from(" .!?\r\n\tDr👩‍🚀é\u0301\u200f")), max_size=120)
 
 
 @given(TEXTS)
