@@ -187,11 +187,11 @@ def _text(folder: Path) -> Path:
 
 def test_a_format_is_its_own_file_and_one_entry(copy: Copy, data: Path) -> None:
     words = ["data", "convert", str(data / "tiny_train.json"), "out.words"]
-    copy.write("tablert_dist/data/formats/words.py", FORMAT)
+    copy.write("tablert_dist/data/formats/plain.py", FORMAT)
     assert "its ending does not say which format" in copy.refused(*words), "without its entry"
     path = "tablert_dist/data/formats/registry.py"
-    copy.edit(path, "jsonl, labelstudio, spert\n", "jsonl, labelstudio, spert, words\n")
-    copy.edit(path, "\n}\nNAMES", '\n    "words": Format(words.iterate, words.write, endings=(".words",)),\n}\nNAMES')
+    copy.edit(path, "    labelstudio_write,\n", "    labelstudio_write,\n    plain,\n")
+    copy.edit(path, "\n}\nNAMES", '\n    "words": Format(plain.iterate, plain.write, endings=(".words",)),\n}\nNAMES')
     copy.told(*words)
     assert (copy.folder / "out.words").read_text().count("\n") == 12
     assert "back.json: 12 sentences" in copy.told("data", "convert", "out.words", "back.json"), "known by its ending"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -103,15 +102,6 @@ def test_relations_of_tablert_may_be_unscaled() -> None:
     plain.load_state_dict(scaled.state_dict())
     words, tags = torch.randn(2, 4, 6), torch.randint(0, 9, (2, 4))
     torch.testing.assert_close(plain.relations(words, tags), 3 * scaled.relations(words, tags))
-
-
-@pytest.mark.parametrize("way", ["mean", "sum"])
-def test_sperts_relations_are_weighed_by_their_mean_or_their_sum(way: str) -> None:
-    head = SpertHead(4, 2, 5, relation_loss=way)
-    types, relations = torch.zeros(1, 1, 3), torch.zeros(1, 2, 5)
-    targets = {"span_types": torch.tensor([[1]]), "pair_labels": torch.zeros(1, 2, 5, dtype=torch.int64)}
-    expected = math.log(3) + math.log(2) * (5 if way == "sum" else 1)
-    torch.testing.assert_close(head.loss((types, relations), targets), torch.tensor(expected))
 
 
 def test_tablerts_relations_are_bilinear() -> None:

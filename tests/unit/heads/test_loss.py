@@ -40,25 +40,28 @@ def test_focal_loss_and_weights_are_the_formula(focal: float, weight: float) -> 
     assert torch.isfinite(gradient).all()
 
 
-def spert_loss_by_hand(types: torch.Tensor, relations: torch.Tensor, gold: list[int], labels: list[list[int]]) -> float:
-    """One sentence: the mean over spans of −log softmax, and the mean over pairs of the sum over relation types."""
+def spert_loss_by_hand(
+    types: torch.Tensor, relations: torch.Tensor, gold: list[int], labels: list[list[int]], way: str
+) -> float:
+    """One sentence: the mean over spans of −log softmax, and the mean over pairs of the mean, or sum, over relation types."""
     spans = [-float(row.softmax(-1)[tag].log()) for row, tag in zip(types, gold, strict=True)]
     pairs = []
     for row, label in zip(relations, labels, strict=True):
         sure = [float(p) if there else 1 - float(p) for p, there in zip(row.sigmoid(), label, strict=True)]
-        pairs.append(-sum(math.log(p) for p in sure))
+        pairs.append(-sum(math.log(p) for p in sure) / (len(sure) if way == "mean" else 1))
     return sum(spans) / len(spans) + sum(pairs) / len(pairs)
 
 
-def test_sperts_relation_loss_is_the_sum_over_types_of_the_mean_over_pairs() -> None:
+@pytest.mark.parametrize("way", ["mean", "sum"])
+def test_sperts_relation_loss_is_the_mean_over_pairs_of_their_mean_or_sum_over_types(way: str) -> None:
     torch.manual_seed(0)
     types, relations = torch.randn(2, 3, 4), torch.randn(2, 2, 5)
     gold = torch.tensor([[0, 3, 1], [2, IGNORE, IGNORE]])
     labels = torch.tensor([[[0, 1, 0, 0, 1], [0, 0, 0, 0, 0]], [[1, 0, 0, 0, 0], [IGNORE] * 5]])
-    head = SpertHead(4, 3, 5)
+    head = SpertHead(4, 3, 5, relation_loss=way)
     found = head.loss((types, relations), {"span_types": gold, "pair_labels": labels})
-    first = spert_loss_by_hand(types[0], relations[0], [0, 3, 1], labels[0].tolist())
-    second = spert_loss_by_hand(types[1, :1], relations[1, :1], [2], labels[1, :1].tolist())
+    first = spert_loss_by_hand(types[0], relations[0], [0, 3, 1], labels[0].tolist(), way)
+    second = spert_loss_by_hand(types[1, :1], relations[1, :1], [2], labels[1, :1].tolist(), way)
     assert float(found) == pytest.approx(first + second, rel=1e-5), "padding counts nothing; sentences add up"
 
 
