@@ -18,7 +18,8 @@ from bench.commands import APART, COMMANDS, discover
 from bench.options import UnavailableError
 
 NAMES = discover()
-MARKS = {"bench.overhead": pytest.mark.ray, "bench.peers": pytest.mark.slow, "bench.soak": pytest.mark.slow}
+LONG = ("bench.gpu", "bench.onnx", "bench.peers", "bench.soak")
+MARKS = {"bench.overhead": pytest.mark.ray, **dict.fromkeys(LONG, pytest.mark.slow)}
 SMOKES = [pytest.param(name, marks=[MARKS[name]] if name in MARKS else []) for name in NAMES]
 
 

@@ -12,14 +12,13 @@ from tablert_dist.data.formats.jsonl import text_fields, word_offsets
 from tablert_dist.data.formats.labelstudio_text import ABOUT
 from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.data.formats.records import (
-    NULL_RELATIONS,
     NULLS,
     checked_integer,
     checked_type,
-    has_null,
     integer,
     list_of,
     read_each,
+    relation_items,
     sentence_id,
     type_name,
 )
@@ -100,13 +99,7 @@ def _mark(item: Any, n: int, name: str) -> Mark:
 
 def _links(record: Record, where: str, notes: Notes) -> list[Link]:
     found = []
-    for n, item in enumerate(list_of(record, "relations", [], where, notes)):
-        name = f"relations[{n}]"
-        if item is None or (isinstance(item, dict) and has_null(item, "from_id", "to_id")):
-            notes.odd(NULL_RELATIONS, f"{where}: {name}")
-            continue
-        if not isinstance(item, dict):
-            raise InputError(f"{name} must be an object, found {kind(item)}")
+    for name, item in relation_items(record, where, notes, "from_id", "to_id"):
         head, tail = _end(item, "from_id", name), _end(item, "to_id", name)
         found.append(Link(head, tail, type_name(item, name)))
     return found

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tablert_dist.data.formats.array import write_lines
 from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.data.formats.records import (
-    NULL_RELATIONS,
     NULLS,
     checked_integer,
-    has_null,
     integer,
     list_of,
     read_each,
+    relation_items,
     sentence_id,
     type_name,
 )
@@ -45,13 +44,7 @@ def sentences_of(record: Record, where: str, notes: Notes) -> list[Sentence]:
     marks = marks_of(text, [region for region in regions if region is not None], where, notes)
     by_id = _by_id(listed)
     links = []
-    for n, item in enumerate(list_of(record, "relations", [], where, notes)):
-        name = f"relations[{n}]"
-        if item is None or (isinstance(item, dict) and has_null(item, "head", "tail")):
-            notes.odd(NULL_RELATIONS, f"{where}: {name}")
-            continue
-        if not isinstance(item, dict):
-            raise InputError(f"{name} must be an object, found {kind(item)}")
+    for name, item in relation_items(record, where, notes, "head", "tail"):
         head, tail = (_end(item, role, name, by_id) for role in ("head", "tail"))
         links.append(Link(head, tail, type_name(item, name), probability(item)))
     marked = Marked(
@@ -152,10 +145,7 @@ def text_fields(sentence: Sentence) -> Record:
 
 def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:
     """A line a sentence."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for sentence in sentences:
-            file.write(json.dumps(_line(sentence), ensure_ascii=False) + "\n")
-            written.add(sentence)
+    write_lines(sentences, path, written, _line)
 
 
 def _line(sentence: Sentence) -> Record:

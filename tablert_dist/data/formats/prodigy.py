@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tablert_dist.data.formats.array import write_lines
 from tablert_dist.data.formats.jsonl import text_of
 from tablert_dist.data.formats.notes import Notes, Written
 from tablert_dist.data.formats.records import (
@@ -187,10 +187,7 @@ def _has_null_end(item: Record) -> bool:
 
 def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:
     """An accepted example a sentence; its id and document are in `meta`."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for sentence in sentences:
-            file.write(json.dumps(_example(sentence), ensure_ascii=False) + "\n")
-            written.add(sentence)
+    write_lines(sentences, path, written, _example)
 
 
 def _example(sentence: Sentence) -> Record:

@@ -84,13 +84,7 @@ def relations_of(record: Record, count: int, where: str, notes: Notes) -> Iterat
 
     Left out is one that is null, has an end that is null, or one of an entity that the record does not have.
     """
-    for position, relation in enumerate(list_of(record, "relations", [], where, notes)):
-        name = f"relations[{position}]"
-        if relation is None or (isinstance(relation, dict) and has_null(relation, "head", "tail")):
-            notes.odd(NULL_RELATIONS, f"{where}: {name}")
-            continue
-        if not isinstance(relation, dict):
-            raise InputError(f"{name} must be an object, found {kind(relation)}")
+    for name, relation in relation_items(record, where, notes, "head", "tail"):
         ends = [integer(relation, role, name) for role in ("head", "tail")]
         kind_of = type_name(relation, name)
         for role, index in zip(("head", "tail"), ends, strict=True):
@@ -102,6 +96,18 @@ def relations_of(record: Record, count: int, where: str, notes: Notes) -> Iterat
                 break
         else:
             yield ends[0], ends[1], kind_of
+
+
+def relation_items(record: Record, where: str, notes: Notes, *ends: str) -> Iterator[tuple[str, Record]]:
+    """The objects under `relations` with what each is called in messages; left out is one that is null or has a null end."""
+    for position, item in enumerate(list_of(record, "relations", [], where, notes)):
+        name = f"relations[{position}]"
+        if item is None or (isinstance(item, dict) and has_null(item, *ends)):
+            notes.odd(NULL_RELATIONS, f"{where}: {name}")
+        elif not isinstance(item, dict):
+            raise InputError(f"{name} must be an object, found {kind(item)}")
+        else:
+            yield name, item
 
 
 def has_null(item: Record, *keys: str) -> bool:

@@ -177,7 +177,9 @@ def other_encoders() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("family", ["roberta", "electra", "mpnet", "distilbert"])
+@pytest.mark.parametrize(
+    "family", ["roberta", "electra", *(pytest.param(f, marks=pytest.mark.slow) for f in ("mpnet", "distilbert"))]
+)
 def test_other_encoders_are_exported_fused_or_not(family: str, tmp_path: Path) -> None:
     """MPNet adds positions to its scores, which no mask of keys replaces."""
     write_tiny_encoder(tmp_path, width=16)

@@ -24,6 +24,7 @@ from tests.support.serving import make_bundle, renamed, running, wait_for
 TEXTS = ["Ada works at Acme .", "", "Bo near Oslo"]
 
 
+@pytest.mark.slow
 def test_a_registered_model_loads_and_serves(
     tiny_encoder: str, tmp_path: Path, server: tuple[str, Callable[[], None], Callable[[], None]]
 ) -> None:
