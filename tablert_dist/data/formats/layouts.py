@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from tablert_dist.data.formats.source import Record
@@ -68,8 +69,14 @@ def layout_of(record: Record) -> str | None:
     return None
 
 
+_OLD_WEBANNO = re.compile(r" # [\w.]+\.[\w.]+( \||$)|#id=\d+$")
+
+
 def table_of(line: str) -> str | None:
-    """One sentence on the first line of a table of triples (CSV, or by tabs); None where it is none."""
+    """One sentence on the first line of a table that is known and not read: of triples (CSV, or by tabs), or of WebAnno 2;
+    None where it is none."""
+    if _OLD_WEBANNO.match(line):
+        return "this is WebAnno TSV 2 or older, which is not read: export it again as WebAnno TSV 3"
     separator = max(",;\t|", key=line.count)
     names = [name.strip().strip("\"'") for name in line.split(separator)]
     if len({name.lower() for name in names} & COLUMNS) < 2:

@@ -64,6 +64,14 @@ TABLES: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.parametrize("first", [" # webanno.custom.Letter | kind", " # custom.Letter", "#id=1"])
+def test_an_old_webanno_is_named(first: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text(f"{first}\n#text=Edda left .\n1-1\tEdda\tx\n")
+    with pytest.raises(InputError, match=r"this is WebAnno TSV 2 or older, .* export it again as WebAnno TSV 3"):
+        formats.read(path)
+
+
 @pytest.mark.parametrize("case", TABLES)
 def test_tables_of_triples_are_named(case: str, tmp_path: Path) -> None:
     text, reason = TABLES[case]
