@@ -38,15 +38,15 @@ _RELATION = re.compile(r"([^ \t]+)((?: [^ \t]+?:[^ \t]+)*)[ \t]*")
 def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
     """Sentences of the documents of a folder and its sub-folders in the order of their names, or of one pair.
 
-    Sentences are found by the project's splitter, or by line where a `tools.conf` beside the texts says so.
+    Sentences are found by the project's splitter, or by line where the nearest `tools.conf`, beside the texts or above them,
+    says so.
     """
     top = path if path.is_dir() else path.parent
     by_line: dict[Path, bool] = {}
     for text, file in _pairs(path, notes):
         folder = file.parent
         if folder not in by_line:
-            tools = folder / TOOLS
-            by_line[folder] = tools.is_file() and BY_LINE.search(read_text(tools)) is not None
+            by_line[folder] = _by_line(folder, top)
         name = file.relative_to(top).with_suffix("").as_posix()
         own = notes.apart()
         try:
@@ -60,6 +60,15 @@ def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
             continue
         notes.add(own)
         yield from found
+
+
+def _by_line(folder: Path, top: Path) -> bool:
+    """What the nearest `tools.conf` says, as BRAT itself looks for it, but not above the folder that is read."""
+    while not (folder / TOOLS).is_file():
+        if folder == top:
+            return False
+        folder = folder.parent
+    return BY_LINE.search(read_text(folder / TOOLS)) is not None
 
 
 def is_copy(file: Path) -> bool:

@@ -110,10 +110,18 @@ def test_documents_of_sub_folders_keep_their_folder_in_the_id(tmp_path: Path) ->
     assert notes.left_out == 1 and notes.reasons[0].startswith(f"{tmp_path / 'a' / 'x.ann'}: line 1 (T1): ")
 
 
-def test_settings_of_a_folder_are_for_its_own_documents(tmp_path: Path) -> None:
-    put(put(tmp_path, "a/x"), "b/x")
-    (tmp_path / "b" / "tools.conf").write_text("[options]\nSentences\tsplitter:newline\n")
-    assert [s.text for s in read(tmp_path)[0]] == [TEXT, *TEXT.split("\n")]
+def test_settings_are_those_of_the_nearest_folder(tmp_path: Path) -> None:
+    """As BRAT looks for them; a folder above the one that is read has no say."""
+    lines, none = "[options]\nSentences\tsplitter:newline\n", "[options]\n"
+    top = tmp_path / "top"
+    for name in ("a", "north/a", "south/deep/a"):
+        put(top, name)
+    (tmp_path / "tools.conf").write_text(lines)
+    assert [len(s) for s in read(top)[:1]] == [3]
+    (top / "tools.conf").write_text(lines)
+    assert len(read(top)[0]) == 6
+    (top / "north" / "tools.conf").write_text(none)
+    assert [s.document for s in read(top)[0]] == ["a", "a", "north/a", "south/deep/a", "south/deep/a"]
 
 
 @pytest.mark.parametrize("name", ["._a", "__MACOSX/._a", "__MACOSX/deep/b"])
