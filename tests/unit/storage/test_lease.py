@@ -104,7 +104,8 @@ def test_a_clock_that_is_behind_does_not_make_a_holder_dead(file: LeaseFile) -> 
     thread = threading.Thread(target=beat)
     thread.start()
     try:
-        with pytest.raises(InputError, match="it is held by"):
+        # On a busy machine the next beat may come while the lease is being taken: refused all the same.
+        with pytest.raises(InputError, match="it is held by|it was taken at the same moment by"):
             Lease.take(file, "it", "wait")
     finally:
         over.set()
