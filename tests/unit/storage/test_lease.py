@@ -105,7 +105,7 @@ def test_a_clock_that_is_behind_does_not_make_a_holder_dead(file: LeaseFile) -> 
     thread.start()
     try:
         # On a busy machine the next beat may come while the lease is being taken: refused all the same.
-        with pytest.raises(InputError, match="it is held by|it was taken at the same moment by"):
+        with pytest.raises(InputError, match=r"it is held by|it was taken at the same moment by"):
             Lease.take(file, "it", "wait")
     finally:
         over.set()
