@@ -21,7 +21,7 @@ from tests.support.tiny import write_tiny_encoder
 from tests.unit.train.test_loop import TAGS, torch_copy, weights
 
 ROUNDING = 2**-8
-FULL = {"the CPU's path", "fp32"}
+FULL = {"the CPU's path", "fp32", "tags from the hidden layer"}
 # Batches of 5, 5 and 2: two workers take 3 and 2, then 1 and 1; three take 2, 2 and 1, then 1, 1 and nothing.
 ON_CPU = "the CPU's path"
 CASES: dict[str, dict[str, Any]] = {
@@ -29,6 +29,7 @@ CASES: dict[str, dict[str, Any]] = {
     "fp32": {},
     "bf16": {"train.precision": "bf16"},
     "accumulation": {"train.precision": "bf16", "train.accumulation": 2},
+    "tags from the hidden layer": {"model.cnn.entity_from": "hidden", "model.cnn.hidden": [16]},
     "checkpointing": {"train.precision": "bf16", "model.gradient_checkpointing": True},
     "frozen": {"train.precision": "bf16", "model.frozen": True},
 }
