@@ -23,7 +23,7 @@ def of_record(name: str, storage: str | None, overrides: Mapping[str, Any]) -> t
 
     Whoever goes on with the run then refuses its name, and says which there are.
     """
-    from tablert_dist.config import Config, load_config, saved_model, with_overrides
+    from tablert_dist.config import Config, load_config, saved_config, with_overrides
     from tablert_dist.errors import InputError
     from tablert_dist.runs.location import with_storage
     from tablert_dist.runs.store import RunStore
@@ -33,9 +33,7 @@ def of_record(name: str, storage: str | None, overrides: Mapping[str, Any]) -> t
         record = RunStore.find(place, name).record
     except InputError:
         return None
-    config = Config.model_validate(
-        {**record["config"], "model": saved_model(record["config"].get("model", {}))}, strict=False
-    )
+    config = Config.model_validate(saved_config(record["config"]), strict=False)
     # Where it was found: it may have been moved since it was written. That an encoder's code may run is said each time, and
     # not by a file that lies beside the model.
     kept = {"train.storage": place.train.storage, "model.trust_remote_code": False}

@@ -22,6 +22,7 @@ from tablert_dist.config.tree import (
     TrackingConfig,
     TrainConfig,
     TuneConfig,
+    saved_config,
     saved_model,
 )
 
@@ -47,6 +48,7 @@ __all__ = [
     "preset_names",
     "public_config",
     "recorded_config",
+    "saved_config",
     "saved_model",
     "with_overrides",
     "without_logins",

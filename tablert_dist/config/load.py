@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from tablert_dist.config.heads import RENAMED
 from tablert_dist.config.section import Section
 from tablert_dist.config.toml_files import read_toml, shipped
-from tablert_dist.config.tree import ADDRESSES, Config, saved_model
+from tablert_dist.config.tree import ADDRESSES, Config, saved_config
 from tablert_dist.errors import InputError, nearest
 from tablert_dist.storage.secrets import redact, without_login
 
@@ -78,7 +78,7 @@ def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
 
 def recorded_config(tree: Mapping[str, Any]) -> Config:
     """The configuration of a run's record, whichever version wrote it; a login in an address there is left out."""
-    return Config.model_validate({**without_logins(tree), "model": saved_model(tree.get("model", {}))}, strict=False)
+    return Config.model_validate(saved_config(without_logins(tree)), strict=False)
 
 
 def without_logins(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,11 @@ def saved_model(tree: Any) -> Any:
     return found
 
 
+def saved_config(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole configuration as it was saved, its section `model` as `saved_model`."""
+    return {**tree, "model": saved_model(tree.get("model", {}))}
+
+
 class OptimConfig(Section):
     """AdamW with two learning rates and a warm-up (paper appendix A)."""
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from tablert_dist.config import Config, ModelConfig
 from tablert_dist.data import Corpus
+from tablert_dist.data.validation.oracle import fitted
 from tablert_dist.errors import InputError, counted
 from tablert_dist.heads import make_scheme
-from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.model.check import TextParts
 from tablert_dist.model.encoder import EncoderParts
-from tablert_dist.scoring import count
 from tablert_dist.tags import TagSet
-from tablert_dist.text import Span, split_words
+from tablert_dist.text import Rule, split_words
 from tablert_dist.tokenization import SubwordTokenizer
 from tablert_dist.tokenization.windows import windows_of
 
@@ -26,7 +25,6 @@ LOOKED_AT = 2000
 """Sentences of train in which unknown words are counted."""
 WORTH_A_LINE, TOO_MANY = 0.05, 0.5
 """Shares of unknown words that are said, and refused."""
-PUNCTUATION = ModelConfig(words="punctuation")
 FEW_TYPES = 3
 """Relation types below which the paper's head learns entities badly (docs/concepts.md#heads)."""
 
@@ -46,7 +44,8 @@ def drop_overflow(corpus: Corpus, parts: EncoderParts | TextParts, config: Confi
         )
     said = "training sentence over %d subwords is" if len(long) == 1 else "training sentences over %d subwords are"
     log.warning(f"%s: %d {said} left out", corpus.name, len(long), limit)
-    kept = tuple(s for i, s in enumerate(corpus.train) if i not in set(long))
+    out = set(long)
+    kept = tuple(s for i, s in enumerate(corpus.train) if i not in out)
     return replace(corpus, splits={**corpus.splits, "train": kept})
 
 
@@ -95,9 +94,8 @@ def table_report(corpus: Corpus, tags: TagSet, model: ModelConfig) -> dict[str, 
     found = {}
     scheme = make_scheme(model)
     for split, sentences in corpus.splits.items():
-        fitted = [scheme.representable(s, tags) for s in sentences]
-        loss = sum((lost for _, lost in fitted), TableLoss())
-        scores = count(((gold, fits) for gold, (fits, _) in zip(sentences, fitted, strict=True)), tags.schema).scores()
+        loss, counts = fitted(scheme, tags, sentences)
+        scores = counts.scores()
         found[split] = {
             "lost": str(loss),
             "total": loss.total,
@@ -110,7 +108,7 @@ def table_report(corpus: Corpus, tags: TagSet, model: ModelConfig) -> dict[str, 
 def cut_otherwise(corpus: Corpus, model: ModelConfig) -> str | None:
     """A line where words of train are not those that prediction would cut the same text into; else None."""
     words = [word for sentence in corpus.train[:LOOKED_AT] for word in sentence.words]
-    other = [w for w in words if not w.isascii() and len(_words(w, model)) > 1 and len(_words(w, PUNCTUATION)) == 1]
+    other = [w for w in words if not w.isascii() and _parts(w, model.words) > 1 and _parts(w, "punctuation") == 1]
     if len(other) < WORTH_A_LINE * len(words):
         return None
     return (
@@ -119,11 +117,11 @@ def cut_otherwise(corpus: Corpus, model: ModelConfig) -> str | None:
     )
 
 
-def _words(word: str, model: ModelConfig) -> list[Span]:
+def _parts(word: str, rule: Rule) -> int:
     try:
-        return split_words(word, rule=model.words)
+        return len(split_words(word, rule=rule))
     except InputError:  # without its dictionary
-        return []
+        return 0
 
 
 def few_types(corpus: Corpus, model: ModelConfig) -> str | None:

@@ -101,7 +101,7 @@ class Session:
         return best or int(history[-1]["epoch"])
 
     def protocol(self, split: str, windowed: int = 0) -> Protocol:
-        """The protocol of a score on `split`, of which so many sentences were read by windows."""
+        """The protocol of a score on `split`; `windowed` of its sentences were read by windows."""
         config = self.config
         by_dev = config.train.select == "best_dev" and "dev" in self.corpus.splits
         return Protocol(

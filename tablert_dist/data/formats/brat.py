@@ -136,11 +136,12 @@ def _annotations(file: Path, text: str, notes: Notes) -> tuple[list[Region], lis
     for number, line in lines(file):
         if not line.strip():
             continue
-        where = f"{file}: line {number} ({line.partition(chr(9))[0][:20]})"
+        name, _, rest = line.partition("\t")
+        where = f"{file}: line {number} ({name[:20]})"
         if "\0" in line:
             raise InputError(f"{file}: line {number}: a NUL: not a text file")
         try:
-            _annotation(line, number, text, found, where, notes)
+            _annotation(name, rest, number, text, found, where, notes)
         except Refused:
             raise
         except InputError as error:
@@ -148,9 +149,8 @@ def _annotations(file: Path, text: str, notes: Notes) -> tuple[list[Region], lis
     return found.regions, _known(found, notes)
 
 
-def _annotation(line: str, number: int, text: str, found: _Found, where: str, notes: Notes) -> None:
-    """One line, added to what was found."""
-    name, _, rest = line.partition("\t")
+def _annotation(name: str, rest: str, number: int, text: str, found: _Found, where: str, notes: Notes) -> None:
+    """One line, its id and what is behind, added to what was found."""
     if name != "*" and name[:1] != "#":
         if name in found.seen:
             raise InputError("the id is there twice")

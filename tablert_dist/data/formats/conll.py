@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tablert_dist.data.formats import tags
-from tablert_dist.data.formats.notes import Notes, Refused, Written
-from tablert_dist.data.formats.records import UNKNOWN, check_characters, checked_integer, checked_type
+from tablert_dist.data.formats.notes import Notes, Written
+from tablert_dist.data.formats.records import UNKNOWN, check_characters, checked_integer, checked_type, parsed
 from tablert_dist.data.formats.source import lines
 from tablert_dist.data.formats.words import on_words, read_words
 from tablert_dist.errors import InputError
@@ -55,18 +55,7 @@ def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
     for block in _blocks(path):
         empty = False
         where = f"{path}: line {block.line}" + (f" (id {block.id})" if block.id is not None else "")
-        own = notes.apart()
-        try:
-            if block.fault is not None:
-                raise InputError(block.fault)
-            sentence = _sentence(block, own, where)
-        except Refused:
-            raise
-        except InputError as error:
-            notes.leave_out(where, str(error).removeprefix(f"line {block.line}: "))
-            continue
-        notes.add(own)
-        yield sentence
+        yield from parsed(where, _sentences, block, notes, f"line {block.line}: ")
     if empty:
         raise InputError(f"{path}: the file holds no sentence")
 
@@ -157,7 +146,9 @@ def _links(types: str, heads: str) -> tuple[tuple[str, int], ...]:
     return tuple((name, end) for name, end in found if name != NONE)
 
 
-def _sentence(block: _Block, notes: Notes, where: str) -> Sentence:
+def _sentences(block: _Block, where: str, notes: Notes) -> list[Sentence]:
+    if block.fault is not None:
+        raise InputError(block.fault)
     rows = block.rows
     check_characters(f"{block.id}{block.document}", "the id or document")
     words = read_words([r.word for r in rows], "words", where, notes)
@@ -168,7 +159,7 @@ def _sentence(block: _Block, notes: Notes, where: str) -> Sentence:
             raise InputError(f"line {r.line} has the index {r.index}, expected {n}: is a blank line missing?")
     listed = tags.spans([r.tag for r in rows], notes, where)
     entities, relations = on_words(words, listed, _relations(rows, listed, where, notes), where, notes)
-    return Sentence(words.words, entities, relations, block.id, block.document)
+    return [Sentence(words.words, entities, relations, block.id, block.document)]
 
 
 def _relations(

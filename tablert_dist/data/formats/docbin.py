@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tablert_dist.data.formats.notes import Notes, Refused, Written
-from tablert_dist.data.formats.records import UNKNOWN, check_characters, checked_integer, checked_type
+from tablert_dist.data.formats.notes import Notes, Written
+from tablert_dist.data.formats.records import UNKNOWN, check_characters, checked_integer, checked_type, parsed
 from tablert_dist.data.formats.spans import ACROSS, CROSSING, EMPTY, text_and_offsets
 from tablert_dist.errors import InputError
 from tablert_dist.schema import Entity, Relation, Schema, Sentence, longest
@@ -52,20 +52,15 @@ def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
     while True:
         index += 1
         where = f"{path}: record {index}"
-        own = notes.apart()
         try:
             doc = next(docs, None)
             if doc is None:
                 break
-            found = _sentences(doc, where, own)
-        except Refused:
+            found = parsed(where, _sentences, doc, notes)
+        except InputError:
             raise
-        except InputError as error:
-            notes.leave_out(where, str(error))
-            continue
         except Exception as error:  # a DocBin whose parts do not fit together fails anywhere inside spaCy
             raise InputError(f"{where}: spaCy cannot read it: {_said(error)}") from None
-        notes.add(own)
         yield from found
     if index == 0:
         raise InputError(f"{path}: the DocBin holds no document")

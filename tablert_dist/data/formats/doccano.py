@@ -17,6 +17,7 @@ from tablert_dist.data.formats.records import (
     checked_type,
     integer,
     list_of,
+    null_in,
     read_each,
     relation_items,
     sentence_id,
@@ -76,7 +77,7 @@ def _marks(record: Record, where: str, notes: Notes) -> list[Mark]:
     found: dict[object, Mark] = {}
     for n, item in enumerate(list_of(record, given, [], where, notes)):
         name = f"{given}[{n}]"
-        if item is None or (isinstance(item, list) and None in item[:3]):
+        if null_in(item, 3):
             notes.odd(NULLS, f"{where}: {name}")
             continue
         mark = _mark(item, n, name)

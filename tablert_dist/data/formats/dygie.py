@@ -17,6 +17,7 @@ from tablert_dist.data.formats.records import (
     checked_integer,
     checked_type,
     list_of,
+    null_in,
     read_each,
     sentence_id,
 )
@@ -79,7 +80,7 @@ def _document(record: Record, where: str, notes: Notes) -> list[Sentence]:
 def _entities(items: list[Any], i: int, place: _Place, where: str, notes: Notes) -> list[Entity | None]:
     found: list[Entity | None] = []
     for n, item in enumerate(items):
-        if item is None or (isinstance(item, list) and None in item[:3]):
+        if null_in(item, 3):
             notes.odd(NULLS, f"{where}: ner[{i}][{n}]")
             found.append(None)
         else:
@@ -96,7 +97,7 @@ def _relations(
             by_span.setdefault((entity.start + place.start, entity.end + place.start), []).append(at)
     for n, item in enumerate(items):
         name = f"relations[{i}][{n}]"
-        if item is None or (isinstance(item, list) and None in item[:5]):
+        if null_in(item, 5):
             notes.odd(NULL_RELATIONS, f"{where}: {name}")
         elif (link := _relation(item, name, place, by_span, entities, notes, where)) is not None:
             yield link

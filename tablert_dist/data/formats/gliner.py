@@ -14,6 +14,7 @@ from tablert_dist.data.formats.records import (
     checked_integer,
     checked_type,
     list_of,
+    null_in,
     read_each,
     sentence_id,
 )
@@ -45,7 +46,7 @@ def _entities(record: Record, where: str, notes: Notes) -> list[Entity | None]:
     found: list[Entity | None] = []
     for n, item in enumerate(list_of(record, "ner")):
         name = f"ner[{n}]"
-        if item is None or (isinstance(item, list) and None in item[:3]):
+        if null_in(item, 3):
             notes.odd(NULLS, f"{where}: {name}")
             found.append(None)
             continue
@@ -61,7 +62,7 @@ def _entities(record: Record, where: str, notes: Notes) -> list[Entity | None]:
 def _relations(record: Record, count: int, where: str, notes: Notes) -> Iterator[tuple[int, int, str]]:
     for n, item in enumerate(list_of(record, "relations", [], where, notes)):
         name = f"relations[{n}]"
-        if item is None or (isinstance(item, list) and None in item[:3]):
+        if null_in(item, 3):
             notes.odd(NULL_RELATIONS, f"{where}: {name}")
             continue
         if not isinstance(item, list) or len(item) < 3:

@@ -57,16 +57,16 @@ def _task(record: Record, where: str, notes: Notes, key: str, field: TextField) 
     if chosen is None:
         notes.count(UNREAD, where)
         return []
-    found = _results(chosen, where, notes)
-    hypertext = any("globalOffsets" in value or kind_of == "hypertextlabels" for _, kind_of, value in found[0])
-    text, page = field.text_of(data, [value.get("text") for _, _, value in found[0]], hypertext)
-    of_each = [_regions(value, name, page, where, notes) for name, _, value in found[0]]
+    results, links = _results(chosen, where, notes)
+    hypertext = any("globalOffsets" in value or kind_of == "hypertextlabels" for _, kind_of, value in results)
+    text, page = field.text_of(data, [value.get("text") for _, _, value in results], hypertext)
+    of_each = [_regions(value, name, page, where, notes) for name, _, value in results]
     regions = [first for first, *_ in of_each] + [region for _, *more in of_each for region in more]
     marks = marks_of(text, regions, where, notes)
     name = sentence_id(data, "id")
     name = sentence_id(record, "id") if name is None else name
     offsets = word_offsets(data, text, where, notes)
-    marked = Marked(text, marks, found[1], name, sentence_id(data, "document"), offsets=offsets)
+    marked = Marked(text, marks, links, name, sentence_id(data, "document"), offsets=offsets)
     return to_sentences(marked, where, notes)
 
 

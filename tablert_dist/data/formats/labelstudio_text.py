@@ -62,8 +62,9 @@ class TextField:
     def text_of(self, data: Record, quoted: Sequence[Any], hypertext: bool) -> tuple[str, Hypertext | None]:
         """The text, and its page where it is HTML. Raises InputError where no field, or more than one, can be it."""
         self._pages = self._pages or hypertext
-        pages = {key: read_html(str(value)) for key, value in data.items()} if self._pages else {}
-        texts = {key: pages[key].text if pages else value for key, value in data.items() if isinstance(value, str)}
+        texts = {key: value for key, value in data.items() if isinstance(value, str)}
+        pages = {key: read_html(value) for key, value in texts.items()} if self._pages else {}
+        texts |= {key: page.text for key, page in pages.items()}
         said = [text for text in quoted if isinstance(text, str) and text.strip()]
         name = self._before = self._chosen(data, texts, said)
         return texts[name], pages.get(name)

@@ -20,6 +20,7 @@ from tablert_dist.data.formats.records import (
     integer,
     list_of,
     read_each,
+    relation_items,
     sentence_id,
     type_name,
 )
@@ -164,13 +165,11 @@ def _next(free: list[int], at: int) -> int:
 
 def _links(record: Record, ends: _Ends, where: str, notes: Notes) -> list[Link]:
     found = []
-    for n, item in enumerate(list_of(record, "relations", [], where, notes)):
-        name = f"relations[{n}]"
-        if item is None or (isinstance(item, dict) and _has_null_end(item)):
+    for name, item in relation_items(record, where, notes, "head", "child"):
+        spans = [span for _, key in ENDS if isinstance(span := item.get(key), dict)]
+        if any(has_null(span, "start", "end") for span in spans):
             notes.odd(NULL_RELATIONS, f"{where}: {name}")
             continue
-        if not isinstance(item, dict):
-            raise InputError(f"{name} must be an object, found {kind(item)}")
         head, tail = (ends.of(item, role, key, name) for role, key in ENDS)
         kind_of = type_name(item, name, "label")
         if head is None or tail is None:
@@ -178,11 +177,6 @@ def _links(record: Record, ends: _Ends, where: str, notes: Notes) -> list[Link]:
         else:
             found.append(Link(head.key, tail.key, kind_of))
     return found
-
-
-def _has_null_end(item: Record) -> bool:
-    spans = [span for _, key in ENDS if isinstance(span := item.get(key), dict)]
-    return has_null(item, "head", "child") or any(has_null(span, "start", "end") for span in spans)
 
 
 def write(sentences: Iterable[Sentence], path: Path, written: Written, schema: Schema | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tablert_dist.data.formats.notes import Notes, Refused
 from tablert_dist.data.formats.source import Record, kind, objects
@@ -30,15 +30,23 @@ def read_each(path: Path, parse: Parse, notes: Notes) -> Iterator[Sentence]:
         yield from parsed(f"{path}: record {index}{named(record)}", parse, record, notes)
 
 
-def parsed(where: str, parse: Parse, record: Record, notes: Notes) -> Sequence[Sentence]:
-    """One record's sentences; none where it cannot be read, which is noted, or refused if reading is strict."""
+T = TypeVar("T")
+
+
+def parsed(
+    where: str, parse: Callable[[T, str, Notes], Sequence[Sentence]], record: T, notes: Notes, prefix: str = ""
+) -> Sequence[Sentence]:
+    """One record's sentences; none where it cannot be read, which is noted, or refused if reading is strict.
+
+    `prefix`: what a refusal may begin with that `where` says already.
+    """
     own = notes.apart()
     try:
         found = parse(record, where, own)
     except Refused:
         raise
     except InputError as error:
-        notes.leave_out(where, str(error))
+        notes.leave_out(where, str(error).removeprefix(prefix))
         return ()
     notes.add(own)
     return found
@@ -108,6 +116,11 @@ def relation_items(record: Record, where: str, notes: Notes, *ends: str) -> Iter
             raise InputError(f"{name} must be an object, found {kind(item)}")
         else:
             yield name, item
+
+
+def null_in(item: Any, length: int) -> bool:
+    """Whether an item is null, or a list with a null among so many first."""
+    return item is None or (isinstance(item, list) and None in item[:length])
 
 
 def has_null(item: Record, *keys: str) -> bool:

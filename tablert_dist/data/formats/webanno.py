@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from tablert_dist.data.formats.notes import Notes, Refused
-from tablert_dist.data.formats.records import UNKNOWN, check_characters, checked_type
+from tablert_dist.data.formats.notes import Notes
+from tablert_dist.data.formats.records import UNKNOWN, check_characters, checked_type, parsed
 from tablert_dist.data.formats.regions import counted_as
 from tablert_dist.data.formats.spans import ACROSS, CROSSING, ORPHANS, Link, Mark, Marked, to_sentences
 from tablert_dist.data.formats.webanno_cells import unescape_text
@@ -39,21 +40,12 @@ def iterate(path: Path, notes: Notes) -> Iterator[Sentence]:
         next_one = last & following.edge(last=False) if following and following.header == block.header else set()
         crossing = {key for key, _ in (before & block.edge(last=False)) | next_one}
         before = last if following and following.header == block.header else set()
-        own = notes.apart()
-        try:
-            if block.fault is not None:
-                raise InputError(block.fault)
-            found = _sentence(block, crossing, where, own)
-        except Refused:
-            raise
-        except InputError as error:
-            notes.leave_out(where, str(error).removeprefix(f"line {block.line}: "))
-            continue
-        notes.add(own)
-        yield from found
+        yield from parsed(where, partial(_sentences, crossing=crossing), block, notes, f"line {block.line}: ")
 
 
-def _sentence(block: Block, crossing: set[Key], where: str, notes: Notes) -> list[Sentence]:
+def _sentences(block: Block, where: str, notes: Notes, crossing: set[Key]) -> list[Sentence]:
+    if block.fault is not None:
+        raise InputError(block.fault)
     if not block.rows:
         notes.odd(NO_WORD, where)
         return []

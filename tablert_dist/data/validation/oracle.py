@@ -8,9 +8,11 @@ from typing import Any
 
 from tablert_dist.config import ModelConfig
 from tablert_dist.data.validation.finding import Case, SplitPart
+from tablert_dist.heads.base import Scheme
 from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import LEVELS, Counts, count
+from tablert_dist.tags import TagSet
 
 WIDEST = "spert"
 """The head that holds several relations on a pair, and overlapping entities."""
@@ -25,10 +27,14 @@ def table_loss(case: Case, part: SplitPart) -> dict[str, Any]:
 
 def held(case: Case, sentences: Sequence[Sentence]) -> tuple[TableLoss, Counts]:
     """What the head of the case loses of these sentences, and the counts of all that it holds against them."""
-    scheme, tags = case.scheme, case.tags
-    fitted = [scheme.representable(s, tags) for s in sentences]
-    pairs = ((gold, fits) for gold, (fits, _) in zip(sentences, fitted, strict=True))
-    return sum((lost for _, lost in fitted), TableLoss()), count(pairs, tags.schema)
+    return fitted(case.scheme, case.tags, sentences)
+
+
+def fitted(scheme: Scheme, tags: TagSet, sentences: Sequence[Sentence]) -> tuple[TableLoss, Counts]:
+    """What a head's scheme loses of these sentences, and the counts of all that it holds against them."""
+    found = [scheme.representable(s, tags) for s in sentences]
+    pairs = ((gold, fits) for gold, (fits, _) in zip(sentences, found, strict=True))
+    return sum((lost for _, lost in found), TableLoss()), count(pairs, tags.schema)
 
 
 def with_symmetric(case: Case, types: Collection[str]) -> Case:

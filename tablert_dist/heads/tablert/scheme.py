@@ -115,8 +115,13 @@ class TablertScheme(TableLabels):
 
 def continues(tags: Ints) -> NDArray[np.bool_]:
     """Whether an entity is open after each of these tags."""
+    return _have(tags, CONTINUES)
+
+
+def _have(tags: Ints, prefixes: Sequence[str]) -> NDArray[np.bool_]:
+    """Whether each tag has one of the prefixes."""
     prefix = np.where(tags > 0, (tags - 1) % len(PREFIXES), -1)
-    return np.isin(prefix, [PREFIXES.index(p) for p in CONTINUES])
+    return np.isin(prefix, [PREFIXES.index(p) for p in prefixes])
 
 
 def open_from(entity_tags_BN: Ints) -> Ints:
@@ -147,8 +152,7 @@ def span_from(entity_tags_BN: Ints) -> Ints:
 
 def _goes_on(previous: Ints, tag: Ints) -> NDArray[np.bool_]:
     """Whether a word with `tag` belongs to the entity of the word before it."""
-    prefix = np.where(tag > 0, (tag - 1) % len(PREFIXES), -1)
-    return continues(previous) & np.isin(prefix, [PREFIXES.index(p) for p in INSIDE])
+    return continues(previous) & _have(tag, INSIDE)
 
 
 def _spanned(opened_BWH: Floats, previous_BW: Ints, tag_BW: Ints, word_BWH: Floats) -> Floats:
