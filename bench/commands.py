@@ -29,6 +29,7 @@ COMMANDS = [
 """Rows of the table in BENCHMARKS.md: minutes in all, and nothing to prepare."""
 APART = {
     "bench.answers": "needs a trained checkpoint",
+    "bench.calibration": "needs a trained checkpoint; its errors are no ratio of times",
     "bench.fused": "needs a trained checkpoint",
     "bench.initialisation": "three trainings on CoNLL04; its scores are no ratio of times",
     "bench.host": "needs a bundle of a trained model",

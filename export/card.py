@@ -10,6 +10,7 @@ from huggingface_hub import ModelCardData
 from export.gates import VerificationReport
 from tablert_dist import __version__
 from tablert_dist.heads import head_spec
+from tablert_dist.heads.temperatures import Fitted
 from tablert_dist.model.checkpoint import ModelCard
 from tablert_dist.scoring import LEVELS, TITLES
 
@@ -47,10 +48,12 @@ def model_card(card: ModelCard, report: VerificationReport, opset: int) -> str:
             "## Verification of the export",
             *(f"- {line}" for line in report.lines()),
             "",
+            "## Calibration",
+            *_calibration(card.calibration),
+            "",
             "## Limits",
             f"- {spec.limits(card.model)}",
             "- Relations are read inside a sentence only.",
-            "- Probabilities are those of the network, not calibrated.",
             "",
             "## Use",
             "```python",
@@ -75,6 +78,12 @@ def _training(card: ModelCard, protocol: Mapping[str, Any]) -> list[str]:
         "seed": card.notes.get("seed"),
     }
     return [f"- {name}: {value}" for name, value in facts.items()]
+
+
+def _calibration(fitted: Fitted | None) -> list[str]:
+    if fitted is None:
+        return ["- Probabilities are those of the network: no temperatures were fitted."]
+    return [f"- {line}" for line in fitted.lines()]
 
 
 def _scores(card: ModelCard, report: VerificationReport) -> list[str]:

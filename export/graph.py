@@ -108,13 +108,15 @@ def export_bundle(
         write_json(part / "training.json", {k: v for k, v in card.notes.items() if k != "history"})
         write_json(part / "report.json", report.to_json())
         write_text(part / "README.md", model_card(card, report, config.opset))
-        facts = {
+        facts: dict[str, Any] = {
             "subword_limit": card.tokenizer.limit,
             "pad_id": card.pad_id,
             "opset": config.opset,
             "precision": config.precision,
             "versions": {"tablert_dist": __version__} | {p: version(p) for p in ("torch", "onnx", "onnxscript")},
         }
+        if card.calibration:
+            facts["calibration"] = card.calibration.to_json()
         seal(part, {stage: path.name for stage, path in full.items()}, facts)
     return report
 
@@ -143,7 +145,7 @@ def _convert(
     if config.precision != "int8":
         for stage, path in full.items():
             shutil.copyfile(path, graphs[stage]) if config.precision == "fp32" else to_fp16(path, graphs[stage])
-            add_answers(graphs[stage], model.scheme.stages[stage])
+            add_answers(graphs[stage], model.scheme.stages[stage], model.scheme.temperatures.cells)
         report = verify(model, card, graphs, config.tolerance, words, config.precision, gold)
     else:
         for leave in (*steps_of(full.values()), ()):
@@ -156,7 +158,7 @@ def _convert(
                     raise
                 continue
             for stage in full:
-                add_answers(graphs[stage], model.scheme.stages[stage])
+                add_answers(graphs[stage], model.scheme.stages[stage], model.scheme.temperatures.cells)
             report = verify(model, card, graphs, config.tolerance, words, config.precision, gold)
             report.left_in_fp32 = list(leave)
             if not report.failures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,19 @@ from typing import Any
 from export.gates import VerificationReport
 from export.graph import export_bundle
 from export.pyfunc import save_pyfunc
+from tablert_dist.analysis.fitting import fit_temperatures
 from tablert_dist.cluster import ScalingPlan
 from tablert_dist.config import Config
 from tablert_dist.data import Corpus
 from tablert_dist.heads import head_spec
-from tablert_dist.inference.loading import LoadedModel
+from tablert_dist.inference.loading import of_model
 from tablert_dist.inference.predictor import Predictor
-from tablert_dist.inference.torch_engine import TorchEngine
-from tablert_dist.model.checkpoint import load_checkpoint, read_card
+from tablert_dist.model.checkpoint import keep_calibration, load_checkpoint, read_card
 from tablert_dist.runs.folder import Tracked
 from tablert_dist.runs.result import FitResult
+from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Protocol, Scores, count
+from tablert_dist.storage.checkpoint_folder import META
 from tablert_dist.storage.mirror import JOURNAL, RESULT
 from tablert_dist.tracking import promote, register
 from tablert_dist.train.fit import train_seeds
@@ -77,6 +79,8 @@ def finish(result: SearchResult, corpus: Corpus, scaling: ScalingPlan, say: Say,
     # In the training that was told to trust the encoder's own code, and nowhere else: the bundle needs none.
     code_from = config.model.encoder if config.model.trust_remote_code else None
     trials = len(result.earlier) + len(result.trials)
+    if dev := corpus.splits.get("dev"):
+        _calibrate(result, checkpoint, dev, f"{corpus.name} dev", code_from)
     scored = score_checkpoint(checkpoint, corpus, code_from, trials, len(retrained.results) if retrained else 1)
     bundle = run.path / "bundle"
     # A resumed search exports again: the winner may be another.
@@ -119,12 +123,7 @@ def score_checkpoint(
     checkpoint was chosen from; `seeds`: trained again, of which it is the best on dev. `code_from`: as `load_checkpoint`.
     """
     card = read_card(checkpoint, verified=True, trusted=code_from is not None)
-    if code_from is None:
-        predictor = Predictor.load(checkpoint)
-    else:
-        model, card = load_checkpoint(checkpoint, code_from=code_from)
-        loaded = LoadedModel(TorchEngine(model), card.tokenizer, card.schema, card.pad_id, card.model)
-        predictor = Predictor.of(loaded)
+    predictor = _predictor(checkpoint, code_from)
     trained = Protocol.of(card.notes["protocol"])
     selection = trained.selection if seeds == 1 else f"{trained.selection}, best of {seeds} seeds on dev"
     found = {}
@@ -146,6 +145,23 @@ def score_checkpoint(
         )
         found[split] = Scored(count(pairs, corpus.schema).scores(), protocol)
     return found
+
+
+def _predictor(checkpoint: Path, code_from: str | None) -> Predictor:
+    if code_from is None:
+        return Predictor.load(checkpoint)
+    return Predictor.of(of_model(*load_checkpoint(checkpoint, code_from=code_from)))
+
+
+def _calibrate(
+    result: SearchResult, checkpoint: Path, dev: Sequence[Sentence], named: str, code_from: str | None
+) -> None:
+    """Fit the winner's temperatures where its training has not: a trial's does not, a training of its own does."""
+    if read_card(checkpoint, verified=True, trusted=code_from is not None).calibration is not None:
+        return
+    keep_calibration(checkpoint, fit_temperatures(_predictor(checkpoint, code_from), dev, named))
+    if checkpoint == result.best.checkpoint:
+        result.best.folder.mirror.push_files([f"{checkpoint.name}/{META}"])
 
 
 def _publish(

@@ -9,6 +9,7 @@ from typing import Any
 from tablert_dist.config import ModelConfig
 from tablert_dist.errors import InputError
 from tablert_dist.heads import make_scheme
+from tablert_dist.heads.temperatures import Temperatures, temperatures_of
 from tablert_dist.inference.bundle import open_bundle
 from tablert_dist.storage.atomic import whole_folder, write_text
 
@@ -54,6 +55,7 @@ def write_repository(bundle: Path, out: Path, name: str = "tablert", force: bool
         *_tensors("output", session.get_outputs()),
         "dynamic_batching { max_queue_delay_microseconds: 5000 }",
         "instance_group [ { kind: KIND_AUTO } ]",
+        *_parameters(temperatures_of(opened.calibration)),
     ]
     out.mkdir(parents=True, exist_ok=True)
     with whole_folder(folder) as part:
@@ -61,6 +63,14 @@ def write_repository(bundle: Path, out: Path, name: str = "tablert", force: bool
         shutil.copyfile(graph, part / "1" / "model.onnx")
         write_text(part / "config.pbtxt", "\n".join(lines) + "\n")
     return folder
+
+
+def _parameters(temperatures: Temperatures) -> list[str]:
+    """What a client divides the graph's logits by; `relation_probabilities` have been computed with it."""
+    if temperatures.neutral:
+        return []
+    told = temperatures.model_dump().items()
+    return [f'parameters {{ key: "temperature_{name}" value: {{ string_value: "{t:g}" }} }}' for name, t in told]
 
 
 def _tensors(kind: str, tensors: Any) -> list[str]:

@@ -107,7 +107,7 @@ class Compared:
     """The torch engine, beside which every call is run by onnxruntime too.
 
     `differences` has the largest |difference| / max(1, |value|) of each output of each call; `wrong` counts the cells
-    whose answer is not that of the graph's own logits.
+    whose answer is not that of the graph's own logits, at the model's temperature.
     """
 
     def __init__(self, torch_engine: Engine, onnx_engine: Engine, scheme: Scheme) -> None:
@@ -140,8 +140,11 @@ class Compared:
         logits = found["relation_logits"][cells]
         if not len(logits):
             return
+        temperature = self.scheme.temperatures.cells
         right_tag = found[RELATION_TAGS][cells] == logits.argmax(-1)
-        close = np.abs(found[RELATION_PROBABILITIES][cells] - softmax(logits).max(-1)) <= PROBABILITY_TOLERANCE
+        close = (
+            np.abs(found[RELATION_PROBABILITIES][cells] - softmax(logits, temperature).max(-1)) <= PROBABILITY_TOLERANCE
+        )
         self.answers += len(logits)
         self.wrong += int((~(right_tag & close)).sum())
 

@@ -11,12 +11,19 @@ from tablert_dist.errors import InputError
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entity:
-    """A typed span of words `start … end - 1` (half-open). `probability` plays no part in equality."""
+    """A typed span of words `start … end - 1` (half-open). Probabilities play no part in equality."""
 
     start: int
     end: int
     type: str
     probability: float | None = field(default=None, compare=False)
+    uncalibrated: float | None = field(default=None, compare=False, repr=False)
+    """The probability as the network has it, where a temperature made another of it."""
+
+    @property
+    def rank(self) -> float:
+        """What decides between overlapping entities: the network's own probability, so that a temperature changes none."""
+        return (self.probability if self.uncalibrated is None else self.uncalibrated) or 0.0
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tablert_dist.analysis.calibration import Calibration, Threshold, calibrate, threshold_for
+from tablert_dist.analysis.calibration import Threshold, threshold_for
+from tablert_dist.analysis.judged import Pair, Reliability, judged_relations, reliability, typed_key
+from tablert_dist.heads.temperatures import Measured
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
 from tablert_dist.scoring import LEVELS, Counts, Scores, count
 
@@ -54,8 +56,9 @@ class ErrorReport:
     by_length: tuple[Group, ...]
     by_distance: tuple[Group, ...]
     worst: tuple[Wrong, ...]
-    entity_calibration: Calibration
-    relation_calibration: Calibration
+    reliability: Reliability
+    before: Measured | None
+    """The calibration errors without the model's temperatures, where it has some."""
     thresholds: tuple[Threshold, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -74,8 +77,8 @@ class ErrorReport:
             "by_distance": [asdict(group) for group in self.by_distance],
             "worst": [{"sentence": w.index, "errors": w.errors} for w in self.worst],
             "calibration": {
-                "entities": asdict(self.entity_calibration),
-                "relations": asdict(self.relation_calibration),
+                **asdict(self.reliability),
+                "before": self.before and self.before.model_dump(),
             },
             "thresholds": [asdict(threshold) for threshold in self.thresholds],
         }
@@ -87,8 +90,9 @@ def examine(
     schema: Schema,
     wanted_precision: float = 0.9,
     worst: int = 20,
+    before: Measured | None = None,
 ) -> ErrorReport:
-    """Compare predictions with gold, sentence by sentence, in their order."""
+    """Compare predictions with gold, sentence by sentence, in their order. `before`: as `ErrorReport.before`."""
     pairs = list(zip(gold, found, strict=True))
     tables = [count([pair], schema) for pair in pairs]
     total = sum(tables, Counts.zero(schema))
@@ -101,13 +105,10 @@ def examine(
         _by_length(pairs, tables, schema),
         _by_distance(pairs, schema),
         _worst(pairs, tables, worst),
-        _entity_calibration(pairs),
-        _relation_calibration(pairs, schema),
+        reliability(pairs, schema),
+        before,
         tuple(_threshold(pairs, schema, kind, wanted_precision) for kind in schema.relation_types),
     )
-
-
-Pair = tuple[Sentence, Sentence]
 
 
 def _entity_items(sentence: Sentence) -> dict[Any, str]:
@@ -202,34 +203,7 @@ def _worst(pairs: Sequence[Pair], tables: Sequence[Counts], most: int) -> tuple[
     return tuple(sorted(wrong, key=lambda w: (-w.errors, w.index))[:most])
 
 
-def _entity_calibration(pairs: Sequence[Pair]) -> Calibration:
-    found = [(e.probability, e in set(gold.entities)) for gold, said in pairs for e in said.entities]
-    known = [(p, ok) for p, ok in found if p is not None]
-    return calibrate([p for p, _ in known], [ok for _, ok in known])
-
-
-def _judged(pairs: Sequence[Pair], schema: Schema) -> list[tuple[str, float, bool]]:
-    """Type, probability and whether it is right at RE+, of every predicted relation."""
-    judged = []
-    for gold, said in pairs:
-        expected = {_typed_key(r, schema) for r in gold.relations}
-        for r in said.relations:
-            if r.probability is not None:
-                judged.append((r.type, r.probability, _typed_key(r, schema) in expected))
-    return judged
-
-
-def _typed_key(relation: Relation, schema: Schema) -> tuple[Any, ...]:
-    ends = [relation.head, relation.tail]
-    return (relation.type, *(sorted(ends) if relation.type in schema.symmetric else ends))
-
-
-def _relation_calibration(pairs: Sequence[Pair], schema: Schema) -> Calibration:
-    judged = _judged(pairs, schema)
-    return calibrate([p for _, p, _ in judged], [ok for _, _, ok in judged])
-
-
 def _threshold(pairs: Sequence[Pair], schema: Schema, kind: str, wanted: float) -> Threshold:
-    judged = [(p, ok) for k, p, ok in _judged(pairs, schema) if k == kind]
-    gold = len({(i, _typed_key(r, schema)) for i, (g, _) in enumerate(pairs) for r in g.relations if r.type == kind})
-    return threshold_for(kind, [p for p, _ in judged], [ok for _, ok in judged], gold, wanted)
+    judged = [one for one in judged_relations(pairs, schema) if one.type == kind]
+    gold = len({(i, typed_key(r, schema)) for i, (g, _) in enumerate(pairs) for r in g.relations if r.type == kind})
+    return threshold_for(kind, [one.probability for one in judged], [one.right for one in judged], gold, wanted)

@@ -14,6 +14,7 @@ VERBS = {
     "tune": "Search the head's settings, export and register the best model.",
     "study": "Compare systems as the paper does: by encoder layer, or on whole data sets.",
     "evaluate": "Score a model on annotated sentences.",
+    "calibrate": "Fit the temperatures of a model's probabilities.",
     "predict": "Extract entities and relations from text.",
     "serve": "Answer requests over HTTP.",
     "render": "Show results as a page.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,8 @@ from tablert_dist.cli.reading import reading_options, say_read
 if TYPE_CHECKING:
     from tablert_dist.config import Config
     from tablert_dist.data.gold import Source
+    from tablert_dist.heads.temperatures import Measured
+    from tablert_dist.inference.predictor import Predictor
     from tablert_dist.schema import Schema, Sentence
     from tablert_dist.scoring import Scores
 
@@ -83,25 +85,27 @@ def command(
     refuse_existing(report, out, force=force)
     summary = stopwatch()
     read = _kept(config, predictions, source) if predictions else _predicted(config, str(model), source)
-    gold, found, schema = read
+    gold, found, schema, predictor = read
     scores = count(zip(gold, found, strict=True), schema).scores()
     click.echo(f"{source.title}: {counted(len(gold), 'sentence')}, overlap {config.data.overlap}")
     _table(scores)
+    before = _uncalibrated(predictor, gold) if report or out else None
     if report:
         from tablert_dist.analysis.errors import examine
         from tablert_dist.pages.errors.page import write_page
 
-        errors = examine(gold, found, schema, precision)
+        errors = examine(gold, found, schema, precision, before=before)
         click.echo(f"written: {write_page(errors, report, source.title, f'overlap {config.data.overlap}')}")
     if out:
         from tablert_dist.storage.atomic import write_json
 
-        write_json(out, json.loads(json.dumps(scores.to_json())))
+        told = {**scores.to_json(), "calibration": _calibration(gold, found, schema, predictor, before)}
+        write_json(out, json.loads(json.dumps(told)))
     micro = ", ".join(f"{TITLES[level]} {100 * scores.f1(level):.1f}" for level in LEVELS)
     summary(f"{counted(len(gold), 'sentence')} scored, micro F1: {micro};")
 
 
-Read = tuple[Sequence["Sentence"], Sequence["Sentence"], "Schema"]
+Read = tuple[Sequence["Sentence"], Sequence["Sentence"], "Schema", "Predictor | None"]
 
 
 def _predicted(config: Config, model: str, source: Source) -> Read:
@@ -113,7 +117,38 @@ def _predicted(config: Config, model: str, source: Source) -> Read:
     predictor = Predictor.load(find_model(model, config), config.predict)
     schema = predictor.tags.schema
     gold = read_gold(source, schema, config.data, predictor.model, click.echo)
-    return gold, predictor.annotate([s.words for s in gold]), schema
+    return gold, predictor.annotate([s.words for s in gold]), schema, predictor
+
+
+def _uncalibrated(predictor: Predictor | None, gold: Sequence[Sentence]) -> Measured | None:
+    """The calibration errors without the model's temperatures, where it has some."""
+    from tablert_dist.analysis.fitting import measure
+    from tablert_dist.analysis.rereading import read_at
+    from tablert_dist.heads.temperatures import NEUTRAL
+
+    if predictor is None or predictor.scheme.temperatures.neutral:
+        return None
+    (found,) = read_at(predictor, [s.words for s in gold], [NEUTRAL])
+    return measure(gold, found, predictor.tags.schema)
+
+
+def _calibration(
+    gold: Sequence[Sentence],
+    found: Sequence[Sentence],
+    schema: Schema,
+    predictor: Predictor | None,
+    before: Measured | None,
+) -> dict[str, Any]:
+    """Temperatures, expected calibration errors in 0–1, and over how many predictions."""
+    from tablert_dist.analysis.judged import reliability
+
+    after = reliability(list(zip(gold, found, strict=True)), schema)
+    return {
+        "temperatures": predictor and predictor.scheme.temperatures.model_dump(),
+        "before": before and before.model_dump(),
+        "after": after.measured.model_dump(),
+        "predictions": {kind: curve.count for kind, curve in vars(after).items()},
+    }
 
 
 def _kept(config: Config, predictions: Path, source: Source) -> Read:
@@ -128,7 +163,7 @@ def _kept(config: Config, predictions: Path, source: Source) -> Read:
     pairs = match(gold, predictions, source.title, notes)
     say_read(notes)
     found = [theirs for _, theirs in pairs]
-    return [ours for ours, _ in pairs], found, schema_of(source, found, data=config.data)
+    return [ours for ours, _ in pairs], found, schema_of(source, found, data=config.data), None
 
 
 def _table(scores: Scores) -> None:

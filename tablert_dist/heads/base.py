@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablert_dist.heads.table_encoding import TableLoss
+from tablert_dist.heads.temperatures import Temperatures
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import EncodedSentence
@@ -84,7 +85,8 @@ RELATION_ANSWERS: dict[str, Axes] = {
     RELATION_TAGS: ("batch", "words", "words"),
     RELATION_PROBABILITIES: ("batch", "words", "words"),
 }
-"""What decoding reads of `relation_logits` [B, N, N, R]: the largest one's tag (int32) and its softmax (fp32)."""
+"""What decoding reads of `relation_logits` [B, N, N, R]: the largest one's tag (int32) and its softmax (fp32), of logits
+divided by the model's temperature of cells."""
 
 
 WORDS = "words"
@@ -106,6 +108,8 @@ class Scheme(Protocol):
     """In the order in which they are called; the first reads `SUBWORDS`."""
     has_room: bool
     """Whether `targets` can be padded, so that batches of different sizes have the same shapes."""
+    temperatures: Temperatures
+    """Of the probabilities that `decode` gives; they change no label."""
 
     def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
         """The sentence as the encoder is to give it: with or without a row for the sentence token."""

@@ -14,6 +14,7 @@ from tablert_dist.heads.base import Scheme
 from tablert_dist.heads.cnn.scheme import TableScheme
 from tablert_dist.heads.spert.scheme import SpertScheme
 from tablert_dist.heads.tablert.scheme import TablertScheme
+from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
 from tablert_dist.tags import TagSet
 
 
@@ -105,6 +106,9 @@ def head_spec(config: ModelConfig) -> HeadSpec:
     return HEADS[config.head]
 
 
-def make_scheme(config: ModelConfig, beam: int = 1) -> Scheme:
-    """Return the scheme that a configuration asks for. `beam`: sequences of tags that TablERT keeps; 1 = greedy."""
-    return head_spec(config).scheme(config, beam)
+def make_scheme(config: ModelConfig, beam: int = 1, temperatures: Temperatures = NEUTRAL) -> Scheme:
+    """Return the scheme that a configuration asks for. `beam`: sequences of tags that TablERT keeps; 1 = greedy.
+    `temperatures`: of the probabilities that it gives."""
+    scheme = head_spec(config).scheme(config, beam)
+    scheme.temperatures = temperatures
+    return scheme

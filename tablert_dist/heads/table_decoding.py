@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablert_dist.heads.base import RELATION_ANSWERS, RELATION_PROBABILITIES, RELATION_TAGS, Arrays, Engine
+from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
 from tablert_dist.schema import Entity, Relation, Sentence
 from tablert_dist.tags import PREFIXES, Floats, Ints, RelationAnswers, TableLogits, TagSet
 
@@ -37,7 +38,11 @@ def run_table(
 
 
 def decode(
-    words: Sequence[Sequence[str]], logits: TableLogits, tags: TagSet, constrained: bool = False
+    words: Sequence[Sequence[str]],
+    logits: TableLogits,
+    tags: TagSet,
+    constrained: bool = False,
+    temperatures: Temperatures = NEUTRAL,
 ) -> list[Sentence]:
     """Return a sentence for each list of words; `logits` may be padded beyond them.
 
@@ -46,10 +51,8 @@ def decode(
     lengths = lengths_of(words)
     chosen = best_sequences(logits.entity, lengths, tags) if constrained else logits.entity.argmax(-1)
     spans = spans_of(chosen, lengths, tags)
-    b, i = spans.words
-    # Only words of entities: most are of none.
-    probability = np.take_along_axis(softmax(logits.entity[b, i]), chosen[b, i][:, None], -1)[:, 0]
-    return sentences_of(words, spans, spans.products(probability), logits.relation, tags)
+    found = entities_of(spans, logits.entity, chosen, tags, temperatures)
+    return sentences_of(words, spans, found, logits.relation, tags, temperatures)
 
 
 def lengths_of(words: Sequence[Sequence[str]]) -> Ints:
@@ -101,14 +104,30 @@ def spans_of(tags_BN: Ints, lengths_B: Ints, tags: TagSet) -> Spans:
     return Spans(sentence, begins[sentence, last], last + 1, known.entity_type[tags_BN[sentence, last]])
 
 
-def sentences_of(
-    words: Sequence[Sequence[str]], spans: Spans, probability_K: Floats, relation: Relations, tags: TagSet
-) -> list[Sentence]:
-    """The spans as entities; for each pair of them, in the order of their words, the tag at the cell of their last words."""
+def entities_of(
+    spans: Spans, logits_BNE: Floats, tags_BN: Ints, tags: TagSet, temperatures: Temperatures
+) -> tuple[Entity, ...]:
+    """The spans as entities; a probability is the product over the words of the softmax of the tags that were chosen."""
+    # Only words of entities: most are of none.
+    logits, chosen = logits_BNE[spans.words], tags_BN[spans.words]
     names = tags.schema.entity_types
     kinds = [names[kind] for kind in spans.type.tolist()]
-    entities = tuple(map(Entity, spans.start.tolist(), spans.end.tolist(), kinds, probability_K.tolist()))
-    relations, owner = _relations(entities, spans, relation, tags)
+    columns: list[Sequence[Any]] = [spans.start.tolist(), spans.end.tolist(), kinds]
+    for temperature in temperatures.of_tags:
+        columns.append(spans.products(probability_of(logits, chosen, temperature)).tolist())
+    return tuple(map(Entity, *columns))
+
+
+def sentences_of(
+    words: Sequence[Sequence[str]],
+    spans: Spans,
+    entities: tuple[Entity, ...],
+    relation: Relations,
+    tags: TagSet,
+    temperatures: Temperatures,
+) -> list[Sentence]:
+    """The spans' entities; for each pair of them, in the order of their words, the tag at the cell of their last words."""
+    relations, owner = _relations(entities, spans, relation, tags, temperatures.cells)
     ends = np.arange(len(words) + 1)
     of_entities = np.searchsorted(spans.sentence, ends).tolist()
     of_relations = np.searchsorted(owner, ends).tolist()
@@ -123,7 +142,7 @@ def sentences_of(
 
 
 def _relations(
-    entities: Sequence[Entity], spans: Spans, relation: Relations, tags: TagSet
+    entities: Sequence[Entity], spans: Spans, relation: Relations, tags: TagSet, temperature: float
 ) -> tuple[tuple[Relation, ...], Ints]:
     """The relations of all sentences, and the sentence of each."""
     known, names = _lookup(tags), tags.schema.relation_types
@@ -131,7 +150,7 @@ def _relations(
     if not len(first) or not names:
         return (), np.zeros(0, np.int64)
     last = spans.end - 1
-    tag, probability = cells_of(relation, spans.sentence[first], last[first], last[second])
+    tag, probability = cells_of(relation, spans.sentence[first], last[first], last[second], temperature)
     related = np.flatnonzero(tag)
     tag, first, second = tag[related], first[related], second[related]
     left = known.left[tag]
@@ -147,15 +166,26 @@ def _pairs(sentence_K: Ints) -> tuple[Ints, Ints]:
     return np.repeat(places, later), _counting(places + 1, later)
 
 
-def cells_of(relation: Relations, sentence_C: Ints, first_C: Ints, second_C: Ints) -> tuple[Ints, Floats]:
-    """The most probable relation tag [C] at each cell of two words, and its probability [C]."""
+def cells_of(
+    relation: Relations, sentence_C: Ints, first_C: Ints, second_C: Ints, temperature: float
+) -> tuple[Ints, Floats]:
+    """The most probable relation tag [C] at each cell of two words, and its probability [C]. That of answers has been
+    computed with the temperature: the engine's."""
     found = relation[sentence_C, first_C, second_C]
     if isinstance(found, RelationAnswers):
         return found.tags.astype(np.int64), found.probabilities
     probabilities = softmax(found)
     # Not of the logits: of two that differ too little for their probabilities to differ, the first one counts.
     tag = probabilities.argmax(-1)
+    if temperature != 1.0:
+        return tag, probability_of(found, tag, temperature)
     return tag, np.take_along_axis(probabilities, tag[:, None], -1)[:, 0]
+
+
+def probability_of(logits: Floats, chosen: Ints, temperature: float) -> Floats:
+    """The softmax, over the last axis, of the label that was chosen in each row: by the logits as they are, whatever the
+    temperature."""
+    return np.take_along_axis(softmax(logits, temperature), chosen[..., None], -1)[..., 0]
 
 
 def best_sequences(entity_BNE: Floats, lengths_B: Ints, tags: TagSet) -> Ints:
@@ -225,9 +255,9 @@ def triple_probability(relation: Relation) -> float | None:
     return None if own is None or head is None or tail is None else own * head * tail
 
 
-def softmax(logits: Floats) -> Floats:
+def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
     """Over the last axis, in float64 so that the largest of near equals stays the largest."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    shifted = np.exp((logits.astype(np.float64) - logits.max(-1, keepdims=True)) / temperature)
     return np.asarray(shifted / shifted.sum(-1, keepdims=True))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
 from tablert_dist.schema import Entity, Relation, Sentence, distinct, longest, restrict
 from tablert_dist.tags import IGNORE, TableTargets, TagSet
 from tablert_dist.tokenization import EncodedSentence
@@ -96,6 +97,7 @@ class TableLabels:
     """What the schemes have in common whose labels lie in a table."""
 
     has_room = True
+    temperatures: Temperatures = NEUTRAL
 
     def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
         """As it is."""

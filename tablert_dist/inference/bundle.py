@@ -12,6 +12,7 @@ from pydantic import Field
 from tablert_dist.config import ModelConfig, saved_model
 from tablert_dist.errors import InputError
 from tablert_dist.heads import make_scheme
+from tablert_dist.heads.temperatures import Fitted
 from tablert_dist.schema import Schema
 from tablert_dist.storage.checkpoint_folder import LONGEST
 from tablert_dist.storage.records import (
@@ -44,6 +45,8 @@ class Manifest(Record):
     opset: Annotated[int, Field(ge=20, le=24)] = 20
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     versions: dict[str, str] = Field(default={})
+    calibration: Fitted | None = None
+    """None of a bundle of an earlier version: its temperatures are 1."""
 
 
 class Verified(Record):
@@ -69,6 +72,8 @@ class Bundle:
     """`config["model"]`, checked."""
     verified: Verified | None
     """None in a bundle of an early version."""
+    calibration: Fitted | None = None
+    """The temperatures. That of cells is inside the graphs' answers too; their logits are as the network has them."""
 
 
 def read_manifest(tree: Mapping[str, Any], what: str) -> Manifest:
@@ -107,4 +112,4 @@ def open_bundle(folder: Path) -> Bundle:
     if REPORT in manifest.files:
         verified = parsed(Verified, read_object(folder / REPORT, what), f"{what}: {REPORT}")
     paths = {stage: folder / manifest.graphs[stage] for stage in stages}
-    return Bundle(folder, paths, tokenizer, schema, manifest.pad_id, config, model, verified)
+    return Bundle(folder, paths, tokenizer, schema, manifest.pad_id, config, model, verified, manifest.calibration)

@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tablert_dist.config import ModelConfig, PredictConfig
 from tablert_dist.errors import InputError, missing_extra
 from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import DeviceEngine
+from tablert_dist.heads.temperatures import NEUTRAL, Temperatures, temperatures_of
 from tablert_dist.inference.bundle import MANIFEST, open_bundle
 from tablert_dist.inference.pieces import Planner
 from tablert_dist.schema import Schema
@@ -21,6 +22,10 @@ from tablert_dist.storage.checkpoint_folder import META
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import SubwordTokenizer
 from tablert_dist.waiting import waiting
+
+if TYPE_CHECKING:
+    from tablert_dist.model import TableModel
+    from tablert_dist.model.checkpoint import ModelCard
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class LoadedModel:
     config: ModelConfig
     scores: str = ""
     """What is on record of its quality: "dev NER 85.0  RE 60.1  RE+ 58.9", micro F1 in percent."""
+    temperatures: Temperatures = NEUTRAL
+    """Of its probabilities; the engine's answers have been computed with them."""
 
 
 def load_model(path: Path, config: PredictConfig) -> LoadedModel:
@@ -93,7 +100,8 @@ def _of_bundle(folder: Path, config: PredictConfig) -> LoadedModel:
     scores = (
         "" if bundle.verified is None else _in_words(bundle.verified.verified_on, bundle.verified.f1.get("onnx", {}))
     )
-    return LoadedModel(engine, bundle.tokenizer, bundle.schema, bundle.pad_id, bundle.model, scores)
+    temperatures = temperatures_of(bundle.calibration)
+    return LoadedModel(engine, bundle.tokenizer, bundle.schema, bundle.pad_id, bundle.model, scores, temperatures)
 
 
 def _of_archive(archive: Path, config: PredictConfig) -> LoadedModel:
@@ -111,7 +119,6 @@ def _of_checkpoint(folder: Path, config: PredictConfig) -> LoadedModel:
     try:
         import torch
 
-        from tablert_dist.inference.torch_engine import TorchEngine
         from tablert_dist.model.checkpoint import load_checkpoint
     except ModuleNotFoundError as error:
         raise InputError(f"{folder} is a checkpoint: {missing_extra(error) or error}; or export a bundle") from None
@@ -120,7 +127,13 @@ def _of_checkpoint(folder: Path, config: PredictConfig) -> LoadedModel:
     device = "cuda" if config.provider != "cpu" and torch.cuda.is_available() else "cpu"
     if config.threads:
         torch.set_num_threads(config.threads)
-    model, card = load_checkpoint(folder, device)
+    return of_model(*load_checkpoint(folder, device))
+
+
+def of_model(model: TableModel, card: ModelCard) -> LoadedModel:
+    """A torch model that is in memory, with the card of its checkpoint."""
+    from tablert_dist.inference.torch_engine import TorchEngine
+
     return LoadedModel(
         TorchEngine(model),
         card.tokenizer,
@@ -128,6 +141,7 @@ def _of_checkpoint(folder: Path, config: PredictConfig) -> LoadedModel:
         card.pad_id,
         card.model,
         _in_words("dev", _dev_scores(card.notes)),
+        temperatures_of(card.calibration),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import overload
 
@@ -11,9 +12,10 @@ from tablert_dist.batching import evaluation_batches, halving
 from tablert_dist.config import ModelConfig, PredictConfig
 from tablert_dist.errors import InputError, nearest
 from tablert_dist.heads import make_scheme
-from tablert_dist.heads.base import Arrays, DeviceEngine
+from tablert_dist.heads.base import Arrays, DeviceEngine, Scheme
 from tablert_dist.heads.cnn.scheme import TABLE
 from tablert_dist.heads.table_decoding import softmax
+from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
 from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.loading import LoadedModel, load_model
 from tablert_dist.inference.pieces import Piece, Plan, Planner
@@ -40,12 +42,13 @@ class Predictor:
         config: PredictConfig | None = None,
         model: ModelConfig | None = None,
         scores: str = "",
+        temperatures: Temperatures = NEUTRAL,
     ) -> None:
         self.engine, self.tokenizer, self.tags, self.pad_id = engine, tokenizer, tags, pad_id
         self.config, self.model = config or PredictConfig(), model or ModelConfig()
         self.scores = scores
         self.max_cells = self.config.max_cells or engine.max_cells
-        self.scheme = make_scheme(self.model, self.config.beam)
+        self.scheme = make_scheme(self.model, self.config.beam, temperatures)
         self.planner = Planner(tokenizer, self.config, self.model.words)
         known = (*tags.schema.entity_types, *tags.schema.relation_types)
         for name in self.config.thresholds:
@@ -65,7 +68,16 @@ class Predictor:
     def of(loaded: LoadedModel, config: PredictConfig | None = None) -> Predictor:
         """A predictor of what `load_model` has opened."""
         tags = TagSet(loaded.schema)
-        return Predictor(loaded.engine, loaded.tokenizer, tags, loaded.pad_id, config, loaded.config, loaded.scores)
+        return Predictor(
+            loaded.engine,
+            loaded.tokenizer,
+            tags,
+            loaded.pad_id,
+            config,
+            loaded.config,
+            loaded.scores,
+            loaded.temperatures,
+        )
 
     @staticmethod
     def from_pretrained(
@@ -77,6 +89,12 @@ class Predictor:
         from tablert_dist.inference.hub import download
 
         return Predictor.load(download(str(name), revision), config)
+
+    def behind(self, engine: DeviceEngine, scheme: Scheme) -> Predictor:
+        """This predictor with another engine, and another scheme of the same head."""
+        other = copy(self)
+        other.engine, other.scheme = engine, scheme
+        return other
 
     @property
     def entity_types(self) -> tuple[str, ...]:
@@ -172,7 +190,8 @@ class Predictor:
         if TABLE not in self.scheme.stages:
             raise InputError(f"model.head = {self.model.head}: only TablERT-CNN has a table of all its probabilities")
         logits = self.engine.run(TABLE, self.inputs(self.tokenizer.encode([words])))
-        return softmax(logits["entity_logits"][0]), softmax(logits["relation_logits"][0])
+        of = self.scheme.temperatures
+        return softmax(logits["entity_logits"][0], of.tags), softmax(logits["relation_logits"][0], of.cells)
 
     def inputs(self, batch: Sequence[EncodedSentence]) -> Arrays:
         """The arrays that the head's first stage reads."""

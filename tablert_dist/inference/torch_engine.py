@@ -82,5 +82,6 @@ def named(
     if not RELATION_ANSWERS.keys().isdisjoint(outputs):
         logits = tensors["relation_logits"]
         # Of the logits, not of their softmax: that of two near ones may be the same number.
-        tensors |= {RELATION_TAGS: logits.argmax(-1).int(), RELATION_PROBABILITIES: logits.softmax(-1).amax(-1)}
+        probabilities = (logits / model.scheme.temperatures.cells).softmax(-1).amax(-1)
+        tensors |= {RELATION_TAGS: logits.argmax(-1).int(), RELATION_PROBABILITIES: probabilities}
     return {name: tensors[name].cpu().numpy() for name in outputs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import nn
 from tablert_dist import __version__
 from tablert_dist.config import ModelConfig, saved_model
 from tablert_dist.errors import InputError
+from tablert_dist.heads.temperatures import Fitted, read_fitted, temperatures_of
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import WordEncoder, build_encoder, load_encoder
 from tablert_dist.model.model import assemble
@@ -32,7 +34,7 @@ from tablert_dist.storage.checkpoint_folder import (
     read_record,
     refuse_code,
 )
-from tablert_dist.storage.records import parsed, read_object, sealed
+from tablert_dist.storage.records import SEAL, parsed, read_object, sealed
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import SubwordTokenizer, check_pad_id, read_tokenizer
 
@@ -47,6 +49,8 @@ class ModelCard:
     pad_id: int
     notes: Mapping[str, Any]
     """Epoch, scores, protocol: whatever describes the training, as JSON."""
+    calibration: Fitted | None = None
+    """None where no temperatures were fitted: they are 1 then."""
 
     @property
     def model(self) -> ModelConfig:
@@ -77,9 +81,24 @@ def save_checkpoint(folder: Path, model: TableModel, card: ModelCard, trainer: M
             "subword_limit": card.tokenizer.limit,
             "pad_id": card.pad_id,
             "notes": dict(card.notes),
+            **({"calibration": card.calibration.to_json()} if card.calibration else {}),
             "files": {p.relative_to(part).as_posix(): sha256(p) for p in files},
         }
         write_json(part / META, sealed(meta))
+
+
+def keep_calibration(folder: Path, fitted: Fitted) -> None:
+    """Put temperatures into a checkpoint's record; its weights stay as they are. Raises InputError where it has none."""
+    tree = read_object(folder / META, f"checkpoint {folder}")
+    rest = {key: value for key, value in tree.items() if key not in {SEAL, "calibration"}}
+    write_json(folder / META, sealed({**rest, "calibration": fitted.to_json()}))
+
+
+def copy_calibrated(source: Path, target: Path, fitted: Fitted) -> None:
+    """Write the checkpoint `source` with these temperatures as `target`, whole or not at all, without the trainer's state."""
+    with whole_folder(target) as part:
+        shutil.copytree(source, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(TRAINER))
+        keep_calibration(part, fitted)
 
 
 def _save_encoder_config(encoder: WordEncoder, folder: Path) -> None:
@@ -105,6 +124,7 @@ def load_checkpoint(folder: Path, device: str = "cpu", code_from: str | None = N
         made = load_encoder(code_from, card.model.layer, trust_remote_code=True).transformer
     model = assemble(card.model, WordEncoder(made, card.model.frozen), TagSet(card.schema))
     load_weights(model, folder)
+    model.scheme.temperatures = temperatures_of(card.calibration)
     return model.to(device).eval(), card
 
 
@@ -157,7 +177,8 @@ def read_card(folder: Path, verified: bool = False, trusted: bool = False) -> Mo
         refuse_code(folder)
     tokenizer = read_tokenizer(folder / TOKENIZER, record.subword_limit)
     check_pad_id(record.pad_id, tokenizer, f"{what}: {META}")
-    card = ModelCard(record.config, _schema(record, what), tokenizer, record.pad_id, record.notes)
+    fitted = read_fitted(record.calibration, f"{what}: {META}: calibration")
+    card = ModelCard(record.config, _schema(record, what), tokenizer, record.pad_id, record.notes, fitted)
     parsed(ModelConfig, saved_model(record.config.get("model")), f"{what}: {META}: config.model", strict=False)
     return card
 

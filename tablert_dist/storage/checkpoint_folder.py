@@ -38,6 +38,8 @@ class CheckpointRecord(Record):
     subword_limit: Annotated[int, Field(ge=3, le=LONGEST)]
     pad_id: Annotated[int, Field(ge=0)]
     notes: dict[str, Any]
+    calibration: dict[str, Any] | None = None
+    """None of a checkpoint that no temperatures were fitted for."""
     files: dict[FileName, Digest] = Field(default={})
 
 

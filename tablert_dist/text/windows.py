@@ -82,7 +82,7 @@ def merge(words: Sequence[str], spans: Sequence[Span], found: Sequence[Sentence]
 
 
 def _shift(entity: Entity, by: int) -> Entity:
-    return Entity(entity.start + by, entity.end + by, entity.type, entity.probability)
+    return Entity(entity.start + by, entity.end + by, entity.type, entity.probability, entity.uncalibrated)
 
 
 def _around(first: Entity, second: Entity) -> Span:
@@ -114,7 +114,7 @@ def _without_overlap(entities: Iterable[Entity], windows: _Windows) -> list[Enti
     def rank(entity: Entity) -> tuple[float, float]:
         span = (entity.start, entity.end)
         best = windows.best(span)
-        return (windows.margin(span, best) if best else -1.0, entity.probability or 0.0)
+        return (windows.margin(span, best) if best else -1.0, entity.rank)
 
     taken = bytearray(windows.count)
     kept: list[Entity] = []

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist.analysis.errors import examine
+from tablert_dist.analysis.fitting import NO_DEV, fit_temperatures
 from tablert_dist.config import Config, public_config
 from tablert_dist.data import Corpus
 from tablert_dist.errors import InputError, RunError, Stopped
+from tablert_dist.heads.temperatures import Fitted, Measured
+from tablert_dist.inference.loading import of_model
+from tablert_dist.inference.predictor import Predictor
 from tablert_dist.model import TableModel
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.model.encoder import EncoderParts
@@ -127,6 +131,7 @@ class Session:
             if self.context.rank:
                 self.mirror.pull_checkpoint(folder.name)
             self._load_selected(folder)
+        fitted = self._calibrated(folder)
         scores = {}
         for split in ("dev", "test"):
             if split in splits and (split == "dev" or self.job.score_test):
@@ -142,7 +147,9 @@ class Session:
                 if not self.context.rank:
                     self.tracker.metrics({f"final_{k}": v for k, v in found.flat(split).items()}, chosen)
                     if self.job.score_test:
-                        self._errors(splits[split], split, tags)
+                        # What was measured without temperatures was measured on dev.
+                        before = fitted.before if fitted and split == "dev" else None
+                        self._errors(splits[split], split, tags, before)
         result = {
             "seed": self.job.seed,
             "epoch": chosen,
@@ -150,6 +157,7 @@ class Session:
             "checkpoint": str(folder),
             "history": history,
             "scores": scores,
+            **({"calibration": fitted.to_json()} if fitted else {}),
             "parameters": {
                 "trained": sum(p.numel() for p in self.model.trainable.parameters() if p.requires_grad),
                 "all": sum(p.numel() for p in self.model.parameters()),
@@ -172,6 +180,19 @@ class Session:
             self.mirror.push()
         return result
 
+    def _calibrated(self, folder: Path) -> Fitted | None:
+        """Fit the temperatures of the selected weights on dev, in fp32 as prediction reads, and keep them in the checkpoint.
+        None of a search's trials, of which the winner gets them, and on other ranks than 0."""
+        if self.context.rank or not self.job.score_test:
+            return None
+        fitted = Fitted(note=NO_DEV)
+        if gold := self.corpus.splits.get("dev"):
+            predictor = Predictor.of(of_model(self.model, self.card([])))
+            fitted = fit_temperatures(predictor, gold, f"{self.corpus.name} dev")
+        ckpt.keep_calibration(folder, fitted)
+        self.model.scheme.temperatures = fitted.temperatures
+        return fitted
+
     def _load_selected(self, folder: Path) -> None:
         """Raise RunError where somebody removed the checkpoint while the training ran."""
         try:
@@ -184,11 +205,12 @@ class Session:
                 f"--checkpoint, or train again under another name"
             ) from None
 
-    def _errors(self, examples: Examples, split: str, tags: TagSet) -> None:
-        """The page of the selected weights' errors on a split, kept with the run and logged."""
+    def _errors(self, examples: Examples, split: str, tags: TagSet, before: Measured | None) -> None:
+        """The page of the selected weights' errors on a split, kept with the run and logged. `before`: as `ErrorReport`'s."""
         alone = TrainContext(device=self.context.device, autocast=self.context.autocast)
         found = annotate(self.model, examples, tags, self.config.train.eval_cells, alone)
-        report = examine(examples.sentences, [found[i] for i in range(len(found))], tags.schema)
+        said = [found[i] for i in range(len(found))]
+        report = examine(examples.sentences, said, tags.schema, before=before)
         title = f"{self.corpus.name} {split}"
         page = write_page(
             report, self.folder / f"errors-{split}.html", title, str(self.protocol(split, len(examples.windows)))

@@ -34,7 +34,8 @@ class TableScheme(TableLabels):
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
         """As `Scheme.decode`."""
         found, relation = run_table(engine, TABLE, inputs, ("entity_logits",))
-        return decode(words, TableLogits(found["entity_logits"], relation), tags, self.constrained)
+        logits = TableLogits(found["entity_logits"], relation)
+        return decode(words, logits, tags, self.constrained, self.temperatures)
 
     def valid_mask(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
         """Words, and cells i < j of words."""

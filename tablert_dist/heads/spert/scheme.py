@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablert_dist.heads.base import ENCODER, WORDS, Arrays, Engine, Masks, Stage, word_mask
-from tablert_dist.heads.table_decoding import softmax
+from tablert_dist.heads.table_decoding import probability_of, softmax
 from tablert_dist.heads.table_encoding import TableLoss
+from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
 from tablert_dist.schema import Entity, Relation, Sentence, distinct
 from tablert_dist.tags import IGNORE, Floats, Ints, TagSet
 from tablert_dist.tokenization import EncodedSentence
@@ -40,6 +41,7 @@ class SpertScheme:
     sentence gets; `threshold`: least probability of a relation."""
 
     has_room = False
+    temperatures: Temperatures = NEUTRAL
 
     def __init__(self, max_span: int = 10, negatives: int = 100, threshold: float = 0.4) -> None:
         self.stages = STAGES
@@ -126,12 +128,13 @@ class SpertScheme:
         logits = engine.run(SPANS, {"word_vectors": vectors, "spans": _padded(spans, 0, (2,), filler=(0, 1))})
         found = []
         for b, w in enumerate(words):
-            probabilities = softmax(logits["entity_logits"][b, : len(spans[b])])
-            kinds = probabilities.argmax(-1)
+            own = logits["entity_logits"][b, : len(spans[b])]
+            kinds = softmax(own).argmax(-1)
             places = np.flatnonzero(kinds)
             names = [tags.schema.entity_types[kind - 1] for kind in kinds[places].tolist()]
             starts, ends = (spans[b][places] - 1).T.tolist()
-            entities = map(Entity, starts, ends, names, probabilities[places, kinds[places]].tolist())
+            chances = (probability_of(own[places], kinds[places], t).tolist() for t in self.temperatures.of_tags)
+            entities = map(Entity, starts, ends, names, *chances)
             found.append(Sentence.unchecked(tuple(w), tuple(sorted(entities)), ()))
         related = self._related(engine, vectors, found, tags)
         return [replace(s, relations=tuple(relations)) for s, relations in zip(found, related, strict=True)]
@@ -149,8 +152,10 @@ class SpertScheme:
                     "word_vectors": vectors[b : b + 1, : 1 + len(sentence.words)],
                     "pairs": np.asarray([_pair(a, c) for a, c in part], np.int64)[None] + 1,
                 }
-                probabilities = _sigmoid(engine.run(RELATIONS, arrays)["relation_logits"][0])
-                for row, column in zip(*np.nonzero(probabilities >= self.threshold), strict=True):
+                logits = engine.run(RELATIONS, arrays)["relation_logits"][0]
+                probabilities = _sigmoid(logits, self.temperatures.cells)
+                # The threshold is of the probability as the network has it: a temperature changes no label.
+                for row, column in zip(*np.nonzero(_sigmoid(logits) >= self.threshold), strict=True):
                     kind, (head, tail) = tags.schema.relation_types[column], part[row]
                     if kind in tags.schema.symmetric:
                         head, tail = min(head, tail), max(head, tail)
@@ -188,5 +193,5 @@ def _padded(parts: Sequence[Ints], fill: int, tail: tuple[int, ...], filler: tup
     return out
 
 
-def _sigmoid(logits: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))
+def _sigmoid(logits: Floats, temperature: float = 1.0) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64) / temperature)))

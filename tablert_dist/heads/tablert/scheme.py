@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tablert_dist.heads.base import ENCODER, RELATION_ANSWERS, WORDS, Arrays, Engine, Masks, Stage, word_mask
 from tablert_dist.heads.cnn.scheme import upper_cells
-from tablert_dist.heads.table_decoding import lengths_of, log_softmax, run_table, sentences_of, softmax, spans_of
+from tablert_dist.heads.table_decoding import entities_of, lengths_of, log_softmax, run_table, sentences_of, spans_of
 from tablert_dist.heads.table_encoding import TableLabels
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import PREFIXES, Floats, Ints, TagSet
@@ -62,13 +62,15 @@ class TablertScheme(TableLabels):
         """As `Scheme.decode`."""
         vectors = engine.run(WORDS, inputs)["word_vectors"]
         lengths = lengths_of(words)
-        chosen, probability = self._tag(engine, vectors, lengths)
+        chosen, logits = self._tag(engine, vectors, lengths)
         _, relation = run_table(engine, RELATIONS, {"word_vectors": vectors, "entity_tags": chosen})
         spans = spans_of(chosen, lengths, tags)
-        return sentences_of(words, spans, spans.products(probability[spans.words]), relation, tags)
+        entities = entities_of(spans, logits, chosen, tags, self.temperatures)
+        return sentences_of(words, spans, entities, relation, tags, self.temperatures)
 
     def _tag(self, engine: Engine, vectors_BNH: Floats, lengths_B: Ints) -> tuple[Ints, Floats]:
-        """Tags and their probabilities, [B, N] each, of the best sequence. Beyond a sentence's end all tags are O."""
+        """Tags [B, N] of the best sequence, and the logits [B, N, E] that they were chosen by. Beyond a sentence's end all tags
+        are O."""
         B, N, H = vectors_BNH.shape
         W = self.beam
         scores = np.full((B, W), -np.inf)
@@ -77,7 +79,7 @@ class TablertScheme(TableLabels):
         previous = np.zeros((B, W), np.int64)
         opened = np.zeros((B, W, H), np.float32)
         path = np.zeros((B, W, N), np.int64)
-        probability = np.ones((B, W, N))
+        seen: list[tuple[Ints, Floats]] = []
         rows = np.arange(B)[:, None]
         for i in range(N):
             word = np.repeat(vectors_BNH[:, None, i], W, 1)
@@ -94,14 +96,15 @@ class TablertScheme(TableLabels):
             source = np.where(going, best // E, np.arange(W))
             tag = np.where(going, best % E, 0)
             scores = np.where(going, np.take_along_axis(total, best, 1), scores)
-            probabilities = softmax(logits)[rows, source, tag]
-            path, probability = path[rows, source], probability[rows, source]
-            path[:, :, i], probability[:, :, i] = tag, np.where(going, probabilities, 1.0)
+            path = path[rows, source]
+            path[:, :, i] = tag
+            seen.append((source, logits))
             pool = _opened if self.span == "open" else _spanned
             opened = pool(opened[rows, source], previous[rows, source], tag, word)
             previous = tag
         winner = scores.argmax(1)
-        return path[np.arange(B), winner], probability[np.arange(B), winner]
+        every = np.arange(B)
+        return path[every, winner], _followed(seen, winner)
 
     def valid_mask(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
         """Words; rows; cells i < j."""
@@ -111,6 +114,16 @@ class TablertScheme(TableLabels):
             return {"tag_logits": np.ones(len(inputs["previous_tag"]), bool)}
         # A padded word's vector is zero.
         return {"relation_logits": upper_cells(np.asarray(inputs["word_vectors"].any(-1)))}
+
+
+def _followed(seen: Sequence[tuple[Ints, Floats]], winner_B: Ints) -> Floats:
+    """The logits [B, N, E] that the winning sequences were chosen by. `seen` has for each word which earlier sequence each
+    one goes on [B, W], and the logits [B, W, E] after each earlier one."""
+    every, place, found = np.arange(len(winner_B)), winner_B, []
+    for source_BW, logits_BWE in reversed(seen):
+        place = source_BW[every, place]
+        found.append(logits_BWE[every, place])
+    return np.stack(found[::-1], 1)
 
 
 def continues(tags: Ints) -> NDArray[np.bool_]:

@@ -40,8 +40,8 @@ def to_html(report: ErrorReport, title: str, protocol: str = "") -> str:
         ],
         groups=[("sentences by length", report.by_length), ("relations by distance", report.by_distance)],
         curves=[
-            ("entities", report.entity_calibration, _curve(report.entity_calibration)),
-            ("relations", report.relation_calibration, _curve(report.relation_calibration)),
+            (kind, found, _curve(found), report.before and getattr(report.before, kind))
+            for kind, found in vars(report.reliability).items()
         ],
         side=SIDE,
         worst=[(w, " ".join(w.gold.words), _items(w.gold, w.found), _items(w.found, w.gold)) for w in report.worst],

@@ -17,7 +17,7 @@ from tablert_dist.cluster import ScalingPlan
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.inference.predictor import Predictor
-from tablert_dist.model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
+from tablert_dist.model.checkpoint import ModelCard, load_checkpoint, read_card, save_checkpoint
 from tablert_dist.runs.folder import RunFolder
 from tablert_dist.schema import Sentence
 from tablert_dist.scoring import Protocol
@@ -112,7 +112,9 @@ def test_a_searchs_scores_are_those_of_evaluate_whatever_predict_says_and_each_h
         words = ["evaluate", "--model", checkpoint, "--data", folder, "--split", split, "--out", out]
         done = CliRunner().invoke(tablert, [str(word) for word in words])
         assert done.exit_code == 0, done.output
-        assert found["scores"] == json.loads(out.read_text(encoding="utf-8"))
+        kept = json.loads(out.read_text(encoding="utf-8"))
+        assert kept.pop("calibration")["temperatures"] == read_card(checkpoint).calibration.temperatures.model_dump()  # type: ignore[union-attr]
+        assert found["scores"] == kept
         told = found["protocol"]
         assert (told["scored_on"], told["chosen_from"]) == (split, 2)
         assert (told["decoding"], told["precision"], told["trained_on"]) == ("argmax", "fp32", "train")

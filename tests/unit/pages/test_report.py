@@ -100,5 +100,5 @@ def test_the_page_is_whole_and_shows_what_is_wrong(tmp_path: Path) -> None:
     assert "Acme Works (Org)" in page and "(missed)" in page and "for Acme Works (Org)" in page
     assert "<b>" not in page and "&lt;b&gt;" in page, "words are escaped"
     assert "http" not in page.replace("http-equiv", ""), "nothing is loaded"
-    assert page.count("<svg") == 2 and "reliability curve of relations" in page
+    assert page.count("<svg") == 3 and "reliability curve of relations" in page
     assert [p.name for p in tmp_path.iterdir()] == ["errors.html"]

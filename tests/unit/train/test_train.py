@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from tablert_dist.analysis.fitting import NO_DEV, fit_temperatures
 from tablert_dist.cluster import Capacity, ScalingPlan, connection, room_for, scaling_plan, shared_out
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import load_corpus
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.heads.temperatures import Fitted
+from tablert_dist.inference.predictor import Predictor
 from tablert_dist.model import checkpoint as ckpt
 from tablert_dist.runs.folder import RunFolder
 from tablert_dist.runs.job import Job, read_result
@@ -162,6 +165,23 @@ def test_early_stopping_and_selection(config: Config, tmp_path: Path) -> None:
     assert result["epoch"] == 4 and set(result["scores"]) == {"test"}
     assert result["scores"]["test"]["protocol"]["selection"] == "last epoch"
     assert result["scores"]["test"]["protocol"]["trained_on"] == "train+dev"
+
+
+def test_a_training_keeps_the_temperatures_of_its_result(config: Config, tmp_path: Path) -> None:
+    """Those that its checkpoint gives on dev; without dev they are 1 and the record says why; a search's trial has none."""
+    result = run_worker(Job(config, RunFolder(tmp_path / "run"), 1), choose_context(config))
+    card = ckpt.read_card(Path(result["checkpoint"]))
+    corpus = load_corpus(config.data, config.model)
+    predictor = Predictor.load(result["checkpoint"])
+    fitted = fit_temperatures(predictor, corpus.splits["dev"], f"{corpus.name} dev")
+    assert card.calibration == fitted and result["calibration"] == fitted.to_json()
+    assert fitted.sentences == len(corpus.splits["dev"]) and fitted.entities > 0
+    (Path(str(config.data.path)) / "tiny_dev.json").unlink()
+    result = run_worker(Job(config, RunFolder(tmp_path / "no-dev"), 1), choose_context(config))
+    assert result["calibration"]["note"] == NO_DEV
+    assert ckpt.read_card(Path(result["checkpoint"])).calibration == Fitted(note=NO_DEV)
+    result = run_worker(Job(config, RunFolder(tmp_path / "trial"), 1, score_test=False), choose_context(config))
+    assert "calibration" not in result and ckpt.read_card(Path(result["checkpoint"])).calibration is None
 
 
 def test_half_precision_trains_to_a_similar_loss(config: Config, tmp_path: Path) -> None:
