@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "Fit the temperatures of a model's probabilities on annotated sentences that it was not trained on. A training does so on "
     "dev; this is for older checkpoints and for other sentences.",
     "tablert calibrate --model first --data data --out calibrated",
-    "tablert-export --onnx --model calibrated --out bundle",
+    "tablert calibrate --model runs/first --data data/dev.json --out calibrated --force",
 )
 @model_option(help="A checkpoint, a finished run's name or folder, or models:/NAME@ALIAS.")
 @click.option(
