@@ -14,7 +14,7 @@ import torch
 
 from bench.gpu_counts import counts
 from bench.gpu_onnx import onnx_on
-from bench.gpu_seeds import train_seeds
+from bench.gpu_seeds import compare_variants, train_seeds
 from bench.gpu_train import checkpointing, context_on, evaluation, losses, throughput
 from bench.options import data_option, smoke_option
 from bench.sources import SAMPLE
@@ -48,12 +48,18 @@ from tablert_dist.train.context import TrainContext
 )
 @click.option("--encoder", default=None, help="A folder: train `--preset` with it on train+dev and score test.")
 @click.option("--preset", default="conll04", show_default=True)
+@click.option(
+    "--variants",
+    default=None,
+    metavar="A,B,…",
+    help="Of --encoder: systems of `tablert study --variants plus`; the others against the first.",
+)
 @click.option("--seeds", default="1,2,3", show_default=True, help="Of --encoder: side by side on the card.")
 @click.option("--epochs", default=20, show_default=True, help="Of --encoder.")
 @data_option
 def main(
     device: str, shapes: str, sizes: str, steps: int, rounds: int, precision: str, tests: bool, onnx: bool, counted: str,
-    encoder: str | None, preset: str, seeds: str, epochs: int, data: str,
+    encoder: str | None, preset: str, variants: str | None, seeds: str, epochs: int, data: str,
 ) -> None:  # fmt: skip
     """Print a table, and one JSON line last."""
     started = time.perf_counter()
@@ -61,8 +67,16 @@ def main(
     name = torch.cuda.get_device_name() if card else "no CUDA device"
     click.echo(f"{name}, torch {torch.__version__}, {data}")
     result: dict[str, Any] = {"device": name, "torch": torch.__version__}
+    drawn = [int(seed) for seed in seeds.split(",")]
+    if encoder and variants:
+        compared = compare_variants(encoder, data, preset, variants.split(","), drawn, epochs)
+        ratio = list(compared.values())[-1].get("against", {}).get("speed", 1.0)
+        report("gpu", {"ratio": ratio, **result, "variants": compared})
+        return
+    if variants:
+        raise click.UsageError("--variants are trained: give their --encoder, a folder")
     if encoder:
-        trained = train_seeds(encoder, data, preset, [int(seed) for seed in seeds.split(",")], epochs)
+        trained = train_seeds(encoder, data, preset, drawn, epochs)
         report("gpu", {"ratio": trained["sentences_per_s_each"], **result, **trained})
         return
     figures = counts(counted, data)

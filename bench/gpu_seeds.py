@@ -1,4 +1,5 @@
-"""A real training on a card: several seeds side by side in processes of their own, train+dev to test, their scores."""
+"""Real trainings on a card, train+dev to test: several seeds side by side in processes of their own, and one variant of
+the head after the other."""
 
 from __future__ import annotations
 
@@ -7,13 +8,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 import torch
 
+from tablert_dist.analysis.significance import paired_t
 from tablert_dist.config import load_config
+from tablert_dist.study.cells import systems, title, use_variants
 from tablert_dist.train.evaluation import evaluate
 from tablert_dist.train.loop import train_epochs
 from tablert_dist.train.worker import choose_context, examples_of, prepare, prepare_device
@@ -21,9 +24,43 @@ from tablert_dist.train.worker import choose_context, examples_of, prepare, prep
 LEVELS = ("ner", "re", "re_plus")
 
 
-def train_seeds(encoder: str, data: str, preset: str, seeds: Sequence[int], epochs: int) -> dict[str, Any]:
-    """Train one process a seed at the same time; test scores in percent by seed, their means, and seconds in all."""
-    given = {"encoder": encoder, "data": data, "preset": preset, "epochs": epochs, "side_by_side": len(seeds)}
+def compare_variants(
+    encoder: str, data: str, preset: str, names: Sequence[str], seeds: Sequence[int], epochs: int
+) -> dict[str, Any]:
+    """`train_seeds` of each system of `tablert study` by name, every one against the first, seed by seed.
+
+    By name: the mean scores in percent, and after the first `re_plus`, the mean difference of RE+ with `sd` over seeds and
+    `p` of the paired t-test, and `speed`, sentences a second as a share of the first's.
+    """
+    use_variants("plus")
+    if unknown := [name for name in names if name not in systems()]:
+        raise click.ClickException(f"--variants {', '.join(unknown)}: there are {', '.join(systems())}")
+    found: dict[str, Any] = {}
+    for name in names:
+        changes = {key: value for key, value in systems()[name].items() if key != "title"}
+        found[name] = train_seeds(encoder, data, preset, seeds, epochs, changes)
+        click.echo(f"{title(name)}: {found[name]['mean']}")
+    first = found[names[0]]
+    for name in names[1:]:
+        apart = [found[name]["scores"][seed]["re_plus"] - scores["re_plus"] for seed, scores in first["scores"].items()]
+        found[name]["against"] = {
+            "re_plus": round(statistics.mean(apart), 2),
+            "sd": round(statistics.stdev(apart), 2) if len(apart) > 1 else None,
+            "p": paired_t(apart),
+            "speed": round(found[name]["sentences_per_s_each"] / first["sentences_per_s_each"], 3),
+        }
+    return found
+
+
+def train_seeds(
+    encoder: str, data: str, preset: str, seeds: Sequence[int], epochs: int, changes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Train one process a seed at the same time; test scores in percent by seed, their means, and seconds in all.
+
+    `changes`: other keys of the configuration.
+    """
+    given = {"encoder": encoder, "data": data, "preset": preset, "side_by_side": len(seeds)}
+    given["changes"] = {**(changes or {}), "train.epochs": epochs}
     command = [sys.executable, "-c", "from bench.gpu_seeds import run_one; run_one()"]
     started = time.perf_counter()
     running = [
@@ -44,10 +81,10 @@ def train_seeds(encoder: str, data: str, preset: str, seeds: Sequence[int], epoc
     }
 
 
-def train_one(encoder: str, data: str, preset: str, seed: int, epochs: int) -> dict[str, Any]:
+def train_one(encoder: str, data: str, preset: str, seed: int, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Train one seed in this process, as `tablert train` does without its files, and score test at the last epoch."""
-    changes = {"data.path": data, "model.encoder": encoder, "train.epochs": epochs, "data.train_on": "train+dev"}
-    config = load_config(preset, changes)
+    given = {"data.path": data, "model.encoder": encoder, "data.train_on": "train+dev"}
+    config = load_config(preset, {**given, **changes})
     place = choose_context(config)
     prepare_device(place)
     prepared = prepare(config, seed)

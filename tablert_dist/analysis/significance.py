@@ -48,7 +48,7 @@ def compare(first: Sequence[Ints], second: Sequence[Ints], resamples: int = RESA
         differences[start : start + len(chosen)] = 100 * (micro_f1(sums[0]) - micro_f1(sums[1])).mean(1)
     low, high = np.quantile(differences, [0.025, 0.975])
     turned = min((differences <= 0).mean(), (differences >= 0).mean())
-    return Comparison(float(per_seed.mean()), float(low), float(high), float(min(1.0, 2 * turned)), _paired_t(per_seed))
+    return Comparison(float(per_seed.mean()), float(low), float(high), float(min(1.0, 2 * turned)), paired_t(per_seed))
 
 
 def micro_f1(counts: Ints) -> np.ndarray:
@@ -57,7 +57,8 @@ def micro_f1(counts: Ints) -> np.ndarray:
     return np.asarray(2 * hits / np.maximum(2 * hits + wrong + missed, 1))
 
 
-def _paired_t(differences: np.ndarray) -> float | None:
+def paired_t(differences: Sequence[float] | np.ndarray) -> float | None:
+    """p of the paired t-test on one difference a seed, two-sided; None with fewer than two. 1 where all are zero."""
     if len(differences) < 2:
         return None
     if np.ptp(differences) == 0:
