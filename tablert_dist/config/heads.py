@@ -30,11 +30,22 @@ class CnnConfig(Section):
     """Learn for each relation tag a bias by the distance of the two words (the paper does not)."""
     bilinear: Annotated[int, Field(ge=0)] = 0
     """Width of a bilinear score of the two words, added to each relation tag's logit; 0 = none (the paper)."""
+    rotary: bool = False
+    """Let that score depend on how far apart the words are and on which comes first, by rotary positions (RoFormer, Su et al.
+    2021)."""
     entity_from: Literal["relation", "hidden"] = "relation"
     """What entity tags are read from: a word's relation logits (the paper), which are few where there are few relation types,
     or the channels of the last hidden layer."""
     decoding: Literal["argmax", "viterbi"] = "argmax"
     """Entity tags word by word (the paper), or the most probable well-formed BILOU sequence."""
+
+    @model_validator(mode="after")
+    def _turnable(self) -> CnnConfig:
+        if self.rotary and (self.bilinear == 0 or self.bilinear % 2):
+            raise ValueError(
+                f"rotary turns pairs of numbers: set bilinear to an even width such as 64, not {self.bilinear}"
+            )
+        return self
 
 
 class TablertConfig(Section):

@@ -28,6 +28,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "tags from three layers": {"model.cnn.hidden": [16, 12], "model.cnn.entity_from": "hidden"},
     "kernel 5": {"model.cnn.hidden": [16], "model.cnn.kernel_size": 5},
     "bilinear": {"model.cnn.bilinear": 4},
+    "rotary": {"model.cnn.bilinear": 4, "model.cnn.rotary": True},
     "distance": {"model.cnn.distance": True},
     "viterbi": {"model.cnn.decoding": "viterbi"},
     "plus": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -49,8 +50,12 @@ def write_tiny_encoder(folder: Path, limit: int = 64, dropout: float = 0.1, widt
     return folder
 
 
-def write_tiny_checkpoint(encoder: str, folder: Path) -> Path:
-    """A tiny model whose random weights are scaled up, so that it finds many entities and relations."""
+def write_tiny_checkpoint(encoder: str, folder: Path, **overrides: Any) -> Path:
+    """A tiny model whose random weights are scaled up, so that it finds many entities and relations; parts of it that add
+    nothing at the start do.
+
+    `overrides`: keys of the configuration (dots as double underscores).
+    """
     import torch
 
     from tablert_dist.config import load_config, public_config
@@ -59,12 +64,15 @@ def write_tiny_checkpoint(encoder: str, folder: Path) -> Path:
     from tablert_dist.model.encoder import load_encoder
     from tablert_dist.tags import TagSet
 
-    config = load_config(None, {"model.encoder": encoder, "model.cnn.hidden": [16, 8], "model.none_bias": 0.0})
+    base = {"model.encoder": encoder, "model.cnn.hidden": [16, 8], "model.none_bias": 0.0}
+    config = load_config(None, base | {key.replace("__", "."): value for key, value in overrides.items()})
     torch.manual_seed(4)
     parts = load_encoder(encoder)
     model = build_model(config.model, parts, TagSet(SCHEMA)).eval()
     with torch.no_grad():
         for name, weight in model.head.named_parameters():
+            if not weight.any() and not name.startswith("entity"):
+                weight.normal_(std=0.5)
             weight.mul_(1.0 if name.startswith("entity") else 2.5)
     card = ModelCard(public_config(config), SCHEMA, parts.tokenizer, parts.pad_id, {"epoch": 1})
     save_checkpoint(folder, model, card)

@@ -58,6 +58,7 @@ class TableHead(Head):
         bilinear: int = 0,
         scheme: Scheme | None = None,
         entity_from: str = "relation",
+        rotary: bool = False,
     ) -> None:
         super().__init__(scheme or TableScheme())
         self.focal, self.relation_weight = focal, relation_weight
@@ -78,7 +79,7 @@ class TableHead(Head):
         self.distance = nn.Embedding(FARTHEST + 1, relation_tags) if distance else None
         if self.distance is not None:
             nn.init.zeros_(self.distance.weight)
-        self.bilinear = Bilinear(width, relation_tags, bilinear) if bilinear else None
+        self.bilinear = Bilinear(width, relation_tags, bilinear, rotary=rotary) if bilinear else None
         if self.bilinear is not None:
             # Nothing is added at the start; one of the two maps is enough for that, and the other lets it learn.
             nn.init.zeros_(self.bilinear.column.weight)
@@ -105,6 +106,7 @@ class TableHead(Head):
             config.cnn.bilinear,
             scheme,
             config.cnn.entity_from,
+            config.cnn.rotary,
         )
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
