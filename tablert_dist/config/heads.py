@@ -33,6 +33,9 @@ class CnnConfig(Section):
     rotary: bool = False
     """Let that score depend on how far apart the words are and on which comes first, by rotary positions (RoFormer, Su et al.
     2021)."""
+    label_width: Annotated[int, Field(ge=0)] = 0
+    """Width of the embedding of a word's entity tags, as probable as they are, which that score reads beside the word's vector
+    (TablERT's label embeddings, without choosing a tag); 0 = none (the paper)."""
     entity_from: Literal["relation", "hidden"] = "relation"
     """What entity tags are read from: a word's relation logits (the paper), which are few where there are few relation types,
     or the channels of the last hidden layer."""
@@ -40,7 +43,9 @@ class CnnConfig(Section):
     """Entity tags word by word (the paper), or the most probable well-formed BILOU sequence."""
 
     @model_validator(mode="after")
-    def _turnable(self) -> CnnConfig:
+    def _parts_of_a_bilinear_score(self) -> CnnConfig:
+        if self.label_width and not self.bilinear:
+            raise ValueError("label_width is what the bilinear score reads: set bilinear to its width, such as 64")
         if self.rotary and (self.bilinear == 0 or self.bilinear % 2):
             raise ValueError(
                 f"rotary turns pairs of numbers: set bilinear to an even width such as 64, not {self.bilinear}"

@@ -29,6 +29,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "kernel 5": {"model.cnn.hidden": [16], "model.cnn.kernel_size": 5},
     "bilinear": {"model.cnn.bilinear": 4},
     "rotary": {"model.cnn.bilinear": 4, "model.cnn.rotary": True},
+    "labels": {"model.cnn.bilinear": 4, "model.cnn.rotary": True, "model.cnn.label_width": 3},
     "distance": {"model.cnn.distance": True},
     "viterbi": {"model.cnn.decoding": "viterbi"},
     "plus": {

@@ -38,6 +38,9 @@ class TableHead(Head):
     Entity tags are read on the diagonal: from the R relation logits (equation 6), or with `entity_from="hidden"` from what the
     last layer reads, which is as wide however few relation types there are; a single layer has `SPARE` outputs more then.
 
+    What the paper has not, added to the relation logits: `distance`, a bias; `bilinear`, a score of the two words of this
+    width, `rotary` by their places, and with `label_width` beside each word's vector the mean of its tags' embeddings.
+
     The first layer is factorised, the last is a product to taps; those between are `nn.Conv2d`. Every layer sees zeros
     outside each sentence's own table, so that a sentence's logits do not depend on its batch. On a CPU sentences are
     computed one by one, without padding; on a GPU and in the exported graph the whole batch goes through each operation.
@@ -59,6 +62,7 @@ class TableHead(Head):
         scheme: Scheme | None = None,
         entity_from: str = "relation",
         rotary: bool = False,
+        label_width: int = 0,
     ) -> None:
         super().__init__(scheme or TableScheme())
         self.focal, self.relation_weight = focal, relation_weight
@@ -79,7 +83,8 @@ class TableHead(Head):
         self.distance = nn.Embedding(FARTHEST + 1, relation_tags) if distance else None
         if self.distance is not None:
             nn.init.zeros_(self.distance.weight)
-        self.bilinear = Bilinear(width, relation_tags, bilinear, rotary=rotary) if bilinear else None
+        self.labels = nn.Linear(entity_tags, label_width, bias=False) if label_width else None
+        self.bilinear = Bilinear(width + label_width, relation_tags, bilinear, rotary=rotary) if bilinear else None
         if self.bilinear is not None:
             # Nothing is added at the start; one of the two maps is enough for that, and the other lets it learn.
             nn.init.zeros_(self.bilinear.column.weight)
@@ -107,6 +112,7 @@ class TableHead(Head):
             scheme,
             config.cnn.entity_from,
             config.cnn.rotary,
+            config.cnn.label_width,
         )
 
     def forward(self, words_BNH: Tensor, mask_BN: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,9 +127,18 @@ class TableHead(Head):
         if self.distance is not None:
             places = torch.arange(table.shape[1], device=table.device)
             table = table + self.distance((places[None] - places[:, None]).clamp(0, FARTHEST))
+        words = [self.drop(words_BNH), self.drop(words_BNH)] if self.bilinear is not None else []
+        entity: Tensor | None = None
+        if self.labels is not None:
+            # Before the bilinear scores, which read what comes of it.
+            entity = self.entity(diagonal(table) if features is None else features)
+            labels = self.labels(entity.softmax(-1))
+            words = [torch.cat([part, labels], -1) for part in words]
         if self.bilinear is not None:
-            table = table + self.bilinear(self.drop(words_BNH), self.drop(words_BNH))
-        return self.entity(diagonal(table) if features is None else features), table
+            table = table + self.bilinear(*words)
+        if entity is None:
+            entity = self.entity(diagonal(table) if features is None else features)
+        return entity, table
 
     def loss(self, outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
         """As `table_loss`."""

@@ -1,4 +1,4 @@
-"""Rotary positions in the bilinear scores: what they depend on, and that every engine computes the same."""
+"""Rotary positions and label embeddings in the bilinear scores: what those depend on, and that all engines compute the same."""
 
 from __future__ import annotations
 
@@ -58,10 +58,12 @@ def test_without_pairs_to_turn_it_is_refused(bilinear: int) -> None:
         load_config(None, {"model.cnn.bilinear": bilinear, "model.cnn.rotary": True})
 
 
-def test_the_exported_graph_computes_the_same_at_every_length(tiny_encoder: str, tmp_path: Path) -> None:
-    checkpoint = write_tiny_checkpoint(
-        tiny_encoder, tmp_path / "checkpoint", model__cnn__bilinear=4, model__cnn__rotary=True
-    )
+@pytest.mark.parametrize("label_width", [0, 3])
+def test_the_exported_graph_computes_the_same_at_every_length(
+    label_width: int, tiny_encoder: str, tmp_path: Path
+) -> None:
+    options = {"model__cnn__bilinear": 4, "model__cnn__rotary": True, "model__cnn__label_width": label_width}
+    checkpoint = write_tiny_checkpoint(tiny_encoder, tmp_path / "checkpoint", **options)
     report = export_bundle(checkpoint, tmp_path / "bundle", ExportConfig())
     assert not report.failures
     torch_reads, onnx_reads = (Predictor.load(tmp_path / name) for name in ("checkpoint", "bundle"))
@@ -70,3 +72,28 @@ def test_the_exported_graph_computes_the_same_at_every_length(tiny_encoder: str,
         assert first.triples() == second.triples() and first.triples()
         for one, other in zip(first.relations, second.relations, strict=True):
             assert one.probability == pytest.approx(other.probability, abs=1e-4)
+
+
+def test_with_label_embeddings_a_relation_depends_on_the_words_tags_and_tags_learn_from_relations() -> None:
+    torch.manual_seed(0)
+    head = TableHead(6, 9, 5, [8], bilinear=4, rotary=True, label_width=3, dropout=0.0)
+    words, mask = torch.randn(1, 5, 6), torch.ones(1, 5, dtype=torch.bool)
+    with torch.no_grad():
+        assert head.bilinear is not None and head.labels is not None
+        torch.nn.init.normal_(head.bilinear.column.weight)
+    entity, before = head(words, mask)
+    plain = head.table(words, mask)[0]
+    labels = head.labels(entity.softmax(-1))
+    read = torch.cat([words, labels], -1)
+    torch.testing.assert_close(before, plain + head.bilinear(read, read), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(entity, head.entity(torch.diagonal(plain, dim1=1, dim2=2).transpose(1, 2)))
+    before[0, 0, 3].sum().backward()
+    assert head.entity.weight.grad is not None and head.entity.weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        head.entity.bias[2] += 3.0
+        assert (head(words, mask)[1] - before).abs().max() > 0.01
+
+
+def test_label_embeddings_need_the_score_that_reads_them() -> None:
+    with pytest.raises(InputError, match="label_width is what the bilinear score reads"):
+        load_config(None, {"model.cnn.label_width": 32})
