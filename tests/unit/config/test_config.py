@@ -43,10 +43,14 @@ def test_presets_are_table_5(name: str) -> None:
 def test_conll04_plus_is_conll04_and_what_helped() -> None:
     plus, paper = (flatten(load_config(name)) for name in ("conll04-plus", "conll04"))
     changed = {key: value for key, value in plus.items() if paper[key] != value}
-    assert changed == {"model.cnn.decoding": "viterbi", "model.cnn.bilinear": 64, "model.cnn.distance": True}
-    assert {f"model.cnn.{key}" for key in ("decoding", "bilinear", "distance")} == set(
-        read_toml("plus", "tablert_dist.study", "x")["plus"]
-    ) - {"title"}
+    assert changed == {
+        "model.cnn.decoding": "viterbi",
+        "model.cnn.bilinear": 64,
+        "model.cnn.rotary": True,
+        "model.cnn.label_width": 32,
+    }
+    system = read_toml("plus", "tablert_dist.study", "x")["plus"]
+    assert {key: value for key, value in system.items() if key != "title"} == changed
 
 
 def test_every_preset_and_space_loads() -> None:
