@@ -17,6 +17,7 @@ VERBS = {
     "calibrate": "Fit the temperatures of a model's probabilities.",
     "predict": "Extract entities and relations from text.",
     "serve": "Answer requests over HTTP.",
+    "graph": "Write results as a knowledge graph: a file, tables, or a database.",
     "render": "Show results as a page.",
     "profile": "Measure where the time of a training step goes.",
     "status": "Show how far a run is, or list the runs.",

@@ -22,6 +22,7 @@ from tablert_dist.cli.common import (
     stopwatch,
     verb,
 )
+from tablert_dist.cli.graph import FORMS, GraphOutput, Wanted, graph_options
 
 if TYPE_CHECKING:
     from tablert_dist.cli.output import Output
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 @model_option("--bundle")
 @click.option("--in", "source", default="-", show_default=True, help="Text or JSON lines; - is standard input.")
 @click.option("--out", default="-", show_default=True, help="JSON lines; - is standard output.")
+@click.option("--to", "form", default=None, help=f"Write --out as a graph instead: {FORMS} (see tablert graph).")
+@graph_options
 @click.option("--strict", is_flag=True, help="Stop at the first line that cannot be read; nothing is written.")
 @click.option("--resume", is_flag=True, help="Resume an interrupted --out.")
 @accept_option
@@ -58,6 +61,8 @@ def command(
     model: str,
     source: str,
     out: str,
+    form: str | None,
+    wanted: Wanted,
     strict: bool,
     resume: bool,
     on_ray: bool,
@@ -76,6 +81,7 @@ def command(
     from tablert_dist.cli.predicting import by_processes, by_threads, on_cluster
     from tablert_dist.errors import InputError
     from tablert_dist.inference.arriving import read_lines
+    from tablert_dist.inference.loading import schema_of
     from tablert_dist.inference.named import find_model, identity
 
     if on_ray and processes > 1:
@@ -86,12 +92,21 @@ def command(
         raise InputError("--resume needs files: give --in FILE and --out FILE")
     if source != "-" and not Path(source).exists():
         raise InputError(f"--in {source} does not exist")
+    if form is None and wanted.any:
+        raise InputError("--link and --base are for --to, which writes a graph")
+    if form is not None and (resume or out == "-"):
+        raise InputError("--to writes a graph when all is read: give --out FILE, without --resume")
     found = find_model(model, config)
     summary, total = stopwatch(), Total()
-    state = {"model": identity(model, found), "in": source, "predict": config.predict.model_dump(mode="json")}
-    allowed = Allowed(resume, force, accept_changed_data)
-    with _reading(source) if resume else io.BytesIO() as file:
-        output = Output(out, state, allowed, read_lines(file))
+    output: Output | GraphOutput
+    if form is not None:
+        shown = found.resolve().name if Path(model).exists() else model
+        output = GraphOutput(Path(out), form, wanted.options(shown, schema_of(found).symmetric, strict), force)
+    else:
+        state = {"model": identity(model, found), "in": source, "predict": config.predict.model_dump(mode="json")}
+        allowed = Allowed(resume, force, accept_changed_data)
+        with _reading(source) if resume else io.BytesIO() as file:
+            output = Output(out, state, allowed, read_lines(file))
     with output as sink, _reading(source) as file, tqdm(unit=" lines", disable=None, file=sys.stderr) as bar:
         if on_ray:
             results = on_cluster(found, Path(source), config)
@@ -134,7 +149,7 @@ class Total:
         return ", ".join((*parts, counted(self.triples, "triple")))
 
 
-def _write(parts: Iterator[Part], sink: Output, bar: Any, strict: bool, name: str) -> None:
+def _write(parts: Iterator[Part], sink: Output | GraphOutput, bar: Any, strict: bool, name: str) -> None:
     from tablert_dist.errors import InputError
 
     for place, answers in parts:

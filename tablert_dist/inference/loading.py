@@ -74,21 +74,26 @@ def not_a_model(path: Path) -> InputError:
 
 def load_planner(path: Path, config: PredictConfig) -> Planner:
     """What cuts texts into pieces for the model that `load_model` opens, without its weights. Raises InputError as it does."""
-    tokenizer, model = _without_weights(path)
+    tokenizer, model, _ = _without_weights(path)
     return Planner(tokenizer, config, model.words)
 
 
-def _without_weights(path: Path) -> tuple[SubwordTokenizer, ModelConfig]:
+def schema_of(path: Path) -> Schema:
+    """Return the types of the model that `load_model` opens, without its weights. Raises InputError as it does."""
+    return _without_weights(path)[2]
+
+
+def _without_weights(path: Path) -> tuple[SubwordTokenizer, ModelConfig, Schema]:
     if (path / MANIFEST).is_file():
         bundle = open_bundle(path)
-        return bundle.tokenizer, bundle.model
+        return bundle.tokenizer, bundle.model, bundle.schema
     if (path / META).is_file():
         from tablert_dist.model.checkpoint import read_card
 
         card = read_card(path)
-        return card.tokenizer, card.model
+        return card.tokenizer, card.model, card.schema
     loaded = load_model(path, PredictConfig(threads=1))
-    return loaded.tokenizer, loaded.config
+    return loaded.tokenizer, loaded.config, loaded.schema
 
 
 def _of_bundle(folder: Path, config: PredictConfig) -> LoadedModel:

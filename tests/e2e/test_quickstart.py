@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import rdflib
 
 from tablert_dist import Predictor, load
 from tests.support import ROOT
-from tests.support.docs import Triple, examples
+from tests.support.docs import Triple, blocks, examples
 
 pytestmark = [pytest.mark.quickstart, pytest.mark.timeout(1200)]
 # Simple sentences, written before the sample's present templates and unlike them.
@@ -92,3 +96,32 @@ def test_the_examples_of_the_docs_give_the_printed_result(model: Predictor) -> N
         if typed(found.triples()) != typed(expected)
     ]
     assert not wrong
+
+
+def test_a_hundred_texts_become_a_graph_that_answers(folder: Path) -> None:
+    """The commands and the query of docs/guides/graph.md, and what rdflib counts beside what the lines hold."""
+    sample = ROOT / "tablert_dist" / "data" / "sample"
+    read = [json.loads((sample / f"sample_{split}.json").read_text(encoding="utf-8")) for split in ("test", "dev")]
+    texts = [" ".join(record["tokens"]) for records in read for record in records][:100]
+    (folder / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    shutil.copytree(folder / "runs" / "quickstart" / "bundle", folder / "bundle")
+    page = blocks(ROOT / "docs" / "guides" / "graph.md")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    words = ["bash", "-ec", page[0].text]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (query,) = [block.text for block in page if block.title == "graph"]
+    asked = subprocess.run([sys.executable, "-c", query], cwd=folder, capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
+    lines = [json.loads(line) for line in (folder / "triples.jsonl").read_text(encoding="utf-8").splitlines()]
+    said = [
+        (" ".join(line["entities"][r["head"]]["text"].casefold().split()), line["entities"][r["head"]]["type"], r["type"],
+         " ".join(line["entities"][r["tail"]]["text"].casefold().split()), line["entities"][r["tail"]]["type"])
+        for line in lines for r in line["relations"]
+    ]  # fmt: skip
+    graph = rdflib.Graph().parse(folder / "graph.ttl")
+    assert len(lines) == len(texts) == 100 and len(said) > 50
+    assert len(set(graph.subjects(rdflib.RDF.type, rdflib.RDF.Statement))) == len(set(said))
+    assert len(list(graph.objects(None, rdflib.URIRef("urn:tablert:evidence")))) == len(said)
+    made = {one for one in said if one[2] == "makes"}
+    assert made and asked.stdout.count(" makes ") == len(made)

@@ -1,0 +1,222 @@
+"""The graph while it grows: a SQLite file, so that a million triples need no memory.
+
+Equal keys are one node, equal (head, type, tail) one edge; every mention is kept as evidence.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tablert_dist.inference.graph.mentions import Document, Link, key_of
+
+_TABLES = """
+CREATE TABLE documents (id INTEGER PRIMARY KEY, name TEXT, text TEXT);
+CREATE TABLE nodes (id INTEGER PRIMARY KEY, key TEXT UNIQUE, type TEXT);
+CREATE TABLE edges (id INTEGER PRIMARY KEY, head INTEGER, type TEXT, tail INTEGER, UNIQUE (head, type, tail));
+CREATE TABLE mentions (node INTEGER, document INTEGER, first INTEGER, last INTEGER, text TEXT, probability REAL);
+CREATE TABLE evidence (
+    edge INTEGER, document INTEGER, head_first INTEGER, head_last INTEGER, tail_first INTEGER, tail_last INTEGER,
+    probability REAL, triple_probability REAL
+);
+"""
+_INDICES = """
+CREATE INDEX of_node ON mentions (node);
+CREATE INDEX of_edge ON evidence (edge);
+"""
+# The form that a node is seen in most often; of equals the first.
+_NODES = """
+SELECT n.id, n.key, n.type, f.text, n.mentions, n.best FROM (
+    SELECT nodes.id, key, type, count(*) AS mentions, max(probability) AS best
+    FROM nodes JOIN mentions ON mentions.node = nodes.id GROUP BY nodes.id
+) AS n JOIN (
+    SELECT node, text, row_number() OVER (PARTITION BY node ORDER BY count(*) DESC, min(rowid)) AS place
+    FROM mentions GROUP BY node, text
+) AS f ON f.node = n.id AND f.place = 1 ORDER BY n.id
+"""
+_EDGES = """
+SELECT edges.id, h.key, edges.type, t.key, count(*), max(triple_probability)
+FROM edges JOIN nodes AS h ON h.id = head JOIN nodes AS t ON t.id = tail JOIN evidence ON edge = edges.id
+GROUP BY edges.id ORDER BY edges.id
+"""
+_NODE_EVIDENCE = """
+SELECT nodes.key, documents.name, first, last, mentions.text, probability
+FROM mentions JOIN nodes ON nodes.id = node JOIN documents ON documents.id = document ORDER BY node, mentions.rowid
+"""
+_EDGE_EVIDENCE = """
+SELECT edge, h.key, edges.type, t.key, documents.name, head_first, head_last, tail_first, tail_last, probability,
+    triple_probability
+FROM evidence JOIN edges ON edges.id = edge JOIN nodes AS h ON h.id = head JOIN nodes AS t ON t.id = tail
+JOIN documents ON documents.id = document ORDER BY edge, evidence.rowid
+"""
+
+
+@dataclass(frozen=True)
+class Node:
+    """Everything that has one key. `name`: the form it is mentioned in most often; `best`: its largest probability."""
+
+    id: int
+    key: str
+    type: str
+    name: str
+    mentions: int
+    best: float | None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A relation between two nodes, by their keys. `best`: the largest probability of a triple that says so."""
+
+    id: int
+    head: str
+    type: str
+    tail: str
+    mentions: int
+    best: float | None
+
+
+@dataclass(frozen=True)
+class NodeEvidence:
+    """Where a node is mentioned: characters `start … end - 1` of a document."""
+
+    node: str
+    document: str
+    start: int
+    end: int
+    text: str
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class EdgeEvidence:
+    """What says an edge: the characters of both ends in a document, and how probable it is."""
+
+    edge: int
+    head: str
+    type: str
+    tail: str
+    document: str
+    head_start: int
+    head_end: int
+    tail_start: int
+    tail_end: int
+    probability: float | None
+    triple_probability: float | None
+
+
+class GraphStore:
+    """A graph in a file of its own, which is gone when the block ends.
+
+    `link` gives a mention's key, or leaves it to the rule; of `symmetric` types both directions are one edge.
+    """
+
+    def __init__(self, link: Link = lambda mention: None, symmetric: Collection[str] = (), texts: bool = False) -> None:
+        """`texts`: keep the documents' texts too, for a page."""
+        self._link, self._symmetric, self._texts = link, frozenset(symmetric), texts
+        self._folder = tempfile.TemporaryDirectory(prefix="tablert-graph-")
+        self._db = sqlite3.connect(Path(self._folder.name) / "graph.sqlite", isolation_level=None)
+        # Nothing of it outlives this process: no journal, no waiting for the disk.
+        self._db.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;" + _TABLES)
+        self._db.execute("BEGIN")
+        self._indexed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+        self._folder.cleanup()
+
+    def add(self, document: Document) -> None:
+        """Merge a document into the graph. Raises InputError where the linker fails on it; nothing of it is added then."""
+        keys = [key_of(mention, self._link) for mention in document.mentions]
+        add = self._db.execute
+        place = add("INSERT INTO documents (name, text) VALUES (?, ?)",
+                    (document.name, document.text if self._texts else None)).lastrowid  # fmt: skip
+        nodes = [
+            self._id("nodes", "key", (key,), "(key, type) VALUES (?, ?)", (key, mention.type))
+            for key, mention in zip(keys, document.mentions, strict=True)
+        ]
+        self._db.executemany(
+            "INSERT INTO mentions VALUES (?, ?, ?, ?, ?, ?)",
+            [(n, place, m.start, m.end, m.text, m.probability) for n, m in zip(nodes, document.mentions, strict=True)],
+        )
+        for triple in document.triples:
+            head, tail = triple.head, triple.tail
+            if triple.type in self._symmetric and nodes[tail] < nodes[head]:
+                head, tail = tail, head
+            row = (nodes[head], triple.type, nodes[tail])
+            edge = self._id("edges", "head, type, tail", row, "(head, type, tail) VALUES (?, ?, ?)", row)
+            first, second = document.mentions[head], document.mentions[tail]
+            add(
+                "INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    edge,
+                    place,
+                    first.start,
+                    first.end,
+                    second.start,
+                    second.end,
+                    triple.probability,
+                    triple.triple_probability,
+                ),
+            )
+
+    def _id(self, table: str, columns: str, by: tuple[Any, ...], values: str, row: tuple[Any, ...]) -> int:
+        """The row's id, new where it is not there."""
+        marks = ", ".join("?" * len(by))
+        found = self._db.execute(f"SELECT id FROM {table} WHERE ({columns}) = ({marks})", by).fetchone()
+        if found:
+            return int(found[0])
+        return int(self._db.execute(f"INSERT INTO {table} {values}", row).lastrowid or 0)
+
+    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+        if not self._indexed:
+            self._db.executescript(_INDICES)
+            self._indexed = True
+        yield from self._db.execute(query)
+
+    def nodes(self) -> Iterator[Node]:
+        """In the order in which they were first mentioned."""
+        return (Node(*row) for row in self._rows(_NODES))
+
+    def edges(self) -> Iterator[Edge]:
+        """In the order in which they were first said."""
+        return (Edge(*row) for row in self._rows(_EDGES))
+
+    def node_evidence(self) -> Iterator[NodeEvidence]:
+        """In the order of the nodes, then of the documents."""
+        return (NodeEvidence(*row) for row in self._rows(_NODE_EVIDENCE))
+
+    def edge_evidence(self) -> Iterator[EdgeEvidence]:
+        """In the order of the edges, then of the documents."""
+        return (EdgeEvidence(*row) for row in self._rows(_EDGE_EVIDENCE))
+
+    def first_evidence(self, most: int) -> Iterator[list[EdgeEvidence]]:
+        """For each of `edges()` the first `most` pieces of its evidence."""
+        for _, group in groupby(self.edge_evidence(), lambda e: e.edge):
+            yield list(islice(group, most))
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Name and text of each document, where the store keeps them."""
+        return ((name, text) for name, text in self._rows("SELECT name, text FROM documents ORDER BY id"))
+
+    def types(self) -> tuple[list[str], list[str]]:
+        """The types of nodes and of edges, sorted."""
+        kinds = [
+            [row[0] for row in self._rows(f"SELECT DISTINCT type FROM {t} ORDER BY type")] for t in ("nodes", "edges")
+        ]
+        return kinds[0], kinds[1]
+
+    def size(self) -> tuple[int, int, int, int]:
+        """How many documents, nodes, edges, and pieces of evidence of edges."""
+        tables = ("documents", "nodes", "edges", "evidence")
+        return tuple(next(self._rows(f"SELECT count(*) FROM {t}"))[0] for t in tables)
