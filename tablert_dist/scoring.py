@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,21 +34,18 @@ def _entities(sentence: Sentence, schema: Schema) -> set[Item]:
     return {(e.type, e.start, e.end) for e in sentence.entities}
 
 
-def _relations(typed: bool) -> Callable[[Sentence, Schema], set[Item]]:
-    def items(sentence: Sentence, schema: Schema) -> set[Item]:
-        found: set[Item] = set()
-        for relation in sentence.relations:
-            ends = [(e.start, e.end, e.type if typed else "") for e in (relation.head, relation.tail)]
-            found.add((relation.type, *(sorted(ends) if relation.type in schema.symmetric else ends)))
-        return found
-
-    return items
+def _relations(sentence: Sentence, schema: Schema, typed: bool) -> set[Item]:
+    found: set[Item] = set()
+    for relation in sentence.relations:
+        ends = [(e.start, e.end, e.type if typed else "") for e in (relation.head, relation.tail)]
+        found.add((relation.type, *(sorted(ends) if relation.type in schema.symmetric else ends)))
+    return found
 
 
 SPECS = (
     Level("ner", "NER", lambda schema: schema.entity_types, _entities),
-    Level("re", "RE", lambda schema: schema.relation_types, _relations(typed=False)),
-    Level("re_plus", "RE+", lambda schema: schema.relation_types, _relations(typed=True)),
+    Level("re", "RE", lambda schema: schema.relation_types, partial(_relations, typed=False)),
+    Level("re_plus", "RE+", lambda schema: schema.relation_types, partial(_relations, typed=True)),
 )
 LEVELS = tuple(level.name for level in SPECS)
 TITLES = {level.name: level.title for level in SPECS}

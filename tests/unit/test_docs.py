@@ -155,7 +155,7 @@ def test_a_page_names_nothing_that_its_reader_cannot_have(page: Path) -> None:
 
 def cited() -> list[tuple[str, str]]:
     """(file, citation) of every page that code and configuration cite."""
-    skipped = {".git", "site", "runs", "build", "dist", "data", ".venv", ".venv-docs"}
+    skipped = {".git", "site", "runs", "build", "dist", "data", ".venv", ".venv-docs", ".venv-mutants"}
     found = []
     for path in [p for s in ("py", "toml", "yaml", "yml", "md") for p in ROOT.rglob(f"*.{s}")]:
         inside = path.relative_to(ROOT)
