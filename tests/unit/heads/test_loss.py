@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
 from tablert_dist.config import ModelConfig
+from tablert_dist.gpu import gpu_path
 from tablert_dist.heads.cnn.module import FARTHEST, TableHead
 from tablert_dist.heads.spert.module import SpertHead
 from tablert_dist.heads.table_loss import table_loss
@@ -26,15 +28,19 @@ def batch() -> tuple[torch.Tensor, ...]:
     return entity, relation, tags, cells
 
 
+@pytest.mark.parametrize("path", ["cpu", "gpu"])
 @pytest.mark.parametrize(("focal", "weight"), [(0.0, 1.0), (2.0, 1.0), (0.0, 3.0), (1.5, 0.5)])
-def test_focal_loss_and_weights_are_the_formula(focal: float, weight: float) -> None:
+def test_focal_loss_and_weights_are_the_formula(focal: float, weight: float, path: str) -> None:
     entity, relation, tags, cells = batch()
     expected = F.cross_entropy(entity.flatten(0, 1), tags.flatten(), ignore_index=IGNORE, reduction="sum")
     for b, i, j in (cells != IGNORE).nonzero().tolist():
         gold = int(cells[b, i, j])
         p = relation[b, i, j].softmax(-1)[gold]
         expected = expected - (weight if gold else 1.0) * (1 - p) ** focal * p.log()
-    found = table_loss(entity, relation, tags, cells, focal, weight)
+    with gpu_path() if path == "gpu" else nullcontext():
+        found = table_loss(entity, relation, tags, cells, focal, weight)
+        halved = table_loss(entity.half(), relation.half(), tags, cells, focal, weight)
+    assert found.shape == () and halved.dtype == torch.float32, "summed in fp32, whatever the logits are in"
     torch.testing.assert_close(found, expected)
     (gradient,) = torch.autograd.grad(found, relation)
     assert torch.isfinite(gradient).all()

@@ -1,0 +1,286 @@
+"""A worker's share of a batch: its parts, pieces, targets and passes, and the trainer's step, each against its parts."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tablert_dist.batching import rank_share
+from tablert_dist.gpu import Ladder, Sizes, gpu_path
+from tablert_dist.heads.spert.module import SpertHead
+from tablert_dist.tags import IGNORE
+from tablert_dist.train.context import TrainContext
+from tablert_dist.train.step import (
+    Piece,
+    backward,
+    head_of,
+    inner_of,
+    loss_of,
+    pass_piece,
+    pass_pieces,
+    pieces_of,
+    split_share,
+    targets_of,
+)
+from tablert_dist.train.trainer import Trainer, make_optimizer, make_trainer
+from tests.support.paths import BATCH, made
+from tests.unit.train.test_loop import TAGS, torch_copy, weights
+
+OFF = {"model.dropout": 0.0}
+CPU = torch.device("cpu")
+
+
+def gradients(module: nn.Module) -> list[torch.Tensor]:
+    found = [p.grad.clone() for p in module.parameters() if p.grad is not None]
+    module.zero_grad()
+    return found
+
+
+def close(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> bool:
+    return all(torch.allclose(a, b, atol=1e-5, rtol=1e-4) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_a_share_is_split_by_length_longest_first() -> None:
+    lengths = [3, 9, 1, 7, 5, 9]
+    assert split_share([0, 1, 2, 3, 4, 5], lengths, 1) == [[1, 5, 3, 4, 0, 2]]
+    assert split_share([0, 1, 2, 3, 4], lengths, 2) == [[1, 3, 4], [0, 2]]
+    assert split_share([2, 4], lengths, 5) == [[4], [2]], "no more parts than sentences"
+    assert split_share([], lengths, 2) == [] == split_share([], lengths, 2, grouped=True)
+    assert split_share([0, 1, 2, 5], lengths, 1, grouped=True) == [[1, 5], [0], [2]], "each of similar length"
+    assert split_share([0, 1, 2, 5], lengths, 2, grouped=True) == [[1, 5], [0], [2]]
+
+
+def test_a_piece_keeps_the_order_of_its_tensors() -> None:
+    ids, mask, tags, cells = (torch.full((2,), float(n)) for n in range(4))
+    piece = Piece((ids, mask), {"entity_tags": tags, "relation_tags": cells}, 0.5)
+    assert [float(t[0]) for t in piece.tensors()] == [0, 1, 2, 3]
+    doubled = piece.replaced([t * 2 for t in piece.tensors()])
+    assert [float(t[0]) for t in doubled.inputs] == [0, 2] and doubled.weight == 0.5
+    assert {name: float(t[0]) for name, t in doubled.targets.items()} == {"entity_tags": 4, "relation_tags": 6}
+    with pytest.raises(ValueError, match="shorter"):
+        piece.replaced(piece.tensors()[:3])
+    moved = piece.on(CPU)
+    assert moved.tensors() == piece.tensors() and moved.weight == 0.5
+    assert Piece((), {}).weight == 1.0
+
+
+def test_pieces_are_the_parts_of_a_share_with_their_targets(tiny_encoder: str, tmp_path: Path) -> None:
+    model, train, _ = made(tiny_encoder, tmp_path)
+    pieces = pieces_of(head_of(model), train, BATCH, TAGS, 2)
+    parts = split_share(BATCH, train.features.lengths, 2)
+    assert len(pieces) == len(parts) == 2
+    for piece, part in zip(pieces, parts, strict=True):
+        expected = train.features.host(part)
+        assert all(torch.equal(a, b) for a, b in zip(piece.inputs, expected, strict=True)) and piece.weight == 1.0
+        assert piece.targets["entity_tags"].shape == (len(part), max(train.features.lengths[i] for i in part))
+    (one,) = pieces_of(head_of(model), train, BATCH, TAGS)
+    assert one.inputs[0].shape[0] == len(BATCH), "in one part by default"
+    grouped = pieces_of(head_of(model), train, BATCH, TAGS, 1, grouped=True)
+    assert [p.inputs[0].shape[0] for p in grouped] == [
+        len(g) for g in split_share(BATCH, train.features.lengths, 1, True)
+    ]
+    (empty,) = pieces_of(head_of(model), train, [], TAGS, 3)
+    assert empty.weight == 0.0 and empty.inputs[0].shape[0] == 1, "a rank with nothing runs one sentence for nothing"
+    assert torch.equal(empty.inputs[0], train.features.host([0])[0])
+
+
+def test_pieces_are_padded_to_the_sizes_that_they_are_given(tiny_encoder: str, tmp_path: Path) -> None:
+    model, train, _ = made(tiny_encoder, tmp_path)
+    own = train.features.sizes([0, 1])
+    roomy = Sizes(own.words + 2, own.subwords + 3, own.pieces + 1, own.rows + 1)
+    (piece,) = pieces_of(head_of(model), train, [0, 1], TAGS, sizes_of=lambda found: roomy if found == own else None)
+    assert piece.inputs[0].shape == (roomy.rows, roomy.subwords)
+    assert piece.targets["entity_tags"].shape == (roomy.rows, roomy.words)
+    assert (piece.targets["entity_tags"][-1] == IGNORE).all()
+    assert piece.targets["relation_tags"].shape == (roomy.rows, roomy.words, roomy.words)
+
+
+def test_what_is_drawn_for_a_sentence_follows_from_the_key_and_its_index(tiny_encoder: str, tmp_path: Path) -> None:
+    model, train, _ = made(tiny_encoder, tmp_path, **{"model.head": "spert", "model.spert.negatives": 3})
+    head = head_of(model)
+
+    def spans(indices: list[int], key: tuple[int, ...] = (0,)) -> list[Any]:
+        found = targets_of(head, train, indices, TAGS, key)["spans"]
+        return [row[row.sum(-1) > 0].tolist() for row in found]
+
+    alone, together, reversed_ = spans([3]), spans([3, 7]), spans([7, 3])
+    assert alone[0] == together[0] == reversed_[1] and together[1] == reversed_[0]
+    assert spans([3], (1, 0)) != spans([3], (1, 1)) and spans([3], (1, 0)) == spans([3], (1, 0))
+    twin = replace(train, sentences=[train.sentences[3]] * 12)
+    drawn = [targets_of(head, twin, [i], TAGS)["spans"].tolist() for i in range(6)]
+    assert len({str(d) for d in drawn}) > 1, "alike sentences have draws of their own"
+    (piece,) = pieces_of(head, train, [3], TAGS, rng_key=(1, 1))
+    assert [row[row.sum(-1) > 0].tolist() for row in piece.targets["spans"]] == spans([3], (1, 1))
+    (by_default,) = pieces_of(head, train, [3], TAGS)
+    assert torch.equal(by_default.targets["spans"], targets_of(head, train, [3], TAGS, (0,))["spans"])
+    assert torch.equal(targets_of(head, train, [3], TAGS)["spans"], by_default.targets["spans"])
+    assert isinstance(head, SpertHead)
+
+
+def test_losses_of_pieces_add_up_and_gradients_are_the_whole_batchs(tiny_encoder: str, tmp_path: Path) -> None:
+    model, train, _ = made(tiny_encoder, tmp_path, **OFF)
+    model.eval()
+    whole = backward(model, train, BATCH, TAGS)
+    expected = gradients(model)
+    (piece,) = pieces_of(head_of(model), train, BATCH, TAGS)
+    context = TrainContext()
+    assert float(loss_of(model, piece, context).detach()) == pytest.approx(float(whole), rel=1e-5)
+    assert not whole.requires_grad and whole.shape == ()
+    losses = []
+    for way in ({"parts": 2}, {"parts": 5}, {"grouped": True}):
+        losses.append(float(backward(model, train, BATCH, TAGS, **way)))
+        assert close(gradients(model), expected)
+    assert losses == pytest.approx([float(whole)] * 3, rel=1e-5)
+    # DDP takes the mean over the workers: a worker's gradient is multiplied by their number, its loss is not.
+    several = backward(model, train, BATCH, TAGS, context=TrainContext(0, 4))
+    assert float(several) == pytest.approx(float(whole), rel=1e-5)
+    assert close([g / 4 for g in gradients(model)], expected)
+    half = Piece(piece.inputs, piece.targets, 0.5)
+    assert float(pass_piece(model, half, context)) == pytest.approx(0.5 * float(whole), rel=1e-5)
+    assert close([g * 2 for g in gradients(model)], expected)
+    nothing = backward(model, train, [], TAGS)
+    assert float(nothing) == 0.0 and all(not g.any() for g in gradients(model))
+    with pytest.raises(RuntimeError, match="stack"):
+        pass_pieces(model, [])
+
+
+def test_the_head_is_told_the_gold_that_it_reads_while_it_learns(tiny_encoder: str, tmp_path: Path) -> None:
+    model, train, _ = made(tiny_encoder, tmp_path, **{"model.head": "tablert"}, **OFF)
+    assert head_of(model) is model.head and inner_of(model) is model and head_of(model.head) is model.head
+    model.eval()
+    (piece,) = pieces_of(head_of(model), train, [0, 1], TAGS)
+    loss = float(loss_of(model, piece, TrainContext()).detach())
+    other = {**piece.targets, "entity_tags": piece.targets["entity_tags"].clone()}
+    teacher = {name: piece.targets[name] for name in head_of(model).teacher_inputs}
+    with torch.no_grad():
+        outputs = model(*piece.inputs, **teacher)
+        assert loss == pytest.approx(float(head_of(model).loss(outputs, other)), rel=1e-5)
+    half = TrainContext(autocast=torch.bfloat16)
+    assert float(loss_of(model, piece, half).detach()) != loss, "the context's precision holds"
+
+
+@pytest.mark.parametrize("path", ["cpu", "gpu"])
+def test_a_step_is_the_share_the_norm_before_clipping_and_the_rates(
+    path: str, tiny_encoder: str, tmp_path: Path
+) -> None:
+    with gpu_path() if path == "gpu" else nullcontext():
+        model, train, config = made(
+            tiny_encoder, tmp_path, **OFF, **{"optim.clip_norm": 0.5, "optim.lr": 1e-2, "optim.encoder_lr": 1e-3}
+        )
+        trainer = make_trainer(model, train, config, 1)
+        model.eval()
+        loss = backward(model, train, BATCH, TAGS)
+        expected = gradients(model)
+        norm = float(torch.cat([g.flatten() for g in expected]).norm())
+        seen: dict[str, Any] = {}
+
+        def keep(optimizer: Any, args: Any, kwargs: Any) -> None:
+            seen["gradients"] = [p.grad.clone() for p in model.parameters() if p.grad is not None and p.grad.any()]
+            seen["rates"] = sorted({group["lr"] for group in optimizer.param_groups})
+
+        trainer.optimizer.register_step_pre_hook(keep)
+        before = weights(model)
+        found = trainer.step(train, BATCH, TAGS, 0.25, (1, 0))
+    assert float(found[0]) == pytest.approx(float(loss), rel=1e-5)
+    assert float(found[1]) == pytest.approx(norm, rel=1e-4) and norm > 0.5 and found[2] == len(BATCH)
+    assert seen["rates"] == pytest.approx([0.25e-3, 0.25e-2]) and trainer.learning_rate == pytest.approx(0.25e-2)
+    total = float(torch.cat([g.flatten() for g in seen["gradients"]]).norm())
+    assert total == pytest.approx(0.5, rel=1e-3), "clipped"
+    assert any(not torch.equal(value, before[name]) for name, value in weights(model).items())
+    if path == "cpu":
+        assert all(p.grad is None for p in model.parameters()), "nothing is left for the next step"
+    assert trainer.state()["param_groups"] and trainer.state()["state"]
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_worker_prepares_its_own_share(world: int, tiny_encoder: str, tmp_path: Path) -> None:
+    model, train, config = made(tiny_encoder, tmp_path, **{"train.accumulation": 2, "model.frozen": True})
+    for rank in range(world):
+        own = Trainer(model, config, replace(TrainContext(), rank=rank))
+        own.context = TrainContext(rank, world)
+        step = own.prepare(train, BATCH, TAGS, (1, 0))
+        share = rank_share(BATCH, train.features.lengths, rank, world)
+        parts = split_share(share, train.features.lengths, 2)
+        assert step.sentences == len(share) and step.rows is None
+        assert [p.inputs[0].shape[0] for p in step.pieces] == [len(part) for part in parts], (
+            "not in groups: nothing pads"
+        )
+
+
+def test_sentences_of_similar_length_go_together_where_the_encoder_is_trained(
+    tiny_encoder: str, tmp_path: Path
+) -> None:
+    model, train, config = made(tiny_encoder, tmp_path, **{"train.batch_size": 12})
+    trainer = Trainer(model, config)
+    whole = range(12)
+    groups = split_share(whole, train.features.lengths, 1, True)
+    sizes = [p.inputs[0].shape[0] for p in trainer.prepare(train, whole, TAGS, (1, 0)).pieces]
+    assert sizes == ([12] if model.encoder.packs else [len(g) for g in groups]) and len(groups) > 1
+
+
+def test_one_batch_of_each_shape_is_warmed_up_by_the_gpus_path(tiny_encoder: str, tmp_path: Path) -> None:
+    model, train, config = made(tiny_encoder, tmp_path, **OFF)
+    batches = [[0, 1], [0, 1], [3, 7], [2, 3, 7], [1, 0]]
+    plain = make_trainer(model, train, config, 1)
+    assert plain.one_of_each_shape(train, batches) == []
+    assert plain.warm_up(plain.prepare(train, [0, 1], TAGS, (1, 0))) == 0, "a CPU records nothing"
+    with gpu_path():
+        trainer = make_trainer(model, train, config, 1)
+        assert isinstance(trainer._ladder, Ladder)
+        chosen = trainer.one_of_each_shape(train, batches)
+        shapes = [trainer._ladder.of(train.features.sizes(batch)) for batch in batches]
+        assert chosen == [b for i, b in enumerate(batches) if shapes[i] not in shapes[:i]] and len(chosen) > 1
+        model.eval()
+        step = trainer.prepare(train, [3, 7], TAGS, (1, 0))
+        rows = shapes[2]
+        assert step.pieces[0].inputs[0].shape == (rows.rows, rows.subwords)
+        assert trainer.warm_up(step) == 1 and trainer.warm_up(step) == 0
+        assert model.training, "recorded as in training"
+        off = make_trainer(
+            model, train, config.model_copy(update={"train": config.train.model_copy(update={"cuda_graphs": False})}), 1
+        )
+        assert off._ladder is None
+
+
+def test_a_trainer_goes_on_from_its_state(tiny_encoder: str, tmp_path: Path) -> None:
+    options = {**OFF, "train.average": 0.5}
+    model, train, config = made(tiny_encoder, tmp_path, **options)
+    through = Trainer(model, config)
+    through.step(train, BATCH, TAGS, 1.0, (1, 0))
+    state, held = torch_copy(through.state()), weights(model)
+    again, _, _ = made(tiny_encoder, tmp_path, **options)
+    again.load_state_dict(held)
+    resumed = make_trainer(again, train, config, 1, optimizer_state=state)
+    for trainer in (through, resumed):
+        trainer.trainable.eval()
+        trainer.step(train, [1, 4], TAGS, 0.5, (1, 0))
+    assert all(torch.equal(value, weights(again)[name]) for name, value in weights(model).items())
+    assert resumed.learning_rate == through.learning_rate == pytest.approx(0.5 * config.optim.lr)
+    mean = resumed.state()["mean_weights"]
+    assert all(torch.equal(value, mean[name]) for name, value in through.state()["mean_weights"].items())
+
+
+def test_the_optimisers_groups(tiny_encoder: str, tmp_path: Path) -> None:
+    model, _, config = made(
+        tiny_encoder, tmp_path, **{"optim.lr": 1e-2, "optim.encoder_lr": 1e-4, "optim.weight_decay": 0.3}
+    )
+    encoder = {id(p) for p in model.encoder.parameters()}
+    optimizer = make_optimizer(model, model, config.optim, CPU)
+    rows = [(g["lr"], g["initial_lr"], g["weight_decay"], g["fused"]) for g in optimizer.param_groups]
+    assert rows == [
+        (1e-4, 1e-4, 0.3, True), (1e-4, 1e-4, 0.0, True), (1e-2, 1e-2, 0.3, True), (1e-2, 1e-2, 0.0, True)
+    ]  # fmt: skip
+    for group in optimizer.param_groups:
+        assert {id(p) in encoder for p in group["params"]} == {group["lr"] == 1e-4}
+        assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
+    assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(model.parameters()))
+    model.encoder.requires_grad_(False)
+    trained = make_optimizer(model, model, config.optim, CPU).param_groups
+    assert sum(len(g["params"]) for g in trained) == len(list(model.head.parameters()))
+    assert not make_optimizer(model, model, config.optim, torch.device("mps")).param_groups[0]["fused"]
