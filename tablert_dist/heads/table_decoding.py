@@ -82,7 +82,7 @@ class Spans:
         if not len(self.start):
             return probability_W
         lengths = self.end - self.start
-        return np.asarray(np.multiply.reduceat(probability_W, np.cumsum(lengths) - lengths), probability_W.dtype)
+        return np.asarray(np.multiply.reduceat(probability_W, np.cumsum(lengths) - lengths))
 
 
 def _counting(starts: Ints, lengths: Ints) -> Ints:

@@ -104,7 +104,7 @@ class Trainer:
             self.optimizer.step()
             self.mean.step()
             if gradients is None:
-                self.optimizer.zero_grad(set_to_none=True)
+                self.optimizer.zero_grad()
         return loss, norm, step.sentences
 
     def one_of_each_shape(self, examples: Examples, batches: Sequence[Sequence[int]]) -> list[Sequence[int]]:

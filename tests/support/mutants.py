@@ -82,7 +82,7 @@ def write_room(room: Path, module: str, tests: Sequence[str]) -> None:
     lists = {
         "source_paths": ["tablert_dist", "export", "tune_spaces"],
         "only_mutate": [module],
-        "do_not_mutate_patterns": [r"\blog\.\w+\("],  # nobody relies on the words of a log
+        "do_not_mutate_patterns": [r"\b(log\.\w+|waiting)\("],  # nobody relies on the words of a log
         "also_copy": [name for name in SHARED if name.endswith((".txt", ".md")) or name == "Makefile"],
         "pytest_add_cli_args": ["-W", "ignore", *(f"-pno:{name}" for name in UNUSED)],
         "pytest_add_cli_args_test_selection": tests,

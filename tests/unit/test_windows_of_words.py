@@ -47,6 +47,10 @@ def test_an_entity_is_read_from_the_window_whose_nearest_edge_is_farther() -> No
         seen = Entity(place, place + 1, "Per", 0.1), Entity(place, place + 1, "Per", 0.9)
         merged = merge(WORDS, SPANS, [found(SPANS[0], seen[0]), found(SPANS[1], seen[1])])
         assert [e.probability for e in merged.sentence.entities] == [0.1 if first_wins else 0.9], place
+    close = [(0, 3), (1, 4)]
+    seen = Entity(1, 2, "Per", 0.1), Entity(1, 2, "Per", 0.9)
+    merged = merge(WORDS[:4], close, [found(close[0], seen[0]), found(close[1], seen[1])])
+    assert [e.probability for e in merged.sentence.entities] == [0.1], "the second window's edge is at word 1"
     # Of the other window nothing is taken, be it there or not.
     merged = merge(WORDS, SPANS, [found(SPANS[0]), found(SPANS[1], near)])
     assert merged == Merged(Sentence(tuple(WORDS)), True)

@@ -38,6 +38,8 @@ def test_each_loss_is_counted_under_its_own_name() -> None:
     assert loss_of(Relation(A, B, "works"), Relation(B, A, "works"), Relation(B, A, "near")) == TableLoss(two_way=2)
     assert loss_of(Relation(B, A, "works"), Relation(B, A, "near")) == TableLoss(same_pair=1)
     assert loss_of(Relation(A, B, "works"), Relation(A, B, "near"), Relation(A, C, "near")) == TableLoss(same_pair=1)
+    both = [Relation(A, end, kind) for end in (B, C) for kind in ("works", "near")]
+    assert loss_of(*both) == TableLoss(same_pair=2)
     assert loss_of(Relation(A, A, "works"), Relation(B, B, "works")) == TableLoss(self_relations=2)
     inside, also = Entity(5, 6, "Per"), Entity(4, 5, "Per")
     lost = (Relation(inside, A, "works"), Relation(also, A, "near"), Relation(A, also, "near"))

@@ -128,6 +128,18 @@ def test_a_beam_pools_along_each_of_its_sequences() -> None:
     assert third["word"].tolist() == [engine.vectors[0, 2].tolist()] * 2
 
 
+def test_of_equal_sequences_the_one_of_the_first_tags_is_taken() -> None:
+    class Even(Tagger):
+        def run(self, stage: str, arrays: Arrays, outputs: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+            found = super().run(stage, arrays, outputs)
+            return {"tag_logits": np.zeros_like(found["tag_logits"])} if stage == "tag_step" else found
+
+    for beam in (1, 7, 40):
+        engine = Even(0, [4, 2])
+        TablertScheme(beam=beam).decode(engine, {"input_ids": np.zeros(1)}, [tuple("abcd"), ("x", "y")], TAGS)
+        assert engine.tags is not None and not engine.tags.any()
+
+
 def test_an_entitys_probability_is_the_product_over_its_words() -> None:
     names = ["B-Per", "L-Per", "U-Org"]
 

@@ -178,6 +178,10 @@ def test_a_batch_without_pairs_has_a_row_of_padding() -> None:
     gold = SpertScheme(max_span=1, negatives=0).targets([long], TAGS, [np.random.default_rng(0)])
     assert gold["spans"].tolist() == [[[1, 4]]] and gold["span_types"].tolist() == [[2]]
     assert gold["pairs"].tolist() == [[[0] * 4]] and gold["pair_labels"].tolist() == [[[IGNORE] * 2]]
+    none = SpertScheme().targets([], TAGS, [])
+    assert [none[name].shape for name in ("spans", "span_types", "pairs", "pair_labels")] == [
+        (0, 1, 2), (0, 1), (0, 1, 4), (0, 1, 2)
+    ]  # fmt: skip
 
 
 def test_masks_of_its_stages() -> None:

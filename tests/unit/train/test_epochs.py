@@ -15,7 +15,7 @@ import torch
 
 from tablert_dist.batching import training_batches
 from tablert_dist.config import Config, load_config
-from tablert_dist.errors import OutOfMemory, RunError
+from tablert_dist.errors import OutOfMemory, RunError, counted
 from tablert_dist.gpu import gpu_path
 from tablert_dist.train import loop
 from tablert_dist.train.context import ALONE, TrainContext
@@ -208,15 +208,24 @@ def test_a_batch_that_does_not_fit_is_named_also_while_it_is_recorded(
 def test_shapes_of_the_first_epoch_are_recorded_before_it_and_said(
     path: str, tiny_encoder: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded: list[Any] = []
+    recorded: list[int] = []
     before = loop.Trainer.warm_up
-    monkeypatch.setattr(loop.Trainer, "warm_up", lambda self, step: recorded.append(step) or before(self, step))
+
+    def warm_up(self: Any, step: Any) -> int:
+        recorded.append(before(self, step))
+        return recorded[-1]
+
+    monkeypatch.setattr(loop.Trainer, "warm_up", warm_up)
+    read: list[int] = []
     with gpu_path() if path == "gpu" else nullcontext(), caplog.at_level(logging.INFO, "tablert_dist.train.loop"):
-        model, train, config = made(tiny_encoder, tmp_path, **OFF)
-        reports: Iterator[Any] = train_epochs(model, train, TAGS, config, 1)
+        options = {"train.batch_size": 3, "train.bucket": True}
+        model, train, config = made(tiny_encoder, tmp_path, **{**OFF, **options})
+        reports: Iterator[Any] = train_epochs(model, train, TAGS, config, 1, progress=lambda *at: read.append(at[1]))
         next(reports)
     assert bool(recorded) == (path == "gpu")
-    assert ("recorded the training step for" in caplog.text) == (path == "gpu")
+    said = f"recorded the training step for {counted(sum(recorded), 'shape')} in"
+    assert (said in caplog.text) == (path == "gpu")
+    assert read == ([1, 2, 3, 4] if path == "cpu" else []), "a GPU's steps are read twenty at a time"
 
 
 def test_workers_that_ask_agree_while_a_step_computes(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from torch import nn
 from tablert_dist.gpu import Sizes
 from tablert_dist.heads.spert.module import SpertHead
 from tablert_dist.tags import IGNORE
+from tablert_dist.train import step
 from tablert_dist.train.context import TrainContext
 from tablert_dist.train.step import (
     Piece,
@@ -145,6 +148,35 @@ def test_losses_of_pieces_add_up_and_gradients_are_the_whole_batchs(tiny_encoder
     assert float(nothing) == 0.0 and all(not g.any() for g in gradients(model))
     with pytest.raises(RuntimeError, match="stack"):
         pass_pieces(model, [])
+
+
+def test_workers_exchange_gradients_after_the_last_piece_alone(
+    tiny_encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Exchanging(nn.Module):
+        """As DDP is used: what is trained inside, and passes during which nothing is exchanged."""
+
+        def __init__(self, module: nn.Module) -> None:
+            super().__init__()
+            self.module, self.passes, self.inside = module, list[bool](), False
+
+        @contextmanager
+        def no_sync(self) -> Iterator[None]:
+            self.inside = True
+            yield
+            self.inside = False
+
+        def forward(self, *inputs: Any, **teacher: Any) -> Any:
+            self.passes.append(not self.inside)
+            return self.module(*inputs, **teacher)
+
+    monkeypatch.setattr(step, "DistributedDataParallel", Exchanging)
+    model, train, _ = made(tiny_encoder, tmp_path, **OFF)
+    outer = Exchanging(model.eval())
+    assert inner_of(outer) is model and head_of(outer) is model.head
+    found = backward(outer, train, BATCH, TAGS, 3)
+    assert outer.passes == [False, False, True]
+    assert float(found) == pytest.approx(float(backward(model, train, BATCH, TAGS)), rel=1e-5)
 
 
 def test_the_head_is_told_the_gold_that_it_reads_while_it_learns(tiny_encoder: str, tmp_path: Path) -> None:
