@@ -211,4 +211,4 @@ def _random_sentence(words: int, limit: int, card: ModelCard, rng: np.random.Gen
     first = 1 + np.concatenate([[0], np.cumsum(count)[:-1]])
     ids = rng.integers(0, vocabulary, int(count.sum()) + 2)
     ids = np.where(ids == card.pad_id, (ids + 1) % vocabulary, ids)
-    return EncodedSentence(ids, first.astype(np.int64), count.astype(np.int64))
+    return EncodedSentence(ids, first, count)

@@ -56,6 +56,7 @@ def test_the_rate_rises_in_a_line_and_falls_to_zero() -> None:
     assert [rate_factor(step, 2, none) for step in range(3)] == [1.0, 0.5, 0.0]
     assert rate_factor(1, 1, optim(warmup=1.0)) == 0.0, "all of it is warm-up"
     assert rate_factor(3, 7, optim(warmup=0.5)) == 0.75, "half of 7 steps are 4"
+    assert rate_factor(1, 2, optim(warmup=0.5)) == 1.0, "one step is left after the warm-up"
 
 
 def test_the_random_state_is_numpys_of_seed_epoch_and_rank() -> None:
@@ -106,7 +107,8 @@ def test_an_epoch_reports_its_loss_a_sentence_its_rate_and_its_progress(
     assert [n for _, n in taken] == [5, 5, 2] * 2
     for epoch, report in enumerate(reports):
         assert isinstance(report, EpochReport) and report.epoch == epoch and report.sentences == 12
-        assert report.loss_per_sentence == pytest.approx(sum(loss for loss, _ in taken[3 * epoch :][:3]) / 12)
+        mean = sum(loss for loss, _ in taken[3 * epoch :][:3]) / 12
+        assert report.loss_per_sentence == pytest.approx(mean, rel=1e-12), "summed in float64"
         assert report.learning_rate == pytest.approx(1e-2 * rate_factor(3 * epoch + 2, 6, config.optim))
         assert 0 < report.seconds < 1000 and report.gradient_norms.steps == 3
     assert reports[-1].optimizer_state()["state"]
