@@ -172,7 +172,7 @@ def tried(module: str, table: Mapping[str, Any], count: int | None, seed: int, c
     share = counts["killed"] / max(1, len(chosen))
     return {
         "mutants": len(mutants),
-        "equivalent": len(equivalents),
+        "left_out": len(equivalent),
         "tried": len(chosen),
         **counts,
         "share": round(share, 3),

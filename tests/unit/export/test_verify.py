@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from export import verify as module
 from export.gates import VerificationReport
 from export.verify import ODD_SHAPES, Compared, contract, verify
-from tablert_dist.heads.base import RELATION_ANSWERS, RELATION_PROBABILITIES, RELATION_TAGS, Arrays, Stage
+from tablert_dist.heads.base import RELATION_ANSWERS, RELATION_PROBABILITIES, RELATION_TAGS, Arrays, Masks, Stage
 from tablert_dist.heads.cnn.scheme import STAGES, TABLE, TableScheme
 from tablert_dist.heads.table_decoding import softmax
 from tablert_dist.schema import Sentence
@@ -70,7 +70,8 @@ class Known:
         if self.wrong == "probability":
             probabilities[:, 0, 1:2] += 2e-5
         both = {"entity_logits": entity, "relation_logits": relation}
-        return {**both, RELATION_TAGS: tags, RELATION_PROBABILITIES: probabilities}
+        found = {**both, RELATION_TAGS: tags, RELATION_PROBABILITIES: probabilities}
+        return {name: found[name] for name in (both if outputs is None else outputs)}
 
 
 def write_graph(path: Path, axes: dict[str, tuple[Any, ...]], outputs: Collection[str]) -> Path:
@@ -117,7 +118,15 @@ def engines(card: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return put
 
 
-MODEL: Any = SimpleNamespace(scheme=TableScheme())
+class OneStage(TableScheme):
+    """Asked for the masks of the stage that it has alone."""
+
+    def valid_mask(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
+        assert stage == TABLE and set(STAGES[TABLE].outputs) <= set(outputs)
+        return super().valid_mask(stage, inputs, outputs)
+
+
+MODEL: Any = SimpleNamespace(scheme=OneStage())
 SENTENCES = [["ada", "works", "at", "acme"], ["at"], ["acme", "at"], ["ada", *["at"] * 38, "acme"] + ["near"] * 20]
 
 
