@@ -156,6 +156,7 @@ def test_words_of_a_part_of_a_text_have_their_places_in_the_whole() -> None:
     assert split_words(text, 1, 4) == [(1, 3), (3, 4)] and split_words(text, 1, 4, "punctuation") == [(1, 4)]
     assert split_words("a-b c", 2) == [(2, 3), (4, 5)] and split_words("a b", 0, 1) == [(0, 1)]
     assert split_words("aé\u0301 \u0c05.", 1) == [(1, 3), (4, 5), (5, 6)], "no character of a space-less script"
+    assert split_words("abcdefghij \x1c\x1d é\u0301", 9) == [(9, 10), (14, 16)], "separators of records are no words"
     assert split_words("") == [] and split_words("在", 1) == []
 
 

@@ -61,10 +61,11 @@ def test_what_fits_is_kept_as_it_was() -> None:
 
 
 def test_a_tag_fills_the_cells_of_both_entities_in_the_upper_triangle() -> None:
-    sentence = Sentence(WORDS, (A, B, C), (Relation(C, A, "works"), Relation(B, C, "near")))
+    sentence = Sentence(WORDS, (A, B, C), (Relation(C, A, "works"), Relation(B, C, "near"), Relation(A, B, "works")))
     gold = collate_targets([sentence], TAGS)
     expected = np.where(np.triu(np.ones((7, 7), bool), 1), 0, IGNORE)
     expected[0:2, 4:7] = TAGS.relation_tags.index("works:left")
+    expected[0:2, 2] = TAGS.relation_tags.index("works:right")
     expected[2, 4:7] = TAGS.relation_tags.index("near:right")
     assert gold.relation_tags.tolist() == [expected.tolist()]
     names = [TAGS.entity_tags[tag] for tag in gold.entity_tags[0]]
