@@ -172,6 +172,12 @@ def test_gold_and_what_is_drawn_beside_it_row_by_row() -> None:
     assert all(array.dtype == np.int64 for array in gold.values())
 
 
+def test_all_that_there_is_is_taken_in_order() -> None:
+    for seed in range(6):
+        gold = SpertScheme(max_span=2, negatives=3).targets([Sentence(("x", "y"))], TAGS, [np.random.default_rng(seed)])
+        assert gold["spans"].tolist() == [[[1, 2], [2, 3], [1, 3]]]
+
+
 def test_a_batch_without_pairs_has_a_row_of_padding() -> None:
     """No axis of a graph may be empty; and what is too long to be read is learned all the same."""
     long = Sentence(tuple("abc"), (Entity(0, 3, "Org"),))
