@@ -143,6 +143,19 @@ def test_a_position_is_what_was_done_and_a_training_goes_on_from_it(
     assert all(torch.equal(value, weights(again)[name]) for name, value in weights(through).items())
 
 
+def test_the_epochs_after_a_position_begin_at_their_first_step(tiny_encoder: str, tmp_path: Path) -> None:
+    model, train, config = made(tiny_encoder, tmp_path, **OFF)
+    (start,) = train_epochs(model, train, TAGS, config, 1, stop=Asks(0))
+    assert isinstance(start, Position) and (start.epoch, start.step) == (0, 1)
+    calls: list[tuple[int, ...]] = []
+    state = torch_copy(start.optimizer)
+    reports = list(
+        train_epochs(model, train, TAGS, config, 1, ALONE, state, 0, lambda *at: calls.append(at[:2]), start)
+    )
+    assert calls == [(0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
+    assert [(r.epoch, r.sentences) for r in reports] == [(0, 12), (1, 12)]
+
+
 def test_after_the_last_step_of_an_epoch_nothing_is_left_to_stop(tiny_encoder: str, tmp_path: Path) -> None:
     model, train, config = made(tiny_encoder, tmp_path, **{**OFF, "train.average": 0.5})
     own = iter(train_epochs(model, train, TAGS, config, 1, stop=Asks(2)))
