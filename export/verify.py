@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from export.gates import VerificationReport
 from tablert_dist.batching import evaluation_batches
 from tablert_dist.heads.base import RELATION_PROBABILITIES, RELATION_TAGS, Arrays, Engine, Scheme, Stage
-from tablert_dist.heads.table_decoding import softmax
+from tablert_dist.heads.sequences import softmax
 from tablert_dist.inference.onnx_engine import OnnxEngine
 from tablert_dist.inference.torch_engine import TorchEngine
 from tablert_dist.model import TableModel

@@ -14,7 +14,7 @@ from tablert_dist.errors import InputError, nearest
 from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import Arrays, DeviceEngine, Scheme
 from tablert_dist.heads.cnn.scheme import TABLE
-from tablert_dist.heads.table_decoding import softmax
+from tablert_dist.heads.sequences import softmax
 from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
 from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.loading import LoadedModel, load_model

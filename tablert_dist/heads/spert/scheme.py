@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablert_dist.heads.base import ENCODER, WORDS, Arrays, Engine, Masks, Stage, word_mask
-from tablert_dist.heads.table_decoding import probability_of, softmax
+from tablert_dist.heads.sequences import softmax
+from tablert_dist.heads.table_decoding import probability_of
 from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
 from tablert_dist.schema import Entity, Relation, Sentence, distinct

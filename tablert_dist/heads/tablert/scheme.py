@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tablert_dist.heads.base import ENCODER, RELATION_ANSWERS, WORDS, Arrays, Engine, Masks, Stage, word_mask
 from tablert_dist.heads.cnn.scheme import upper_cells
-from tablert_dist.heads.table_decoding import entities_of, lengths_of, log_softmax, run_table, sentences_of, spans_of
+from tablert_dist.heads.sequences import log_softmax
+from tablert_dist.heads.table_decoding import entities_of, lengths_of, run_table, sentences_of, spans_of
 from tablert_dist.heads.table_encoding import TableLabels
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import PREFIXES, Floats, Ints, TagSet

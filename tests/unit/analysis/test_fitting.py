@@ -20,7 +20,7 @@ from tablert_dist.analysis.rereading import read_at
 from tablert_dist.cli import main as tablert
 from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import Arrays
-from tablert_dist.heads.table_decoding import softmax
+from tablert_dist.heads.sequences import softmax
 from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.model.checkpoint import read_card

@@ -19,7 +19,7 @@ from export.gates import VerificationReport
 from export.verify import ODD_SHAPES, Compared, contract, verify
 from tablert_dist.heads.base import RELATION_ANSWERS, RELATION_PROBABILITIES, RELATION_TAGS, Arrays, Masks, Stage
 from tablert_dist.heads.cnn.scheme import STAGES, TABLE, TableScheme
-from tablert_dist.heads.table_decoding import softmax
+from tablert_dist.heads.sequences import softmax
 from tablert_dist.schema import Sentence
 from tablert_dist.tags import TagSet
 from tablert_dist.tokenization import SubwordTokenizer

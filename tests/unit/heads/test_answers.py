@@ -20,7 +20,7 @@ from tablert_dist.gpu import gpu_path
 from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import RELATION_ANSWERS, Arrays
 from tablert_dist.heads.cnn.scheme import TABLE
-from tablert_dist.heads.table_decoding import softmax
+from tablert_dist.heads.sequences import softmax
 from tablert_dist.heads.tablert.scheme import RELATIONS
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.model.checkpoint import load_checkpoint

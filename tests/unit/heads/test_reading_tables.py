@@ -65,7 +65,7 @@ def test_answers_are_asked_for_instead_of_logits_where_they_are_offered() -> Non
     run_table(engine, TABLE, INPUTS)
     assert engine.asked[-1] == (RELATION_TAGS, RELATION_PROBABILITIES)
     place = (np.array([0, 1]), np.array([1, 0]), np.array([2, 0]))
-    tags, probabilities = cells_of(relation, *place)
+    tags, probabilities = cells_of(relation, *place, 1.0)
     assert tags.dtype == np.int64 and tags.tolist() == engine.logits[place].argmax(-1).tolist()
     assert probabilities.tolist() == softmax(engine.logits[place]).max(-1).tolist()
     from_logits = cells_of(engine.logits, *place)

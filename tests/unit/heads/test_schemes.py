@@ -17,7 +17,8 @@ from tablert_dist.config import DataConfig, ModelConfig, SpertConfig
 from tablert_dist.data import load_corpus
 from tablert_dist.heads import HEADS, make_scheme
 from tablert_dist.heads.base import Arrays, Scheme
-from tablert_dist.heads.table_decoding import best_sequences, decode, log_softmax, transitions
+from tablert_dist.heads.sequences import best_sequences, log_softmax, transitions
+from tablert_dist.heads.table_decoding import decode
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
 from tablert_dist.scoring import count
 from tablert_dist.tags import TableLogits, TagSet

@@ -23,7 +23,7 @@ from tablert_dist.errors import InputError
 from tablert_dist.gpu import gpu_path
 from tablert_dist.heads import HEADS
 from tablert_dist.heads.cnn.scheme import TABLE
-from tablert_dist.heads.table_decoding import softmax
+from tablert_dist.heads.sequences import softmax
 from tablert_dist.heads.temperatures import NEUTRAL, Fitted, Temperatures
 from tablert_dist.inference.bundle import MANIFEST, open_bundle
 from tablert_dist.inference.predictor import Predictor
