@@ -30,30 +30,27 @@ _INDICES = """
 CREATE INDEX of_node ON mentions (node);
 CREATE INDEX of_edge ON evidence (edge);
 """
-# The form that a node is seen in most often; of equals the first.
+# A row for each form that a node is mentioned in, the most frequent one first; of equals the first. CROSS JOIN: in this order.
 _NODES = """
-SELECT n.id, n.key, n.type, f.text, n.mentions, n.best FROM (
-    SELECT nodes.id, key, type, count(*) AS mentions, max(probability) AS best
-    FROM nodes JOIN mentions ON mentions.node = nodes.id GROUP BY nodes.id
-) AS n JOIN (
-    SELECT node, text, row_number() OVER (PARTITION BY node ORDER BY count(*) DESC, min(rowid)) AS place
-    FROM mentions GROUP BY node, text
-) AS f ON f.node = n.id AND f.place = 1 ORDER BY n.id
+SELECT nodes.id, nodes.key, nodes.type, f.text, f.mentions, f.best FROM (
+    SELECT node, text, count(*) AS mentions, max(probability) AS best, min(rowid) AS first FROM mentions GROUP BY node, text
+) AS f CROSS JOIN nodes ON nodes.id = f.node ORDER BY f.node, f.mentions DESC, f.first
 """
 _EDGES = """
 SELECT edges.id, h.key, edges.type, t.key, count(*), max(triple_probability)
-FROM edges JOIN nodes AS h ON h.id = head JOIN nodes AS t ON t.id = tail JOIN evidence ON edge = edges.id
+FROM edges CROSS JOIN evidence ON edge = edges.id CROSS JOIN nodes AS h ON h.id = head CROSS JOIN nodes AS t ON t.id = tail
 GROUP BY edges.id ORDER BY edges.id
 """
 _NODE_EVIDENCE = """
 SELECT nodes.key, documents.name, first, last, mentions.text, probability
-FROM mentions JOIN nodes ON nodes.id = node JOIN documents ON documents.id = document ORDER BY node, mentions.rowid
+FROM mentions CROSS JOIN nodes ON nodes.id = node CROSS JOIN documents ON documents.id = document
+ORDER BY node, mentions.rowid
 """
 _EDGE_EVIDENCE = """
 SELECT edge, h.key, edges.type, t.key, documents.name, head_first, head_last, tail_first, tail_last, probability,
     triple_probability
-FROM evidence JOIN edges ON edges.id = edge JOIN nodes AS h ON h.id = head JOIN nodes AS t ON t.id = tail
-JOIN documents ON documents.id = document ORDER BY edge, evidence.rowid
+FROM evidence CROSS JOIN edges ON edges.id = edge CROSS JOIN nodes AS h ON h.id = head CROSS JOIN nodes AS t ON t.id = tail
+CROSS JOIN documents ON documents.id = document ORDER BY edge, evidence.rowid
 """
 
 
@@ -186,7 +183,11 @@ class GraphStore:
 
     def nodes(self) -> Iterator[Node]:
         """In the order in which they were first mentioned."""
-        return (Node(*row) for row in self._rows(_NODES))
+        for number, rows in groupby(self._rows(_NODES), lambda row: row[0]):
+            forms = list(rows)
+            _, key, kind, name, _, _ = forms[0]
+            said = [best for *_, best in forms if best is not None]
+            yield Node(number, key, kind, name, sum(row[4] for row in forms), max(said, default=None))
 
     def edges(self) -> Iterator[Edge]:
         """In the order in which they were first said."""
