@@ -121,7 +121,10 @@ def test_export_evaluate_predict(exported: Path, trained: Path, corpus: Path) ->
         )
         assert done.returncode == 0, done.stderr
         scored[model] = json.loads((trained / "s.json").read_text())
+    of_bundle, of_checkpoint = (scored[model].pop("calibration") for model in ("bundle", best["checkpoint"]))
     assert scored["bundle"] == scored[best["checkpoint"]] == best["scores"]["test"]["scores"]
+    assert of_bundle["after"] == pytest.approx(of_checkpoint["after"], abs=1e-5)
+    assert {**of_bundle, "after": None} == {**of_checkpoint, "after": None}
     lines = 'Ada works at Acme .\n\n{"text": "Bo near Oslo"}\n{"words": ["Ada", "works", "at", "Acme"]}\n'
     found = run("tablert_dist.cli", "predict", "--model", "bundle", cwd=trained, stdin=lines)
     assert found.returncode == 0, found.stderr

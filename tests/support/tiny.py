@@ -71,7 +71,7 @@ def write_tiny_checkpoint(encoder: str, folder: Path, **overrides: Any) -> Path:
     model = build_model(config.model, parts, TagSet(SCHEMA)).eval()
     with torch.no_grad():
         for name, weight in model.head.named_parameters():
-            if not weight.any() and not name.startswith("entity"):
+            if name.startswith("bilinear") and not weight.any():
                 weight.normal_(std=0.5)
             weight.mul_(1.0 if name.startswith("entity") else 2.5)
     card = ModelCard(public_config(config), SCHEMA, parts.tokenizer, parts.pad_id, {"epoch": 1})

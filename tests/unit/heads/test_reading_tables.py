@@ -68,7 +68,7 @@ def test_answers_are_asked_for_instead_of_logits_where_they_are_offered() -> Non
     tags, probabilities = cells_of(relation, *place, 1.0)
     assert tags.dtype == np.int64 and tags.tolist() == engine.logits[place].argmax(-1).tolist()
     assert probabilities.tolist() == softmax(engine.logits[place]).max(-1).tolist()
-    from_logits = cells_of(engine.logits, *place)
+    from_logits = cells_of(engine.logits, *place, 1.0)
     assert from_logits[0].tolist() == tags.tolist() and from_logits[1].tolist() == probabilities.tolist()
 
 
