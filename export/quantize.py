@@ -33,6 +33,9 @@ ENTITY = "'head.entity'"
 """Ends the scope of the layer of entity tags, which stays fp32 however large: its few numbers decide everything."""
 GELU = 0.17
 """GELU is nowhere below −0.17: shifted by it, its values take all 256 levels and not 129."""
+WEIGHT_LEVELS = 63
+"""Largest integer of a product's weights. A CPU without VNNI adds two products of uint8 and int8 in 16 bits, where more than
+2 · 255 · 64 is cut off: with 127 levels its sums would be others, silently."""
 VALUE = re.compile(r"\.(value|v_lin|value_proj|v_proj|v)'")
 """Ends the scope of an attention layer's value projection: BERT's, DistilBERT's, DeBERTa's, ALBERT's, T5's."""
 PREFIX = "int8/"
@@ -182,8 +185,9 @@ class _Rewriting:
     def _weight(self, name: str, axis: int) -> tuple[str, str, NDArray[np.float32]]:
         """Return the names of the integers and of the scales along the other axis, and the weight as rounded."""
         weight = numpy_helper.to_array(self.weights[name])
-        scale = np.maximum(np.abs(weight).max(axis, keepdims=True), 1e-12).astype(np.float32) / np.float32(127)
-        integers = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
+        levels = np.float32(WEIGHT_LEVELS if axis == 0 else 127)
+        scale = np.maximum(np.abs(weight).max(axis, keepdims=True), 1e-12).astype(np.float32) / levels
+        integers = np.clip(np.rint(weight / scale), -levels, levels).astype(np.int8)
         names = [
             self._constant(f"{name}/q{axis}", integers),
             self._constant(f"{name}/scale{axis}", scale.reshape(-1) if axis == 0 else scale),
