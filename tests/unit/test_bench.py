@@ -16,6 +16,7 @@ import pytest
 from bench import __main__ as runner
 from bench.commands import APART, COMMANDS, discover
 from bench.options import UnavailableError
+from tests.support.tiny import tiny_records, write_corpus
 
 NAMES = discover()
 LONG = ("bench.gpu", "bench.onnx", "bench.peers", "bench.soak")
@@ -93,3 +94,24 @@ def test_a_failing_bench_stops_no_other_and_leaves_the_page(
     runner.main.main([], standalone_mode=False)
     assert f"| `python -m {good}` |" in page.read_text(encoding="utf-8")
     assert page.read_text(encoding="utf-8").endswith(f"{runner.END}\nafter\n")
+
+
+@pytest.mark.slow
+def test_variants_are_trained_one_after_the_other_and_compared_with_the_first(
+    tiny_encoder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = tiny_records(6)
+    write_corpus(tmp_path / "data", {"train": records, "dev": records, "test": records})
+    command = importlib.import_module("bench.gpu").main
+    words = ["--encoder", tiny_encoder, "--data", str(tmp_path / "data"), "--preset", "conll04", "--epochs", "2"]
+    command.main([*words, "--variants", "cnn,plus", "--seeds", "1,2"], prog_name="bench.gpu", standalone_mode=False)
+    result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    found = result["variants"]
+    assert list(found) == ["cnn", "plus"] and "against" not in found["cnn"] and result["ratio"] > 0
+    apart = [found["plus"]["scores"][seed]["re_plus"] - found["cnn"]["scores"][seed]["re_plus"] for seed in ("1", "2")]
+    against = found["plus"]["against"]
+    assert against["re_plus"] == pytest.approx(sum(apart) / 2, abs=0.01) and 0 <= against["p"] <= 1
+    with pytest.raises(click.ClickException, match="--variants nobody: there are cnn, tablert"):
+        command.main([*words, "--variants", "cnn,nobody"], prog_name="bench.gpu", standalone_mode=False)
+    with pytest.raises(click.UsageError, match="give their --encoder"):
+        command.main(["--variants", "cnn"], prog_name="bench.gpu", standalone_mode=False)
