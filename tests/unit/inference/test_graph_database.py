@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,18 +15,8 @@ import pytest
 
 from tablert_dist.inference.graph.database import PASSWORD, USER
 from tests.support import ROOT, graph_server
+from tests.support.ray_head import free_ports
 from tests.unit.inference.test_graph import HOSTILE, SMALL, WILD, run, write
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 @pytest.fixture(scope="module")
