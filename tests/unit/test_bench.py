@@ -16,6 +16,7 @@ import pytest
 from bench import __main__ as runner
 from bench.commands import APART, COMMANDS, discover
 from bench.options import UnavailableError
+from tablert_dist.study.cells import systems
 from tests.support.tiny import tiny_records, write_corpus
 
 NAMES = discover()
@@ -115,3 +116,5 @@ def test_variants_are_trained_one_after_the_other_and_compared_with_the_first(
         command.main([*words, "--variants", "cnn,nobody"], prog_name="bench.gpu", standalone_mode=False)
     with pytest.raises(click.UsageError, match="give their --encoder"):
         command.main(["--variants", "cnn"], prog_name="bench.gpu", standalone_mode=False)
+    # The variants are known to the whole process.
+    systems.cache_clear()
