@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,20 @@ def models(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return found
 
 
+Bundle = Callable[[str], Path]
+
+
 @pytest.fixture(scope="module")
-def bundles(models: dict[str, tuple[Path, Path]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def bundle(models: dict[str, tuple[Path, Path]], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The calibrated model of a head, exported when it is first asked for."""
     folder = tmp_path_factory.mktemp("bundles")
-    for name in HEADS:
-        export_bundle(models[name][1], folder / name, ExportConfig(allow="random weights"), TEXTS)
-    return {name: folder / name for name in HEADS}
+
+    def of(name: str) -> Path:
+        if not (folder / name).exists():
+            export_bundle(models[name][1], folder / name, ExportConfig(allow="random weights"), TEXTS)
+        return folder / name
+
+    return of
 
 
 def labels(found: list[Sentence]) -> list[Any]:
@@ -144,19 +153,23 @@ def test_thresholds_are_of_calibrated_probabilities(models: dict[str, tuple[Path
     assert 0 < sum(map(len, expected)) < sum(len(s.relations) for s in found)
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(
+    "name", [name if name == "cnn" else pytest.param(name, marks=pytest.mark.slow) for name in HEADS]
+)
 def test_a_bundle_says_what_its_checkpoint_says(
-    name: str, models: dict[str, tuple[Path, Path]], bundles: dict[str, Path]
+    name: str, models: dict[str, tuple[Path, Path]], bundle: Bundle
 ) -> None:
     """Through the graph's answers too, in which the temperature lies: it is applied once."""
-    ours, theirs = (Predictor.load(path).annotate(TEXTS) for path in (models[name][1], bundles[name]))
+    exported = bundle(name)
+    ours, theirs = (Predictor.load(path).annotate(TEXTS) for path in (models[name][1], exported))
     assert labels(ours) == labels(theirs)
     np.testing.assert_allclose(probabilities(theirs), probabilities(ours), atol=1e-4)
-    opened = open_bundle(bundles[name])
+    opened = open_bundle(exported)
     assert opened.calibration == FITTED == read_card(models[name][1]).calibration
-    assert "temperatures: tags 2.50, cells 4.00 (fitted on tiny dev)" in (bundles[name] / "README.md").read_text()
+    assert "temperatures: tags 2.50, cells 4.00 (fitted on tiny dev)" in (exported / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_half_and_quantised_graphs_divide_by_the_same_temperature(
     precision: str, models: dict[str, tuple[Path, Path]], tmp_path: Path
@@ -183,11 +196,11 @@ def test_answers_of_a_card_have_the_temperature(models: dict[str, tuple[Path, Pa
 
 
 def test_an_export_whose_answers_have_another_temperature_is_refused(
-    models: dict[str, tuple[Path, Path]], bundles: dict[str, Path], tmp_path: Path
+    models: dict[str, tuple[Path, Path]], bundle: Bundle, tmp_path: Path
 ) -> None:
     model, card = load_checkpoint(models["cnn"][1])
-    assert verify(model, card, {TABLE: bundles["cnn"] / "table.onnx"}, 1e-4, TEXTS).failures == []
-    proto = onnx.load(str(bundles["cnn"] / "table.onnx"))
+    assert verify(model, card, {TABLE: bundle("cnn") / "table.onnx"}, 1e-4, TEXTS).failures == []
+    proto = onnx.load(str(bundle("cnn") / "table.onnx"))
     (constant,) = (one for one in proto.graph.initializer if one.name == TEMPERATURE)
     constant.CopyFrom(numpy_helper.from_array(np.array(1.0, np.float32), TEMPERATURE))
     onnx.save(proto, str(tmp_path / "table.onnx"))
@@ -195,9 +208,9 @@ def test_an_export_whose_answers_have_another_temperature_is_refused(
     assert any("have a tag or a probability that their logits do not give" in told for told in failures)
 
 
-def test_tritons_model_has_the_bundles_graph(bundles: dict[str, Path], tmp_path: Path) -> None:
-    folder = write_repository(bundles["cnn"], tmp_path / "triton")
-    assert (folder / "1" / "model.onnx").read_bytes() == (bundles["cnn"] / "table.onnx").read_bytes()
+def test_tritons_model_has_the_bundles_graph(bundle: Bundle, tmp_path: Path) -> None:
+    folder = write_repository(bundle("cnn"), tmp_path / "triton")
+    assert (folder / "1" / "model.onnx").read_bytes() == (bundle("cnn") / "table.onnx").read_bytes()
     assert 'key: "temperature_tags" value: { string_value: "2.5" }' in (folder / "config.pbtxt").read_text()
 
 
