@@ -72,6 +72,11 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
     return None
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def counted(number: int, one: str, several: str = "") -> str:
     """`1 sentence`, `2 sentences`; `several` is the plural where it is not `one` with an s."""
     return f"{number} {one if number == 1 else several or one + 's'}"

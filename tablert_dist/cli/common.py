@@ -160,6 +160,15 @@ def refuse_existing(*paths: Path | None, force: bool) -> None:
             raise InputError(f"{path} exists: give another name, or write over it with --force")
 
 
+def refuse_nowhere(*paths: Path | None) -> None:
+    """Raise InputError for the first of these files and folders that has no folder to lie in."""
+    from tablert_dist.errors import InputError
+
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{path}: there is no folder '{path.parent}' to write to")
+
+
 def parsed(assignments: tuple[str, ...]) -> dict[str, Any]:
     """Return what `--set` gave, by key. Raises InputError for one without `=`."""
     from tablert_dist.config import parse_assignment

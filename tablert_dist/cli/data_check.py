@@ -15,6 +15,7 @@ from tablert_dist.cli.common import (
     parsed,
     plain_errors,
     refuse_existing,
+    refuse_nowhere,
     set_up_logging,
     verb,
 )
@@ -59,8 +60,7 @@ def command(
     from tablert_dist.storage.paths import locate
 
     locate(source, "data")
-    if html is not None and not html.parent.is_dir():
-        raise InputError(f"{html}: there is no folder '{html.parent}' to write to")
+    refuse_nowhere(html)
     if html is not None and html.is_dir():
         raise InputError(f"{html} is a folder; name the page, such as {html / 'check.html'}")
     refuse_existing(html, force=force)

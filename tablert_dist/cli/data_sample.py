@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from tablert_dist.cli.common import force_option, plain_errors, refuse_existing, set_up_logging, stopwatch, verb
+from tablert_dist.cli.common import (
+    force_option,
+    plain_errors,
+    refuse_existing,
+    refuse_nowhere,
+    set_up_logging,
+    stopwatch,
+    verb,
+)
 from tablert_dist.cli.reading import say_read, strict_option, text_field_option
 
 
@@ -50,8 +58,7 @@ def command(
         raise InputError("give either --n N or --share 0.1,0.2,…")
     if not source.exists():
         raise InputError(f"{source}: no such file or folder")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: there is no folder '{out.parent}' to write to")
+    refuse_nowhere(out)
     notes = Notes(strict, text_field)
     sentences, _ = read_all(source, form, notes)
     say_read(notes)

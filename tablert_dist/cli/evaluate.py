@@ -14,6 +14,7 @@ from tablert_dist.cli.common import (
     model_option,
     plain_errors,
     refuse_existing,
+    refuse_nowhere,
     set_option,
     set_up_logging,
     split_option,
@@ -79,9 +80,7 @@ def command(
     if (model is None) == (predictions is None):
         raise InputError("give either --model MODEL or --predictions FILE")
     source = find_gold(data, split)
-    for path in (report, out):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder '{path.parent}' to write to")
+    refuse_nowhere(report, out)
     refuse_existing(report, out, force=force)
     summary = stopwatch()
     read = _kept(config, predictions, source) if predictions else _predicted(config, str(model), source)

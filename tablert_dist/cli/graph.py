@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from tablert_dist.cli.common import force_option, plain_errors, refuse_existing, set_up_logging, stopwatch, verb
+from tablert_dist.cli.common import (
+    force_option,
+    plain_errors,
+    refuse_existing,
+    refuse_nowhere,
+    set_up_logging,
+    stopwatch,
+    verb,
+)
+from tablert_dist.cli.reading import result_lines
 
 if TYPE_CHECKING:
     from tablert_dist.inference.graph.mentions import Count
@@ -101,13 +108,13 @@ def command(
         raise InputError("--to and --out belong together: --to turtle --out graph.ttl")
     target = find_target(form) if form else None
     options = wanted.options(model, symmetric, strict)
-    if out is not None:
-        check_out(out, force)
+    refuse_existing(out, force=force)
+    refuse_nowhere(out)
     if database:
         check_database(database)
     summary = stopwatch()
     with GraphStore(options.link, options.symmetric) as store:
-        with _reading(source) as lines:
+        with result_lines(source) as lines:
             count = filled(store, lines, "standard input" if source == "-" else source, options)
         _tell(count)
         if target is not None and out is not None:
@@ -115,15 +122,6 @@ def command(
         elif database:
             write_database(store, database, options.base, options.model)
         summary(f"{out or database}: {_size(store)}")
-
-
-def check_out(out: Path, force: bool) -> None:
-    """Raise InputError where a graph cannot be written to `out`."""
-    from tablert_dist.errors import InputError
-
-    refuse_existing(out, force=force)
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"{out}: there is no folder '{out.parent}' to write to")
 
 
 class GraphOutput:
@@ -136,7 +134,8 @@ class GraphOutput:
         from tablert_dist.inference.graph.store import GraphStore
         from tablert_dist.inference.graph.targets import find_target
 
-        check_out(out, force)
+        refuse_existing(out, force=force)
+        refuse_nowhere(out)
         self._out, self._target, self._options = out, find_target(form), options
         self._store, self._number = GraphStore(options.link, options.symmetric), 0
 
@@ -183,21 +182,3 @@ def _size(store: GraphStore) -> str:
     documents, nodes, edges, triples = store.size()
     told = (counted(nodes, "node"), counted(edges, "edge"), f"{counted(triples, 'triple')} as evidence")
     return f"{', '.join(told)}, from {counted(documents, 'text')}"
-
-
-@contextmanager
-def _reading(source: str) -> Iterator[IO[str]]:
-    from tablert_dist.errors import InputError
-
-    if source == "-":
-        yield sys.stdin
-        return
-    try:
-        with Path(source).open(encoding="utf-8", newline="\n") as file:
-            yield file
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source}: not UTF-8 at byte {error.start}") from None
-    except IsADirectoryError:
-        raise InputError(f"{source} is a folder: expected JSON lines of `tablert predict`") from None
-    except FileNotFoundError:
-        raise InputError(f"{source} does not exist") from None

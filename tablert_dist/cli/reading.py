@@ -1,10 +1,13 @@
-"""How the verbs read data: `--strict` and `--text-field`, and what a reader left out or changed."""
+"""How the verbs read data and results: `--strict` and `--text-field`, and what a reader left out or changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -46,3 +49,20 @@ def say_read(notes: Notes) -> None:
     """Print what was left out or changed."""
     for line in notes.lines():
         click.echo(f"read: {line}")
+
+
+@contextmanager
+def result_lines(source: str) -> Iterator[IO[str]]:
+    """The lines of results that `tablert predict` wrote; `-` is standard input. Raises InputError where they cannot be read."""
+    from tablert_dist.errors import InputError
+
+    if source == "-":
+        yield sys.stdin
+        return
+    try:
+        with Path(source).open(encoding="utf-8") as lines:
+            yield lines
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source}: not UTF-8 at byte {error.start}") from None

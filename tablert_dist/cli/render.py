@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,13 @@ from tablert_dist.cli.common import (
     model_option,
     plain_errors,
     refuse_existing,
+    refuse_nowhere,
     set_option,
     set_up_logging,
     split_option,
     verb,
 )
-from tablert_dist.cli.reading import reading_options
+from tablert_dist.cli.reading import reading_options, result_lines
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -66,8 +66,7 @@ def command(
         raise InputError("--data and --text are for --model, not for --in, whose results are finished")
     if model and bool(data) == bool(texts):
         raise InputError("--model needs either --data with annotated sentences or --text with a sentence")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: there is no folder '{out.parent}' to write to")
+    refuse_nowhere(out)
     if out.is_dir():
         raise InputError(f"{out} is a folder; name the page, such as {out / 'page.html'}")
     refuse_existing(out, force=force)
@@ -78,19 +77,12 @@ def command(
 
 
 def _finished(source: str, limit: int) -> Page:
-    from tablert_dist.errors import InputError
     from tablert_dist.pages.sentences import read_results, results_page
 
-    if source == "-":
-        return results_page(read_results(sys.stdin, "standard input", limit), "standard input")
-    path = Path(source)
-    try:
-        with path.open(encoding="utf-8") as lines:
-            return results_page(read_results(lines, source, limit), path.name)
-    except OSError as error:
-        raise InputError(f"{source}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source}: not UTF-8 at byte {error.start}") from None
+    stdin = source == "-"
+    with result_lines(source) as lines:
+        found = read_results(lines, "standard input" if stdin else source, limit)
+        return results_page(found, "standard input" if stdin else Path(source).name)
 
 
 def _read(config: Config, model: str, data: str | None, split: str | None, texts: tuple[str, ...], limit: int) -> Page:

@@ -40,7 +40,7 @@ NEUTRAL = Temperatures()
 
 
 class Measured(Record):
-    """Expected calibration errors in 0–1, and over how many predictions: of entities, relations and triples."""
+    """Expected calibration errors in 0–1, of entities, relations and triples."""
 
     entities: Annotated[float, Field(ge=0.0, le=1.0)]
     relations: Annotated[float, Field(ge=0.0, le=1.0)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, first_line
 from tablert_dist.inference.bundle import open_bundle
 from tablert_dist.waiting import waiting
 
@@ -21,9 +21,8 @@ def download(repo_id: str, revision: str | None = None, instead: str = "give a b
         with waiting(f"downloading {repo_id}"):
             return Path(snapshot_download(repo_id, revision=revision))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"'{repo_id}' is no folder here and cannot be had from the hub: {reason.rstrip('.')} ({instead})"
+            f"'{repo_id}' is no folder here and cannot be had from the hub: {first_line(error).rstrip('.')} ({instead})"
         ) from None
 
 

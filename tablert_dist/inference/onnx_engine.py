@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tablert_dist.batching import CELLS
-from tablert_dist.errors import InputError, OutOfMemory, is_out_of_memory
+from tablert_dist.errors import InputError, OutOfMemory, first_line, is_out_of_memory
 from tablert_dist.heads.base import LENGTHS, RELATION_ANSWERS, RELATION_TAGS, Arrays, Axes, Scheme
 from tablert_dist.inference.gpu_memory import gpu_cells
 from tablert_dist.tags import TagSet
@@ -193,5 +193,4 @@ def _compare(
 
 def _reason(error: Exception) -> str:
     """In one line, without the source files that onnxruntime names."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"/\S+/(\w+\.(?:cc|h|cpp)):\d+ ?", r"\1 ", lines[0])[:300]
+    return re.sub(r"/\S+/(\w+\.(?:cc|h|cpp)):\d+ ?", r"\1 ", first_line(error))[:300]

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, first_line
 from tablert_dist.tokenization import first_position, pad_id, subword_limit
 
 log = logging.getLogger(__name__)
@@ -171,5 +171,4 @@ def _refused(source: str, kind: str) -> Iterator[None]:
         yield
     except Exception as error:
         # Whatever an architecture raises that wants other inputs.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"encoder '{source}' ({kind}) cannot be used: {reason}; {ANOTHER}") from None
+        raise InputError(f"encoder '{source}' ({kind}) cannot be used: {first_line(error)}; {ANOTHER}") from None

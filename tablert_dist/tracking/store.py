@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tablert_dist.errors import InputError
+from tablert_dist.errors import InputError, first_line
 from tablert_dist.storage.secrets import redact
 from tablert_dist.tracking.sqlite_store import make_store, sqlite_file
 
@@ -54,8 +54,7 @@ def default_uri(storage: Path) -> str:
 
 def reason(error: BaseException) -> str:
     """The error in one short line that shows no password."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return redact(line)[:300]
+    return redact(first_line(error))[:300]
 
 
 def connect(uri: str) -> MlflowClient:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tablert_dist.batching import rank_share, training_batches
 from tablert_dist.config import Config
-from tablert_dist.errors import is_out_of_memory
+from tablert_dist.errors import first_line, is_out_of_memory
 from tablert_dist.gpu import Gradients, Ladder, Recorder, Recording, Sizes, Work, is_cpu_path
 from tablert_dist.model import TableModel
 from tablert_dist.train.context import Examples, TrainContext
@@ -108,8 +108,8 @@ class RecordedPasses:
             if is_out_of_memory(error):
                 raise
             self._gives_up = True
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            log.warning("CUDA cannot record a training step (%s): it is launched operator by operator", reason)
+            said = first_line(error)
+            log.warning("CUDA cannot record a training step (%s): it is launched operator by operator", said)
 
     def _work(self, piece: Piece, first: bool) -> Work:
         gradients = self.gradients

@@ -154,7 +154,7 @@ def judge(room: Path, module: str, chosen: Sequence[Mutant], children: int) -> d
 
 
 def tried(module: str, table: Mapping[str, Any], count: int | None, seed: int, children: int) -> dict[str, Any]:
-    """Try a module's mutants, or `count` of them; what came of it, for the last line. Survivors are printed."""
+    """Try a module's mutants, or `count` of them. Print the survivors; return the counts that the last line has."""
     equivalents = [e for e in table.get("equivalent", []) if e["module"] == module]
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder)

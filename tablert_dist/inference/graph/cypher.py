@@ -80,7 +80,7 @@ def _edges(store: GraphStore, base: str, model: str | None) -> Iterator[tuple[st
                 "mentions": edge.mentions,
                 "probability": edge.best,
                 "documents": list(dict.fromkeys(e.document for e in places)),
-                "evidence": [f"{e.document}:{e.head_start}-{e.head_end}:{e.tail_start}-{e.tail_end}" for e in places],
+                "evidence": [e.place for e in places],
                 "model": model,
             },
         )

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tablert_dist.errors import InputError, RunError
+from tablert_dist.errors import InputError, RunError, first_line
 from tablert_dist.inference.graph.cypher import INDEX, Statement, statements
 from tablert_dist.inference.graph.store import GraphStore
 
@@ -74,7 +74,7 @@ def _connected(address: str) -> Iterator[Driver]:
             told = "refused the credentials" if auth else "wants credentials"
             raise InputError(f"--database {address}: the database {told}: set {USER} and {PASSWORD}") from None
         except (ServiceUnavailable, OSError) as error:
-            raise InputError(f"--database {address}: cannot be reached: {_first_line(error)}") from None
+            raise InputError(f"--database {address}: cannot be reached: {first_line(error)}") from None
         yield driver
 
 
@@ -85,9 +85,9 @@ def _said(url: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise InputError(f"--database {url}: refused: {_first_line(error)}") from None
+        raise InputError(f"--database {url}: refused: {first_line(error)}") from None
     except (Neo4jError, ServiceUnavailable) as error:
-        raise RunError(f"--database {url}: {_first_line(error)}; the same call goes on where it was") from None
+        raise RunError(f"--database {url}: {first_line(error)}; the same call goes on where it was") from None
 
 
 def _index(session: Session) -> None:
@@ -96,7 +96,3 @@ def _index(session: Session) -> None:
 
     with suppress(ClientError, DatabaseError):
         session.run(INDEX).consume()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

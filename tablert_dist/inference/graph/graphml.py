@@ -48,7 +48,7 @@ def write_graphml(store: GraphStore, path: Path, base: str, model: str | None) -
 
 def _edges(xml: XMLGenerator, file: Any, store: GraphStore, base: str, model: str | None) -> None:
     for edge, places in zip(store.edges(), store.first_evidence(EVIDENCE), strict=True):
-        told = [f"{e.document}:{e.head_start}-{e.head_end}:{e.tail_start}-{e.tail_end}" for e in places]
+        told = [e.place for e in places]
         ends = {"source": iri(edge.head, base), "target": iri(edge.tail, base)}
         xml.startElement("edge", AttributesImpl({"id": str(edge.id), **ends}))
         evidence = "\n".join([*told, *([f"model {model}"] if model else [])])

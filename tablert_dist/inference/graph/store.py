@@ -17,7 +17,7 @@ from typing import Any, Self
 from tablert_dist.inference.graph.mentions import Document, Link, key_of
 
 _TABLES = """
-CREATE TABLE documents (id INTEGER PRIMARY KEY, name TEXT, text TEXT);
+CREATE TABLE documents (id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE nodes (id INTEGER PRIMARY KEY, key TEXT UNIQUE, type TEXT);
 CREATE TABLE edges (id INTEGER PRIMARY KEY, head INTEGER, type TEXT, tail INTEGER, UNIQUE (head, type, tail));
 CREATE TABLE mentions (node INTEGER, document INTEGER, first INTEGER, last INTEGER, text TEXT, probability REAL);
@@ -106,6 +106,11 @@ class EdgeEvidence:
     probability: float | None
     triple_probability: float | None
 
+    @property
+    def place(self) -> str:
+        """As one string: DOCUMENT:HEADSTART-HEADEND:TAILSTART-TAILEND."""
+        return f"{self.document}:{self.head_start}-{self.head_end}:{self.tail_start}-{self.tail_end}"
+
 
 class GraphStore:
     """A graph in a file of its own, which is gone when the block ends.
@@ -113,9 +118,8 @@ class GraphStore:
     `link` gives a mention's key, or leaves it to the rule; of `symmetric` types both directions are one edge.
     """
 
-    def __init__(self, link: Link = lambda mention: None, symmetric: Collection[str] = (), texts: bool = False) -> None:
-        """`texts`: keep the documents' texts too, for a page."""
-        self._link, self._symmetric, self._texts = link, frozenset(symmetric), texts
+    def __init__(self, link: Link = lambda mention: None, symmetric: Collection[str] = ()) -> None:
+        self._link, self._symmetric = link, frozenset(symmetric)
         self._folder = tempfile.TemporaryDirectory(prefix="tablert-graph-")
         self._db = sqlite3.connect(Path(self._folder.name) / "graph.sqlite", isolation_level=None)
         # Nothing of it outlives this process: no journal, no waiting for the disk.
@@ -136,8 +140,7 @@ class GraphStore:
         """Merge a document into the graph. Raises InputError where the linker fails on it; nothing of it is added then."""
         keys = [key_of(mention, self._link) for mention in document.mentions]
         add = self._db.execute
-        place = add("INSERT INTO documents (name, text) VALUES (?, ?)",
-                    (document.name, document.text if self._texts else None)).lastrowid  # fmt: skip
+        place = add("INSERT INTO documents (name) VALUES (?)", (document.name,)).lastrowid
         nodes = [
             self._id("nodes", "key", (key,), "(key, type) VALUES (?, ?)", (key, mention.type))
             for key, mention in zip(keys, document.mentions, strict=True)
@@ -205,10 +208,6 @@ class GraphStore:
         """For each of `edges()` the first `most` pieces of its evidence."""
         for _, group in groupby(self.edge_evidence(), lambda e: e.edge):
             yield list(islice(group, most))
-
-    def texts(self) -> Iterator[tuple[str, str]]:
-        """Name and text of each document, where the store keeps them."""
-        return ((name, text) for name, text in self._rows("SELECT name, text FROM documents ORDER BY id"))
 
     def types(self) -> tuple[list[str], list[str]]:
         """The types of nodes and of edges, sorted."""

@@ -30,7 +30,7 @@ OFF = {"model.dropout": 0.0, "train.epochs": 2, "train.batch_size": 5}
 
 
 class Asks(Never):
-    """Asks from the moment that it was looked at so many times."""
+    """Asks the training to stop after `looks` looks at it."""
 
     def __init__(self, looks: int) -> None:
         self.looks = looks
