@@ -179,6 +179,15 @@ def test_links_of_the_files_beside_the_site_lead_somewhere(name: str) -> None:
         assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
 
 
+def test_every_page_is_in_the_sites_menu() -> None:
+    """`make docs` is strict about it; here it is seen without the site's environment."""
+    menu = re.search(r"^nav:\n(.*)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert menu
+    listed = re.findall(r"(?:^|: |- )([\w/-]+\.md)$", menu[1], re.MULTILINE)
+    written = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert written - set(listed) == set(), "the site would refuse to be built"
+
+
 def test_an_address_outside_the_site_is_seen(tmp_path: Path) -> None:
     hook = runpy.run_path(str(ROOT / "docs" / "hooks" / "offline.py"))
     (tmp_path / "good.html").write_text('<a href="https://x.org">x</a><script src="a.js"></script><img src="b.png">')
