@@ -38,7 +38,7 @@ def by_predictions(evidence: Evidence) -> dict[str, Temperatures]:
         np.where(evidence.right_triple[:, None], np.exp(evidence.relation_MT), 1 - np.exp(evidence.relation_MT)).clip(
             1e-7
         )
-    ).mean(0)
+    ).sum(0)
     triple = np.stack([evidence.triple_loss_of_cells(tags) for tags in range(len(tried))])
     share = len(evidence.right_entity) / max(len(evidence.right_triple), 1)
     best = int(entity.argmin())
