@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +27,21 @@ TEN_MB = json.dumps({"text": "Ada " * 2_500_000}).encode()
 
 
 def make_bundle(encoder: str, folder: Path) -> Path:
-    """The tiny checkpoint, exported: `folder/bundle`."""
+    """The tiny checkpoint, exported: `folder/checkpoint` and `folder/bundle`. A process exports it once and copies it."""
+    shutil.copytree(_exported(encoder), folder, dirs_exist_ok=True)
+    return folder / "bundle"
+
+
+@cache
+def _exported(encoder: str) -> Path:
     from export.graph import export_bundle
     from tablert_dist.config import ExportConfig
 
+    folder = Path(tempfile.mkdtemp(prefix="tablert-tiny-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     checkpoint = write_tiny_checkpoint(encoder, folder / "checkpoint")
     export_bundle(checkpoint, folder / "bundle", ExportConfig(), [["Ada", "near", "Oslo"]])
-    return folder / "bundle"
+    return folder
 
 
 def renamed(bundle: Path, folder: Path) -> Path:
