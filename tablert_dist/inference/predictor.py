@@ -151,6 +151,15 @@ class Predictor:
             return one
         return self.read(self.planner.of_texts(list(texts)))
 
+    def attempt(self, texts: Sequence[str]) -> list[Extraction | InputError]:
+        """As `predict` of several texts; in the place of the result of one that cannot be read stands the reason."""
+        try:
+            return list(self.predict(texts))
+        except InputError as error:
+            if len(texts) == 1:
+                return [error]
+        return [one for text in texts for one in self.attempt([text])]
+
     def predict_words(self, sentences: Sequence[Sequence[str]]) -> list[Extraction]:
         """Extract from sentences given as words, in their order; the text of each is its words joined by spaces."""
         return self.read(self.planner.of_words(sentences))

@@ -69,22 +69,12 @@ class TablertComponent(Pipe):  # type: ignore[misc]
         """The documents in their order, read a batch at a time; one that cannot be read goes to spaCy's error handler."""
         handler = self.get_error_handler()
         for docs in minibatch(stream, size=batch_size):
-            try:
-                found: Sequence[Extraction | InputError] = self.predictor.predict([doc.text for doc in docs])
-            except InputError:
-                found = [self._try(doc) for doc in docs]
+            found = self.predictor.attempt([doc.text for doc in docs])
             for doc, one in zip(docs, found, strict=True):
                 if isinstance(one, InputError):
                     handler(self.name, self, [doc], one)
                 else:
                     yield self._annotate(doc, one)
-
-    def _try(self, doc: Doc) -> Extraction | InputError:
-        text: str = doc.text
-        try:
-            return self.predictor.predict(text)
-        except InputError as error:
-            return error
 
     def _annotate(self, doc: Doc, found: Extraction) -> Doc:
         # Plain data: a document is written and read back with it.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as parquet
 import pytest
 
 from tablert_dist.config import PredictConfig
@@ -68,4 +69,30 @@ def test_the_three_stages_of_a_gpu_give_what_one_process_gives(tiny_encoder: str
     for (there, error), here in zip(found, expected, strict=True):
         assert there.get("text") == here.get("text") and error == here.get("error")
         spans = [[(e["start"], e["end"], e["type"]) for e in r.get("entities", [])] for r in (here, there)]
+        assert spans[0] == spans[1]
+
+
+COLUMNS = """
+import sys
+import ray
+from tablert_dist.inference.columns import Extract
+
+ray.init(num_cpus=3, include_dashboard=False)
+texts = ray.data.from_items([{"id": i, "text": f"Ada works at Acme near Oslo {i} ."} for i in range(40)], override_num_blocks=4)
+given = {"model": sys.argv[1], "column": "text"}
+texts.map_batches(Extract, fn_constructor_kwargs=given, concurrency=2, batch_size=8).write_parquet("out")
+"""
+
+
+def test_a_datasets_column_is_read_by_actors(tiny_encoder: str, tmp_path: Path) -> None:
+    bundle = make_bundle(tiny_encoder, tmp_path)
+    command = [sys.executable, "-c", COLUMNS, str(bundle)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = sorted(parquet.read_table(tmp_path / "out").to_pylist(), key=lambda row: row["id"])
+    predictor = Predictor.load(bundle, PredictConfig(threads=1))
+    assert [row["id"] for row in rows] == list(range(40))
+    for row in rows:
+        here = predictor.predict(row["text"]).to_json()["entities"]
+        spans = [[(e["start"], e["end"], e["type"]) for e in found] for found in (row["found"]["entities"], here)]
         assert spans[0] == spans[1]
