@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,13 +19,15 @@ def show(report: DataReport, console: Console) -> None:
     splits = report.summary.get("splits", {})
     if splits:
         console.print(_counts(report, splits))
+        if any(lossy(split["heads"]) for split in splits.values()):
+            console.print(_heads(splits))
     if report.findings:
         console.print(_findings(report))
     tally = ", ".join(counted(n, severity) for severity, n in report.tally().items())
     console.print(f"{_safe(report.name)}: {tally}")
 
 
-def _counts(report: DataReport, splits: dict[str, dict[str, object]]) -> Table:
+def _counts(report: DataReport, splits: dict[str, dict[str, Any]]) -> Table:
     table = Table(title=f"{_safe(report.name)}", title_justify="left", header_style="dim")
     columns = ("sentences", "words", "entities", "relations", "overlapping_pairs")
     table.add_column("split")
@@ -33,6 +37,34 @@ def _counts(report: DataReport, splits: dict[str, dict[str, object]]) -> Table:
         lengths = [_lengths(split[key]) for key in ("length_words", "length_subwords")]
         table.add_row(name, *(str(split[column]) for column in columns), *lengths)
     return table
+
+
+def lossy(heads: list[dict[str, Any]]) -> bool:
+    """Whether some head cannot hold all of a split."""
+    return any(count for entry in heads for count in entry["lost"].values())
+
+
+def _heads(splits: dict[str, dict[str, Any]]) -> Table:
+    """A row for the heads that hold the same of a split."""
+    table = Table(title="what a head can hold", title_justify="left", header_style="dim")
+    table.add_column("split")
+    table.add_column("model.head")
+    for name in HEADED:
+        table.add_column(name, justify="right")
+    for split, numbers in splits.items():
+        for entry in numbers["heads"] if lossy(numbers["heads"]) else ():
+            table.add_row(split, ", ".join(entry["heads"]), *held_cells(entry))
+    return table
+
+
+HEADED = ("entities left out", "their relations", "several on a pair", "with itself", "best NER", "best RE+")
+
+
+def held_cells(entry: dict[str, Any]) -> list[str]:
+    """Under `HEADED`: what is lost by cause, and the best possible F1 in per cent."""
+    lost, best = entry["lost"], entry["best_f1"]
+    counts = (lost["entities"], lost["of_lost_entities"], lost["two_way"] + lost["same_pair"], lost["self_relations"])
+    return [*(str(n) if n else "–" for n in counts), *(f"{100 * best[level]:.2f}" for level in ("ner", "re_plus"))]
 
 
 def _lengths(spread: object) -> str:

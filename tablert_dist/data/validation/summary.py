@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from tablert_dist.data.validation.finding import Case, SplitPart
+from tablert_dist.data.validation.holding import by_head
 from tablert_dist.data.validation.lengths import encode
 from tablert_dist.data.validation.oracle import table_loss
 from tablert_dist.data.validation.types import type_counts
@@ -66,6 +67,7 @@ def _split(case: Case, part: SplitPart) -> dict[str, Any]:
         "sentences_with_overlap": sum(map(bool, pairs)),
         "lost_to_the_table": str(table["loss"]),
         "best_f1": {level: table[level] for level in LEVELS},
+        "heads": by_head(case, part),
         "length_words": _spread(lengths),
         "length_subwords": None if subwords is None else _spread(subwords),
         "over_limit": sum(n > case.tokenizer.limit for n in subwords or ()) if case.tokenizer else None,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tablert_dist.data.validation.finding import SEVERITIES, DataReport
+from tablert_dist.data.validation.show import HEADED, held_cells, lossy
 from tablert_dist.pages.data_check.plots import histogram, type_rows
 from tablert_dist.pages.drawing.html import environment, styles
 from tablert_dist.storage.atomic import write_text
@@ -21,6 +22,12 @@ def to_html(report: DataReport) -> str:
         tally=report.tally(),
         groups=[(s, [f for f in report.findings if f.severity == s]) for s in SEVERITIES],
         splits=splits,
+        headed=HEADED,
+        heads=[
+            (name, [(", ".join(entry["heads"]), held_cells(entry)) for entry in split["heads"]])
+            for name, split in splits.items()
+            if lossy(split["heads"])
+        ],
         charts=_charts(report.summary, splits),
         histograms=_histograms(report.summary, splits),
         arguments=_arguments(report.summary),

@@ -105,6 +105,30 @@ def test_what_a_table_cannot_hold_and_what_is_listed_twice() -> None:
     assert (report["repeated-entity"], report["repeated-relation"], report["unsorted"]) == (1, 2, 1)
 
 
+def test_what_each_head_can_hold_is_counted_by_cause() -> None:
+    words = tuple(f"word{i}" for i in range(14))
+    outer, inner, other, long = Entity(0, 4, "Org"), Entity(0, 1, "Per"), Entity(6, 7, "Loc"), Entity(2, 14, "Loc")
+    nested = Sentence(words, (outer, inner, other), (Relation(inner, other, "works"), Relation(outer, other, "near")))
+    several = replace(GOOD, relations=(Relation(ADA, ACME, "works"), Relation(ADA, ACME, "near")))
+    selves = replace(GOOD, relations=(Relation(ADA, ADA, "near"),))
+    report = examine(case([nested, several, selves, Sentence(words, (long,))]))
+    table, spert = report.summary["splits"]["train"]["heads"]
+    assert (table["heads"], spert["heads"]) == (["cnn", "tablert"], ["spert"])
+    nothing = dict.fromkeys(table["lost"], 0)
+    assert table["lost"] == nothing | {"entities": 1, "of_lost_entities": 1, "same_pair": 1, "self_relations": 1}
+    assert spert["lost"] == nothing | {"entities": 1, "self_relations": 1}
+    # 5 relations; of one that is lost recall is 4/5 and precision 1.
+    one = 1 - 2 * 4 / 9
+    assert table["costs"]["several"]["re_plus"] == table["costs"]["self"]["re_plus"] == pytest.approx(one)
+    entities = 4 + 2 * len(GOOD.entities)
+    assert spert["costs"] == {
+        "self": {"re_plus": pytest.approx(one)},
+        "entities": {"ner": pytest.approx(1 - 2 * (entities - 1) / (2 * entities - 1))},
+    }
+    assert table["best_f1"]["re_plus"] == pytest.approx(2 * 2 / (2 + 5))
+    assert to_html(report).count("<td>spert</td>") == 1 and "What a head can hold" not in to_html(examine(case([GOOD])))
+
+
 def test_duplicates_contradictions_and_leaks() -> None:
     other = replace(GOOD, relations=())
     report = examine(case([*numbered(20), GOOD, GOOD], dev=[other], test=[GOOD, *numbered(2)]))

@@ -9,6 +9,7 @@ import pytest
 from tablert_dist.config import DataConfig
 from tablert_dist.data.validation import DataReport, examine_path
 from tablert_dist.data.validation.offsets import MOVES, findings
+from tests.support import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,19 @@ def test_ades_nesting_and_order(reports: dict[str, DataReport]) -> None:
     (overlap,) = [f for f in reports["ade"].findings if f.check == "overlap"]
     assert overlap.count == 120 and "in 119 sentences (120 nested)" in overlap.says
     assert found(reports["ade"], "unsorted") == {"ade_full.json": 2417}
+
+
+def test_what_the_heads_hold_is_as_the_guide_prints_it(reports: dict[str, DataReport]) -> None:
+    rows = []
+    for name, split in (("conll04", "train"), ("ade", "train"), ("scierc", "train"), ("scierc", "test")):
+        for entry in reports[name].summary["splits"][split]["heads"]:
+            lost = entry["lost"]
+            relations = sum(lost.values()) - lost["entities"]
+            best = [f"{100 * entry['best_f1'][level]:.2f}" for level in ("ner", "re_plus")]
+            rows.append([str(lost["entities"]), str(relations), *best])
+    guide = (ROOT / "docs" / "guides" / "heads.md").read_text(encoding="utf-8")
+    printed = [[cell.strip() for cell in line.split("|")] for line in guide.splitlines() if line.count("|") == 9]
+    assert [[c.split(" of ")[0] for c in row[3:7]] for row in printed[2:]] == rows
 
 
 def test_sciercs_nesting_and_repeated_relations(reports: dict[str, DataReport]) -> None:
