@@ -26,9 +26,9 @@ from tablert_dist.cli.reading import result_lines
 if TYPE_CHECKING:
     from tablert_dist.inference.graph.mentions import Count
     from tablert_dist.inference.graph.store import GraphStore
-    from tablert_dist.inference.graph.targets import Options
+    from tablert_dist.inference.graph.targets import Options, Target
 
-FORMS = "turtle, jsonld, cypher, graphml, csv, parquet"
+FORMS = "turtle, jsonld, cypher, graphml, csv, parquet, html"
 
 
 def graph_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,6 +69,7 @@ class Wanted:
 @verb(
     "Write results as a knowledge graph: equal names become one node, with the evidence of each triple.",
     "tablert graph triples.jsonl --to turtle --out graph.ttl",
+    "tablert graph triples.jsonl --to html --out graph.html",
     "tablert graph triples.jsonl --to csv --out tables",
     "tablert graph triples.jsonl --database bolt://localhost:7687",
 )
@@ -100,20 +101,20 @@ def command(
     from tablert_dist.errors import InputError
     from tablert_dist.inference.graph.database import check_database, write_database
     from tablert_dist.inference.graph.store import GraphStore
-    from tablert_dist.inference.graph.targets import filled, find_target, write_target
+    from tablert_dist.inference.graph.targets import filled, write_target
 
     if (form is None) == (database is None):
         raise InputError(f"give either --to with one of {FORMS} or --database with a URL")
     if (form is None) != (out is None):
         raise InputError("--to and --out belong together: --to turtle --out graph.ttl")
-    target = find_target(form) if form else None
+    target = _target(form) if form else None
     options = wanted.options(model, symmetric, strict)
     refuse_existing(out, force=force)
     refuse_nowhere(out)
     if database:
         check_database(database)
     summary = stopwatch()
-    with GraphStore(options.link, options.symmetric) as store:
+    with GraphStore(options.link, options.symmetric, target is not None and target.texts) as store:
         with result_lines(source) as lines:
             count = filled(store, lines, "standard input" if source == "-" else source, options)
         _tell(count)
@@ -132,12 +133,11 @@ class GraphOutput:
     def __init__(self, out: Path, form: str, options: Options, force: bool) -> None:
         """Raises InputError where it could not be written."""
         from tablert_dist.inference.graph.store import GraphStore
-        from tablert_dist.inference.graph.targets import find_target
 
         refuse_existing(out, force=force)
         refuse_nowhere(out)
-        self._out, self._target, self._options = out, find_target(form), options
-        self._store, self._number = GraphStore(options.link, options.symmetric), 0
+        self._out, self._target, self._options = out, _target(form), options
+        self._store, self._number = GraphStore(options.link, options.symmetric, self._target.texts), 0
 
     def write(self, line: str) -> None:
         """Merge a result; one that says why its text could not be read is none."""
@@ -163,6 +163,13 @@ class GraphOutput:
             if kind is None:
                 write_target(self._target, store, self._out, self._options)
                 click.echo(f"{self._out}: {_size(store)}", err=True)
+
+
+def _target(form: str) -> Target:
+    from tablert_dist.inference.graph.targets import find_target
+    from tablert_dist.pages.graph import HTML
+
+    return find_target(form, {"html": HTML})
 
 
 def _tell(count: Count) -> None:

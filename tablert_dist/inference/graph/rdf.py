@@ -14,7 +14,8 @@ from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 from tablert_dist.inference.graph.mentions import iri
-from tablert_dist.inference.graph.store import EdgeEvidence, GraphStore, NodeEvidence
+from tablert_dist.inference.graph.rows import EdgeEvidence, NodeEvidence
+from tablert_dist.inference.graph.store import GraphStore
 
 AT_ONCE = 1000
 Place = TypeVar("Place", NodeEvidence, EdgeEvidence)

@@ -8,16 +8,16 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tablert_dist.inference.graph.mentions import Document, Link, key_of
+from tablert_dist.inference.graph.rows import Edge, EdgeEvidence, Node, NodeEvidence, Said
 
 _TABLES = """
-CREATE TABLE documents (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE documents (id INTEGER PRIMARY KEY, name TEXT, text TEXT);
 CREATE TABLE nodes (id INTEGER PRIMARY KEY, key TEXT UNIQUE, type TEXT);
 CREATE TABLE edges (id INTEGER PRIMARY KEY, head INTEGER, type TEXT, tail INTEGER, UNIQUE (head, type, tail));
 CREATE TABLE mentions (node INTEGER, document INTEGER, first INTEGER, last INTEGER, text TEXT, probability REAL);
@@ -52,74 +52,25 @@ SELECT edge, h.key, edges.type, t.key, documents.name, head_first, head_last, ta
 FROM evidence CROSS JOIN edges ON edges.id = edge CROSS JOIN nodes AS h ON h.id = head CROSS JOIN nodes AS t ON t.id = tail
 CROSS JOIN documents ON documents.id = document ORDER BY edge, evidence.rowid
 """
-
-
-@dataclass(frozen=True)
-class Node:
-    """Everything that has one key. `name`: the form it is mentioned in most often; `best`: its largest probability."""
-
-    id: int
-    key: str
-    type: str
-    name: str
-    mentions: int
-    best: float | None
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A relation between two nodes, by their keys. `best`: the largest probability of a triple that says so."""
-
-    id: int
-    head: str
-    type: str
-    tail: str
-    mentions: int
-    best: float | None
-
-
-@dataclass(frozen=True)
-class NodeEvidence:
-    """Where a node is mentioned: characters `start … end - 1` of a document."""
-
-    node: str
-    document: str
-    start: int
-    end: int
-    text: str
-    probability: float | None
-
-
-@dataclass(frozen=True)
-class EdgeEvidence:
-    """What says an edge: the characters of both ends in a document, and how probable it is."""
-
-    edge: int
-    head: str
-    type: str
-    tail: str
-    document: str
-    head_start: int
-    head_end: int
-    tail_start: int
-    tail_end: int
-    probability: float | None
-    triple_probability: float | None
-
-    @property
-    def place(self) -> str:
-        """As one string: DOCUMENT:HEADSTART-HEADEND:TAILSTART-TAILEND."""
-        return f"{self.document}:{self.head_start}-{self.head_end}:{self.tail_start}-{self.tail_end}"
+_SAID = """
+SELECT name, text, head_first, head_last, tail_first, tail_last, triple_probability FROM evidence
+CROSS JOIN documents ON id = document WHERE edge = ? ORDER BY triple_probability DESC, evidence.rowid LIMIT ?
+"""
+_MENTIONED = """
+SELECT name, documents.text, first, last, probability FROM mentions CROSS JOIN documents ON id = document
+WHERE node = ? ORDER BY probability DESC, mentions.rowid LIMIT ?
+"""
 
 
 class GraphStore:
     """A graph in a file of its own, which is gone when the block ends.
 
-    `link` gives a mention's key, or leaves it to the rule; of `symmetric` types both directions are one edge.
+    `link` gives a mention's key, or leaves it to the rule; of `symmetric` types both directions are one edge. `texts`:
+    keep the documents' texts, for `said` and `mentioned`.
     """
 
-    def __init__(self, link: Link = lambda mention: None, symmetric: Collection[str] = ()) -> None:
-        self._link, self._symmetric = link, frozenset(symmetric)
+    def __init__(self, link: Link = lambda mention: None, symmetric: Collection[str] = (), texts: bool = False) -> None:
+        self._link, self._symmetric, self._texts = link, frozenset(symmetric), texts
         self._folder = tempfile.TemporaryDirectory(prefix="tablert-graph-")
         self._db = sqlite3.connect(Path(self._folder.name) / "graph.sqlite", isolation_level=None)
         # Nothing of it outlives this process: no journal, no waiting for the disk.
@@ -140,7 +91,8 @@ class GraphStore:
         """Merge a document into the graph. Raises InputError where the linker fails on it; nothing of it is added then."""
         keys = [key_of(mention, self._link) for mention in document.mentions]
         add = self._db.execute
-        place = add("INSERT INTO documents (name) VALUES (?)", (document.name,)).lastrowid
+        told = (document.name, document.text if self._texts else None)
+        place = add("INSERT INTO documents (name, text) VALUES (?, ?)", told).lastrowid
         nodes = [
             self._id("nodes", "key", (key,), "(key, type) VALUES (?, ?)", (key, mention.type))
             for key, mention in zip(keys, document.mentions, strict=True)
@@ -178,11 +130,11 @@ class GraphStore:
             return int(found[0])
         return int(self._db.execute(f"INSERT INTO {table} {values}", row).lastrowid or 0)
 
-    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, query: str, given: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         if not self._indexed:
             self._db.executescript(_INDICES)
             self._indexed = True
-        yield from self._db.execute(query)
+        yield from self._db.execute(query, given)
 
     def nodes(self) -> Iterator[Node]:
         """In the order in which they were first mentioned."""
@@ -208,6 +160,17 @@ class GraphStore:
         """For each of `edges()` the first `most` pieces of its evidence."""
         for _, group in groupby(self.edge_evidence(), lambda e: e.edge):
             yield list(islice(group, most))
+
+    def said(self, edge: int, most: int) -> list[Said]:
+        """What says an edge, the most probable first; without `texts` the texts are empty."""
+        rows = self._rows(_SAID, (edge, most))
+        return [Said(name, text or "", ((a, b), (c, d)), sure) for name, text, a, b, c, d, sure in rows]
+
+    def mentioned(self, node: int, most: int) -> list[Said]:
+        """What mentions a node, the most probable first; without `texts` the texts are empty."""
+        return [
+            Said(name, text or "", ((a, b),), sure) for name, text, a, b, sure in self._rows(_MENTIONED, (node, most))
+        ]
 
     def types(self) -> tuple[list[str], list[str]]:
         """The types of nodes and of edges, sorted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,26 +24,28 @@ class Target:
     ending: str
     """Of a file's name; of a folder none."""
     writer: str
-    """`module:function` in this package, a `Write`."""
+    """`package.module:function`, a `Write`."""
     folder: bool = False
     needs: str = ""
     """The library that it is written with, where an installation may lack it."""
+    texts: bool = False
+    """Whether it shows sentences, so that the store must keep the texts."""
 
     @property
     def write(self) -> Write:
         """The function."""
         module, _, name = self.writer.partition(":")
-        found: Write = getattr(import_module(f"tablert_dist.inference.graph.{module}"), name)
+        found: Write = getattr(import_module(module), name)
         return found
 
 
 TARGETS = {
-    "turtle": Target(".ttl", "rdf:write_turtle"),
-    "jsonld": Target(".jsonld", "rdf:write_jsonld"),
-    "cypher": Target(".cypher.jsonl", "cypher:write_cypher"),
-    "graphml": Target(".graphml", "graphml:write_graphml"),
-    "csv": Target("", "tables:write_csv", folder=True),
-    "parquet": Target("", "tables:write_parquet", folder=True, needs="pyarrow"),
+    "turtle": Target(".ttl", "tablert_dist.inference.graph.rdf:write_turtle"),
+    "jsonld": Target(".jsonld", "tablert_dist.inference.graph.rdf:write_jsonld"),
+    "cypher": Target(".cypher.jsonl", "tablert_dist.inference.graph.cypher:write_cypher"),
+    "graphml": Target(".graphml", "tablert_dist.inference.graph.graphml:write_graphml"),
+    "csv": Target("", "tablert_dist.inference.graph.tables:write_csv", folder=True),
+    "parquet": Target("", "tablert_dist.inference.graph.tables:write_parquet", folder=True, needs="pyarrow"),
 }
 
 
@@ -61,11 +63,12 @@ class Options:
     strict: bool = False
 
 
-def find_target(name: str) -> Target:
-    """Return the target. Raises InputError for one that is not known, or whose library is missing."""
-    if name not in TARGETS:
-        raise InputError(f"--to {name}: there are {', '.join(TARGETS)}{nearest(name, list(TARGETS))}")
-    target = TARGETS[name]
+def find_target(name: str, more: Mapping[str, Target]) -> Target:
+    """Return the target, of TARGETS or of `more`. Raises InputError for one that is not known, or whose library is missing."""
+    known = {**TARGETS, **more}
+    if name not in known:
+        raise InputError(f"--to {name}: there are {', '.join(known)}{nearest(name, list(known))}")
+    target = known[name]
     if target.needs:
         try:
             import_module(target.needs)
