@@ -70,6 +70,8 @@ class ServeConfig(Section):
     """Loopback by default: anyone who reaches the port may use the model."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """0 = a free one, printed."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "tablert"
+    """The model's name in the addresses of the Open Inference Protocol: `/v2/models/NAME/infer`."""
     token: str = ""
     """What a request must bring as `Authorization: Bearer TOKEN`. Better in `serve.token_file` or $TABLERT_TOKEN: a command
     line can be read by everyone on the machine."""

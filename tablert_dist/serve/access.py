@@ -21,8 +21,9 @@ from tablert_dist.serve.metrics import App, Message, Receive, Send
 
 TOKEN_VARIABLE = "TABLERT_TOKEN"  # the name of the variable
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-_GUARDED = ("/v1/", "/metrics")
+_GUARDED = ("/v1/", "/v2/models/", "/metrics")
 """Paths that need the token; the others tell nothing about the model or its requests."""
+_POSTED = ("/v1/", "/v2/")
 _SHORTEST = 16
 
 
@@ -68,10 +69,11 @@ def _is_loopback(host: str) -> bool:
 
 
 class Access:
-    """ASGI middleware: 400 for a host name that is not ours, 401 without the token, 415 for a body that is not JSON.
+    """ASGI middleware: 400 for a host name that is not ours, 401 without the token, 415 for a body of another kind.
 
     A page of another site can make a browser ask a server on loopback: by a name that it points there (DNS rebinding),
-    which the host names refuse, or by a form, which cannot send JSON.
+    which the host names refuse, or by a form, which can send neither JSON nor bytes under their type. A script can send a
+    body without a type; its browser then names the site as `Origin`, which clients of the protocol do not.
     """
 
     def __init__(self, app: App, token: str = "", hosts: Iterable[str] = ()) -> None:
@@ -97,12 +99,22 @@ class Access:
             if not hmac.compare_digest(given, self._token):
                 sentence = "a token is needed: send the header 'Authorization: Bearer TOKEN'"
                 return answer(401, {"error": sentence}, {"WWW-Authenticate": "Bearer"})
-        if method == "POST" and path.startswith("/v1/"):
-            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != "application/json":
-                shown = f"'{kind[:60]}'" if kind else "none"
-                return answer(415, {"error": f"the body must be JSON: content-type is {shown}, not application/json"})
+        if method == "POST" and path.startswith(_POSTED) and (reason := _of_another_kind(path, headers)):
+            return answer(415, {"error": reason})
         return None
+
+
+def _of_another_kind(path: str, headers: Headers) -> str | None:
+    """Why a body is not read."""
+    if (coding := headers.get("content-encoding", "identity")) != "identity":
+        return f"the body is compressed (content-encoding: {coding[:60]}), which this server does not read: send it as it is"
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    # tritonclient (2.73) names no type, and KServe's client this one for a body with binary tensors.
+    others = () if path.startswith("/v1/") else ("application/octet-stream", *(() if "origin" in headers else ("",)))
+    if kind == "application/json" or kind in others:
+        return None
+    shown = f"'{kind[:60]}'" if kind else "none"
+    return f"the body must be JSON: content-type is {shown}, not application/json"
 
 
 def allowed_hosts(config: ServeConfig, token: str) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,30 +13,29 @@ from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect
 
 from tablert_dist import __version__
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
 from tablert_dist.serve.access import Access, allowed_hosts, token_of
-from tablert_dist.serve.body import ExtractRequest, RefusalError, answer, parse, read_body
+from tablert_dist.serve.body import Asked, ExtractRequest, RefusalError, answer, most_texts, parse
 from tablert_dist.serve.metrics import Watched
+from tablert_dist.serve.open_inference import add_open_inference, template
 from tablert_dist.serve.page import drawn, text_box
-from tablert_dist.serve.service import Service
-from tablert_dist.serve.work import extract, state_of
+from tablert_dist.serve.service import Model, Service
+from tablert_dist.serve.work import answered, state_of
 
 log = logging.getLogger(__name__)
 PATHS = frozenset(
     {"/", "/v1/extract", "/v1/page", "/v1/schema", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
 )
-_GONE = 499
-"""Nobody reads this status: the client went away."""
+_LIMITS = ("characters", "words", "cells", "body")
 _REQUEST_BODY = {"required": True, "content": {"application/json": {"schema": ExtractRequest.model_json_schema()}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body is not JSON or not UTF-8, or the Host header names another server."},
     401: {"description": "The server has a token, and the request has not."},
     413: {"description": "The body is over serve.max_body, or its texts over serve.max_words or serve.max_cells."},
-    415: {"description": "The content type is not application/json."},
+    415: {"description": "The content type is not application/json, or the body is compressed."},
     422: {"description": "The JSON is not a request, or the model cannot read a text."},
     503: {"description": "The queue is full, or the server is starting or ending; see Retry-After."},
     504: {"description": "Not read within serve.deadline_seconds."},
@@ -68,54 +67,49 @@ def app_of(service: Service) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     token = token_of(service.config.serve)
     app.add_middleware(Access, token=token, hosts=allowed_hosts(service.config.serve, token))
-    app.add_middleware(Watched, metrics=service.metrics, paths=PATHS)
+    app.add_middleware(Watched, metrics=service.metrics, label=_label)
     app.add_exception_handler(HTTPException, _plain)
     _add_extract(app, service)
+    add_open_inference(app, service)
     _add_states(app, service)
     return app
 
 
+def _label(path: str) -> str:
+    """Only known paths: a label for whatever a client types would grow without end."""
+    return path if path in PATHS else template(path) or "other"
+
+
 def _add_extract(app: FastAPI, service: Service) -> None:
+    config = service.config.serve
+
+    def read(body: bytes) -> Asked:
+        return parse(body, config)
+
     @app.post("/v1/extract", openapi_extra={"requestBody": _REQUEST_BODY}, responses=_ERRORS)
     async def extract_route(request: Request) -> Response:
         """Entities and relations of `text`, `texts` or `words`: `{"results": [...]}`, one for each text."""
-        return await _answered(service, request, lambda results: answer(200, {"results": results}))
+        return await answered(service, request, read, lambda model, results: answer(200, {"results": results}))
 
     @app.post("/v1/page", openapi_extra={"requestBody": _REQUEST_BODY}, responses=_ERRORS, response_class=HTMLResponse)
     async def page(request: Request) -> Response:
         """The same as a page: entities, arcs and probabilities, in one file that loads nothing."""
 
-        def shown(results: list[Any]) -> Response:
-            assert service.model is not None
+        def shown(model: Model, results: list[Any]) -> Response:
             try:
-                return HTMLResponse(drawn(results, service.model.facts))
+                return HTMLResponse(drawn(results, model.facts))
             except InputError as error:
                 raise RefusalError(422, f"the result cannot be drawn: {error}; /v1/extract gives it as JSON") from None
 
-        return await _answered(service, request, shown)
+        return await answered(service, request, read, shown)
 
     @app.get("/v1/schema")
     async def schema() -> Response:
-        """Entity and relation types, which of them have no direction, and facts about the model."""
+        """Entity and relation types, which of them have no direction, facts about the model, what one request may bring."""
         if service.model is None:
             return _not_ready(service)
-        return answer(200, service.model.facts)
-
-
-async def _answered(service: Service, request: Request, show: Callable[[list[Any]], Response]) -> Response:
-    """Read the request, extract, and answer with what `show` makes of the results, or with a sentence."""
-    held = 0
-    try:
-        body = await read_body(request, service.config.serve.max_body, service.held)
-        held = len(body)
-        name, items = parse(body, service.config.serve)
-        return show(await extract(service, request, name, items))
-    except RefusalError as refusal:
-        return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)
-    except ClientDisconnect:
-        return Response(status_code=_GONE)
-    finally:
-        service.held.bytes -= held
+        limits = {"texts": most_texts(config), **{key: getattr(config, f"max_{key}") for key in _LIMITS}}
+        return answer(200, {**service.model.facts, "limits": limits})
 
 
 def _add_states(app: FastAPI, service: Service) -> None:

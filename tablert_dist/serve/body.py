@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Request, Response
@@ -19,6 +21,7 @@ BODY_SECONDS = 30.0
 DISCARD = 32_000_000
 """Bytes over the limit that are still read, and dropped: a client that is sending does not see an answer."""
 _SHOWN = 60
+_MUST_BE = {"string_type": "a string", "bool_type": "true or false"}
 _ONE_OF = "give exactly one of text (a string), texts (a list of strings) and words (a list of lists of strings)"
 
 
@@ -30,8 +33,18 @@ class RefusalError(Exception):
         self.status, self.sentence, self.headers = status, sentence, headers or {}
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks to be read: `items`, and how sentences about them call the list."""
+
+    name: str
+    items: Sequence[Item]
+    offsets: bool = False
+    """Whether a result also says where its words are."""
+
+
 class ExtractRequest(BaseModel):
-    """Exactly one of the three."""
+    """Exactly one of `text`, `texts` and `words`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -41,6 +54,7 @@ class ExtractRequest(BaseModel):
     words: Annotated[list[Annotated[list[str], FailFast()]], FailFast()] = Field(
         [], description="Sentences given as words; none is empty or has white space in it."
     )
+    offsets: bool = Field(False, description="Add `offsets` to each result: the characters of its words, half-open.")
 
 
 class Held:
@@ -90,27 +104,41 @@ async def read_body(request: Request, limit: int, held: Held) -> bytes:
     return bytes(body)
 
 
-def parse(body: bytes, config: ServeConfig) -> tuple[str, list[Item]]:
-    """The field that was given and its items. Raises RefusalError: 400 for no JSON, 422 for the wrong JSON."""
+def check_utf8(body: bytes) -> None:
+    """Raise RefusalError 400 for what is no UTF-8."""
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RefusalError(400, f"the body is not UTF-8: byte {error.start} cannot be read") from None
+
+
+def parse(body: bytes, config: ServeConfig) -> Asked:
+    """What `/v1/extract` asks for. Raises RefusalError: 400 for no JSON, 422 for the wrong JSON."""
+    check_utf8(body)
     try:
         request = ExtractRequest.model_validate_json(body)
     except ValidationError as error:
         raise _refusal(error.errors(include_url=False, include_input=False)[0]) from None
-    if len(request.model_fields_set) != 1:
-        given = ", ".join(sorted(request.model_fields_set)) or "none"
-        raise RefusalError(422, f"{_ONE_OF}; found {given}")
-    (name,) = request.model_fields_set
+    fields = request.model_fields_set - {"offsets"}
+    if len(fields) != 1:
+        raise RefusalError(422, f"{_ONE_OF}; found {', '.join(sorted(fields)) or 'none'}")
+    (name,) = fields
     items: list[Item] = [request.text] if name == "text" else [*request.texts, *request.words]
-    most = min(config.max_texts, config.queue)
-    if len(items) > most:
-        raise RefusalError(422, f"{name} has {len(items)} texts; this server takes at most {most} in one request")
+    check_items(name, items, config)
+    return Asked(name, items, request.offsets)
+
+
+def check_items(name: str, items: Sequence[Item], config: ServeConfig, status: int = 422) -> None:
+    """Raise RefusalError, of this status, where they are more or longer than one request may bring."""
+    if len(items) > (most := most_texts(config)):
+        raise RefusalError(status, f"{name} has {len(items)} texts; this server takes at most {most} in one request")
     for index, item in enumerate(items):
-        _check(item, place(name, index), config.max_characters)
-    return name, items
+        _check(item, place(name, index), config.max_characters, status)
+
+
+def most_texts(config: ServeConfig) -> int:
+    """In one request."""
+    return min(config.max_texts, config.queue)
 
 
 def answer(status: int, tree: Any, headers: dict[str, str] | None = None) -> Response:
@@ -124,11 +152,11 @@ def place(name: str, index: int) -> str:
     return name if name == "text" else f"{name}[{index}]"
 
 
-def _check(item: Item, where: str, most: int) -> None:
+def _check(item: Item, where: str, most: int, status: int) -> None:
     length = len(item) if isinstance(item, str) else sum(map(len, item)) + max(0, len(item) - 1)
     if length > most:
         raise RefusalError(
-            422, f"{where} has {length} characters; this server takes at most {most} (serve.max_characters)"
+            status, f"{where} has {length} characters; this server takes at most {most} (serve.max_characters)"
         )
     if isinstance(item, str):
         return
@@ -151,8 +179,8 @@ def _refusal(error: Any) -> RefusalError:
         return RefusalError(
             422, f"unknown field '{where}'{nearest(where, ExtractRequest.model_fields) or f'; {_ONE_OF}'}"
         )
-    if kind == "string_type":
-        return RefusalError(422, f"{where} must be a string")
+    if kind in _MUST_BE:
+        return RefusalError(422, f"{where} must be {_MUST_BE[kind]}")
     if kind == "list_type":
         of = "strings" if len(path) > 1 or where == "texts" else "lists of strings"
         return RefusalError(422, f"{where} must be a list of {of}")

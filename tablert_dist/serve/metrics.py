@@ -81,10 +81,11 @@ class Summed:
 
 
 class Watched:
-    """ASGI middleware: counts and times each answer; an exception becomes a logged 500 with one sentence."""
+    """ASGI middleware: counts and times each answer under the path's `label`; an exception becomes a logged 500 with one
+    sentence."""
 
-    def __init__(self, app: App, metrics: Metrics, paths: frozenset[str]) -> None:
-        self.app, self.metrics, self.paths = app, metrics, paths
+    def __init__(self, app: App, metrics: Metrics, label: Callable[[str], str]) -> None:
+        self.app, self.metrics, self.label = app, metrics, label
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """As ASGI says."""
@@ -107,8 +108,7 @@ class Watched:
                 raise
             await _send_500(watched_send)
         finally:
-            # Only known paths: a label for whatever a client types would grow without end.
-            path = scope["path"] if scope["path"] in self.paths else "other"
+            path = self.label(scope["path"])
             self.metrics.requests.labels(path, str(status)).inc()
             self.metrics.seconds.labels(path).observe(time.perf_counter() - started)
 

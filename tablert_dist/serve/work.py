@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from tablert_dist.config import ServeConfig
@@ -16,21 +16,48 @@ from tablert_dist.errors import InputError
 from tablert_dist.inference.pieces import Plan
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.serve.batcher import ClosingError, QueueFullError, RefusedError
-from tablert_dist.serve.body import Item, RefusalError, place
-from tablert_dist.serve.service import Service
+from tablert_dist.serve.body import Asked, Item, RefusalError, answer, place, read_body
+from tablert_dist.serve.service import Model, Service
 
 INLINE = 10_000
 """Characters of a request that are cut into pieces at once; more are cut in a thread, so that nobody waits for them."""
+_GONE = 499
+"""Nobody reads this status: the client went away."""
 _WORD = re.compile(r"\w+|[^\w\s]")
+Show = Callable[[Model, list[Any]], Response]
+"""Makes the answer of the model that has read the texts, and of their results as JSON."""
 
 
-async def extract(service: Service, request: Request, name: str, items: Sequence[Item]) -> list[Any]:
+async def answered(service: Service, request: Request, read: Callable[[bytes], Asked], show: Show) -> Response:
+    """Read the body, extract, and answer with what `show` makes of the results, or with a sentence."""
+    held = 0
+    try:
+        body = await read_body(request, service.config.serve.max_body, service.held)
+        held = len(body)
+        asked = read(body)
+        # Nothing is awaited since `read`: a version that it has looked up is the one that answers.
+        model = ready_model(service)
+        return show(model, await extract(service, model, request, asked))
+    except RefusalError as refusal:
+        return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)
+    except ClientDisconnect:
+        return Response(status_code=_GONE)
+    finally:
+        service.held.bytes -= held
+
+
+def ready_model(service: Service) -> Model:
+    """The model. Raises RefusalError 503 where no requests are taken."""
+    if service.model is None or not service.ready:
+        raise RefusalError(503, state_of(service), {"Retry-After": "1"})
+    return service.model
+
+
+async def extract(service: Service, model: Model, request: Request, asked: Asked) -> list[Any]:
     """The results as JSON, unless the client leaves, the deadline passes or the server ends before: then nothing of the
     request stays in the queue, and RefusalError says so (ClientDisconnect for a client that left)."""
-    if not service.ready:
-        raise RefusalError(503, state_of(service), {"Retry-After": "1"})
     config = service.config.serve
-    work = asyncio.ensure_future(_results(service, name, items))
+    work = asyncio.ensure_future(_results(service, model, asked))
     gone = asyncio.ensure_future(_disconnected(request))
     given_up = asyncio.ensure_future(service.given_up.wait())
     try:
@@ -59,9 +86,9 @@ def state_of(service: Service) -> str:
     return "the server is ending; try again" if service.draining else "the model is being loaded; try again"
 
 
-async def _results(service: Service, name: str, items: Sequence[Item]) -> list[Any]:
-    batcher, model = service.batcher, service.model
-    assert batcher is not None and model is not None, "the service is ready"
+async def _results(service: Service, model: Model, asked: Asked) -> list[Any]:
+    batcher, name, items = service.batcher, asked.name, asked.items
+    assert batcher is not None, "the service is ready"
     with batcher.room(len(items)):
         _check_words(name, items, service.config.serve)
         # Held to the end: after a reload the pieces of one model must not meet another.
@@ -77,7 +104,8 @@ async def _results(service: Service, name: str, items: Sequence[Item]) -> list[A
             index = next(i for i, end in enumerate(ends) if error.index < end)
             raise RefusalError(422, f"{place(name, index)}: {error}") from None
         service.metrics.texts.inc(len(items))
-        return _finished(predictor, plans, found) if small else await service.aside(_finished, predictor, plans, found)
+        parts = (predictor, plans, found, asked.offsets)
+        return _finished(*parts) if small else await service.aside(_finished, *parts)
 
 
 def _plans(predictor: Predictor, name: str, items: Sequence[Item]) -> list[Plan]:
@@ -94,8 +122,9 @@ def _plans(predictor: Predictor, name: str, items: Sequence[Item]) -> list[Plan]
     return plans
 
 
-def _finished(predictor: Predictor, plans: Sequence[Plan], found: Sequence[Any]) -> list[dict[str, Any]]:
-    return [extraction.to_json() for extraction in predictor.finish(plans, found)]
+def _finished(predictor: Predictor, plans: Sequence[Plan], found: Sequence[Any], offsets: bool) -> list[dict[str, Any]]:
+    results = predictor.finish(plans, found)
+    return [one.to_json() | {"offsets": one.offsets} if offsets else one.to_json() for one in results]
 
 
 def _check_words(name: str, items: Sequence[Item], config: ServeConfig) -> None:

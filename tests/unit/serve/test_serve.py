@@ -111,7 +111,8 @@ def test_what_else_there_is(server: Server) -> None:
     assert parts and all(part.startswith("/static-offline-docs/") for part in parts), "nothing from the network"
     assert all(get(part).status_code == 200 for part in parts)
     body = get("/openapi.json").json()["paths"]["/v1/extract"]["post"]["requestBody"]
-    assert set(body["content"]["application/json"]["schema"]["properties"]) == {"text", "texts", "words"}
+    properties = body["content"]["application/json"]["schema"]["properties"]
+    assert set(properties) == {"text", "texts", "words", "offsets"}
     for wrong in (get("/nothing"), get("/v1/extract"), server.client.post("/v1/reload")):
         assert wrong.status_code in (404, 405) and list(wrong.json()) == ["error"]
 
