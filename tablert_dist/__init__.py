@@ -1,6 +1,7 @@
 """Joint entity and relation extraction by table labelling: train, tune, export, serve.
 
-`load` a model and call it, `fit` one, or `search` for a better one; see each one's docstring.
+`load` a model and call it, ask one that is served with `Client`, `fit` one, or `search` for a better one; see each one's
+docstring.
 
 Importing this package loads neither torch nor ray nor transformers; the public names are loaded when first used.
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tablert_dist.inference.predictor import Predictor
     from tablert_dist.runs.result import FitResult
     from tablert_dist.schema import Entity, Relation, Schema, Sentence
+    from tablert_dist.serve.client import AsyncClient, Client
     from tablert_dist.train.api import fit
     from tablert_dist.tune.api import search
     from tablert_dist.tune.search import SearchResult
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AsyncClient": "tablert_dist.serve.client",
+    "Client": "tablert_dist.serve.client",
     "Config": "tablert_dist.config",
     "load_config": "tablert_dist.config",
     "with_overrides": "tablert_dist.config",
@@ -44,6 +48,8 @@ _HOME = {
     "Sentence": "tablert_dist.schema",
 }
 __all__ = [
+    "AsyncClient",
+    "Client",
     "Config",
     "Entity",
     "Extraction",

@@ -166,6 +166,10 @@ def test_few_things_lie_on_the_ground_floor() -> None:
             "import tablert_dist.data.validation, tablert_dist.pages.data_check.page",
             {"torch", "ray", "transformers", "mlflow"},
         ),
+        (
+            "import tablert_dist; tablert_dist.Client, tablert_dist.AsyncClient",
+            {"torch", "ray", "transformers", "mlflow", "onnxruntime", "fastapi", "starlette", "uvicorn"},
+        ),
         ("import tablert_dist.inference.named", {"torch", "ray", "transformers", "mlflow", "pyarrow", "onnxruntime"}),
         ("import tablert_dist.cli.complete, tablert_dist.config.describe", {"torch", "ray", "mlflow", "numpy"}),
         ("import tablert_dist.tracking", {"torch", "ray", "mlflow"}),
