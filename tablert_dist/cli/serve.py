@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     default=True,
     help="Disable to answer one text at a time, as a baseline for measurements.",
 )
+@click.option("--label-studio", is_flag=True, help="Also be an ML backend of Label Studio (serve.label_studio).")
 @click.option("--insecure", is_flag=True, help="Let other machines in without a token (serve.insecure).")
 @plain_errors
 @set_option
-def command(config: Config, model: str, on_ray: bool, batching: bool, insecure: bool) -> None:
+def command(config: Config, model: str, on_ray: bool, batching: bool, label_studio: bool, insecure: bool) -> None:
     """Serve until SIGTERM; a changed link, alias, or SIGHUP reloads the bundle without dropping a request."""
     set_up_logging()
     from tablert_dist.waiting import waiting
@@ -50,6 +51,8 @@ def command(config: Config, model: str, on_ray: bool, batching: bool, insecure: 
 
     if insecure:
         config = with_overrides(config, {"serve.insecure": True})
+    if label_studio:
+        config = with_overrides(config, {"serve.label_studio": True})
     if model.startswith(REGISTERED) and not Path(model).exists():
         _serve_registered(model, config, on_ray, batching)
         return

@@ -72,6 +72,8 @@ class ServeConfig(Section):
     """0 = a free one, printed."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "tablert"
     """The model's name in the addresses of the Open Inference Protocol: `/v2/models/NAME/infer`."""
+    label_studio: bool = False
+    """Also answer Label Studio, as its ML backend (`--label-studio`)."""
     token: str = ""
     """What a request must bring as `Authorization: Bearer TOKEN`. Better in `serve.token_file` or $TABLERT_TOKEN: a command
     line can be read by everyone on the machine."""

@@ -3,6 +3,7 @@ listen to other machines without a token."""
 
 from __future__ import annotations
 
+import base64
 import hmac
 import ipaddress
 import os
@@ -24,6 +25,8 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _GUARDED = ("/v1/", "/v2/models/", "/metrics")
 """Paths that need the token; the others tell nothing about the model or its requests."""
 _POSTED = ("/v1/", "/v2/")
+LABEL_STUDIO = frozenset({"/health", "/setup", "/predict"})
+"""Label Studio knows no bearer tokens: there the token is the password of basic authentication, under any user's name."""
 _SHORTEST = 16
 
 
@@ -94,14 +97,28 @@ class Access:
         path, method = scope["path"], scope["method"]
         if method == "OPTIONS":
             return None
-        if self._token and path.startswith(_GUARDED):
-            given = headers.get("authorization", "").encode()
-            if not hmac.compare_digest(given, self._token):
+        if self._token and (path.startswith(_GUARDED) or path in LABEL_STUDIO):
+            given = headers.get("authorization", "")
+            if path in LABEL_STUDIO:
+                given = _as_bearer(given)
+            if not hmac.compare_digest(given.encode(), self._token):
                 sentence = "a token is needed: send the header 'Authorization: Bearer TOKEN'"
                 return answer(401, {"error": sentence}, {"WWW-Authenticate": "Bearer"})
-        if method == "POST" and path.startswith(_POSTED) and (reason := _of_another_kind(path, headers)):
+        posted = path.startswith(_POSTED) or path in LABEL_STUDIO
+        if method == "POST" and posted and (reason := _of_another_kind(path, headers)):
             return answer(415, {"error": reason})
         return None
+
+
+def _as_bearer(given: str) -> str:
+    """Basic authentication as the bearer token that its password is; what is none is left as it is."""
+    kind, _, coded = given.partition(" ")
+    if kind.lower() != "basic":
+        return given
+    try:
+        return f"Bearer {base64.b64decode(coded, validate=True).decode().partition(':')[2]}"
+    except ValueError:
+        return given
 
 
 def _of_another_kind(path: str, headers: Headers) -> str | None:
@@ -110,7 +127,9 @@ def _of_another_kind(path: str, headers: Headers) -> str | None:
         return f"the body is compressed (content-encoding: {coding[:60]}), which this server does not read: send it as it is"
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     # tritonclient (2.73) names no type, and KServe's client this one for a body with binary tensors.
-    others = () if path.startswith("/v1/") else ("application/octet-stream", *(() if "origin" in headers else ("",)))
+    others = (
+        () if not path.startswith("/v2/") else ("application/octet-stream", *(() if "origin" in headers else ("",)))
+    )
     if kind == "application/json" or kind in others:
         return None
     shown = f"'{kind[:60]}'" if kind else "none"

@@ -17,8 +17,9 @@ from starlette.middleware.cors import CORSMiddleware
 from tablert_dist import __version__
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
-from tablert_dist.serve.access import Access, allowed_hosts, token_of
+from tablert_dist.serve.access import LABEL_STUDIO, Access, allowed_hosts, token_of
 from tablert_dist.serve.body import Asked, ExtractRequest, RefusalError, answer, most_texts, parse
+from tablert_dist.serve.label_studio import add_label_studio
 from tablert_dist.serve.metrics import Watched
 from tablert_dist.serve.open_inference import add_open_inference, template
 from tablert_dist.serve.page import drawn, text_box
@@ -27,7 +28,18 @@ from tablert_dist.serve.work import answered, state_of
 
 log = logging.getLogger(__name__)
 PATHS = frozenset(
-    {"/", "/v1/extract", "/v1/page", "/v1/schema", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"}
+    {
+        "/",
+        "/v1/extract",
+        "/v1/page",
+        "/v1/schema",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+        "/webhook",
+    }
 )
 _LIMITS = ("characters", "words", "cells", "body")
 _REQUEST_BODY = {"required": True, "content": {"application/json": {"schema": ExtractRequest.model_json_schema()}}}
@@ -71,13 +83,15 @@ def app_of(service: Service) -> FastAPI:
     app.add_exception_handler(HTTPException, _plain)
     _add_extract(app, service)
     add_open_inference(app, service)
+    if service.config.serve.label_studio:
+        add_label_studio(app, service)
     _add_states(app, service)
     return app
 
 
 def _label(path: str) -> str:
     """Only known paths: a label for whatever a client types would grow without end."""
-    return path if path in PATHS else template(path) or "other"
+    return path if path in PATHS or path in LABEL_STUDIO else template(path) or "other"
 
 
 def _add_extract(app: FastAPI, service: Service) -> None:

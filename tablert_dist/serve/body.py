@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import Request, Response
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from tablert_dist.config import ServeConfig
 from tablert_dist.errors import nearest
+from tablert_dist.inference.extraction import Extraction
 
 Item = str | list[str]
 """A text, or the words of a sentence."""
@@ -39,8 +40,21 @@ class Asked:
 
     name: str
     items: Sequence[Item]
-    offsets: bool = False
-    """Whether a result also says where its words are."""
+    of: Callable[[Extraction], Any] = Extraction.to_json
+    """What the answer has of each."""
+    turn: int = 0
+    """Items that are read at once, and count as one request for the limits; 0: all of them."""
+    start: int = 0
+    """The place of the first one in the request."""
+
+    def turns(self) -> Iterator[Asked]:
+        """The same, turn by turn; one for no items."""
+        for at in range(0, max(1, len(self.items)), self.turn or max(1, len(self.items))):
+            yield replace(self, items=self.items[at:][: self.turn or None], start=at)
+
+    def place(self, index: int) -> str:
+        """How a sentence names the item at `index`."""
+        return place(self.name, self.start + index)
 
 
 class ExtractRequest(BaseModel):
@@ -125,7 +139,11 @@ def parse(body: bytes, config: ServeConfig) -> Asked:
     (name,) = fields
     items: list[Item] = [request.text] if name == "text" else [*request.texts, *request.words]
     check_items(name, items, config)
-    return Asked(name, items, request.offsets)
+    return Asked(name, items, _with_offsets if request.offsets else Extraction.to_json)
+
+
+def _with_offsets(found: Extraction) -> dict[str, Any]:
+    return found.to_json() | {"offsets": found.offsets}
 
 
 def check_items(name: str, items: Sequence[Item], config: ServeConfig, status: int = 422) -> None:
@@ -133,7 +151,7 @@ def check_items(name: str, items: Sequence[Item], config: ServeConfig, status: i
     if len(items) > (most := most_texts(config)):
         raise RefusalError(status, f"{name} has {len(items)} texts; this server takes at most {most} in one request")
     for index, item in enumerate(items):
-        _check(item, place(name, index), config.max_characters, status)
+        check_item(item, place(name, index), config, status)
 
 
 def most_texts(config: ServeConfig) -> int:
@@ -152,7 +170,9 @@ def place(name: str, index: int) -> str:
     return name if name == "text" else f"{name}[{index}]"
 
 
-def _check(item: Item, where: str, most: int, status: int) -> None:
+def check_item(item: Item, where: str, config: ServeConfig, status: int = 422) -> None:
+    """Raise RefusalError, of this status, for an item that is too long, and 422 for words that are none."""
+    most = config.max_characters
     length = len(item) if isinstance(item, str) else sum(map(len, item)) + max(0, len(item) - 1)
     if length > most:
         raise RefusalError(

@@ -13,10 +13,11 @@ from starlette.requests import ClientDisconnect
 
 from tablert_dist.config import ServeConfig
 from tablert_dist.errors import InputError
+from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.pieces import Plan
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.serve.batcher import ClosingError, QueueFullError, RefusedError
-from tablert_dist.serve.body import Asked, Item, RefusalError, answer, place, read_body
+from tablert_dist.serve.body import Asked, Item, RefusalError, answer, read_body
 from tablert_dist.serve.service import Model, Service
 
 INLINE = 10_000
@@ -25,7 +26,7 @@ _GONE = 499
 """Nobody reads this status: the client went away."""
 _WORD = re.compile(r"\w+|[^\w\s]")
 Show = Callable[[Model, list[Any]], Response]
-"""Makes the answer of the model that has read the texts, and of their results as JSON."""
+"""Makes the answer of the model that has read the texts, and of what `Asked.of` has made of each."""
 
 
 async def answered(service: Service, request: Request, read: Callable[[bytes], Asked], show: Show) -> Response:
@@ -37,7 +38,10 @@ async def answered(service: Service, request: Request, read: Callable[[bytes], A
         asked = read(body)
         # Nothing is awaited since `read`: a version that it has looked up is the one that answers.
         model = ready_model(service)
-        return show(model, await extract(service, model, request, asked))
+        results: list[Any] = []
+        for turn in asked.turns():
+            results += await extract(service, model, request, turn)
+        return show(model, results)
     except RefusalError as refusal:
         return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)
     except ClientDisconnect:
@@ -54,7 +58,7 @@ def ready_model(service: Service) -> Model:
 
 
 async def extract(service: Service, model: Model, request: Request, asked: Asked) -> list[Any]:
-    """The results as JSON, unless the client leaves, the deadline passes or the server ends before: then nothing of the
+    """The results, unless the client leaves, the deadline passes or the server ends before: then nothing of the
     request stays in the queue, and RefusalError says so (ClientDisconnect for a client that left)."""
     config = service.config.serve
     work = asyncio.ensure_future(_results(service, model, asked))
@@ -94,7 +98,7 @@ async def _results(service: Service, model: Model, asked: Asked) -> list[Any]:
         # Held to the end: after a reload the pieces of one model must not meet another.
         predictor = model.predictor
         small = sum(map(_characters, items)) <= INLINE
-        plans = _plans(predictor, name, items) if small else await service.aside(_plans, predictor, name, items)
+        plans = _plans(predictor, asked) if small else await service.aside(_plans, predictor, asked)
         pieces = [piece for plan in plans for piece in plan.pieces]
         _check_cells(plans, sum(piece.cells for piece in pieces), service.config.serve)
         try:
@@ -102,29 +106,30 @@ async def _results(service: Service, model: Model, asked: Asked) -> list[Any]:
         except RefusedError as error:
             ends = itertools.accumulate(len(plan.pieces) for plan in plans)
             index = next(i for i, end in enumerate(ends) if error.index < end)
-            raise RefusalError(422, f"{place(name, index)}: {error}") from None
+            raise RefusalError(422, f"{asked.place(index)}: {error}") from None
         service.metrics.texts.inc(len(items))
-        parts = (predictor, plans, found, asked.offsets)
+        parts = (predictor, plans, found, asked.of)
         return _finished(*parts) if small else await service.aside(_finished, *parts)
 
 
-def _plans(predictor: Predictor, name: str, items: Sequence[Item]) -> list[Plan]:
+def _plans(predictor: Predictor, asked: Asked) -> list[Plan]:
     """Raises RefusalError for the first item that cannot be read."""
     plans = []
-    for index, item in enumerate(items):
+    for index, item in enumerate(asked.items):
         try:
             if isinstance(item, str):
                 plans += predictor.planner.of_texts([item])
             else:
                 plans += predictor.planner.of_words([item])
         except InputError as error:
-            raise RefusalError(422, f"{place(name, index)}: {error}") from None
+            raise RefusalError(422, f"{asked.place(index)}: {error}") from None
     return plans
 
 
-def _finished(predictor: Predictor, plans: Sequence[Plan], found: Sequence[Any], offsets: bool) -> list[dict[str, Any]]:
-    results = predictor.finish(plans, found)
-    return [one.to_json() | {"offsets": one.offsets} if offsets else one.to_json() for one in results]
+def _finished(
+    predictor: Predictor, plans: Sequence[Plan], found: Sequence[Any], of: Callable[[Extraction], Any]
+) -> list[Any]:
+    return [of(extraction) for extraction in predictor.finish(plans, found)]
 
 
 def _check_words(name: str, items: Sequence[Item], config: ServeConfig) -> None:

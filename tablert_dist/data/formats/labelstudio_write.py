@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tablert_dist.data.formats.array import JsonArray
@@ -12,6 +12,7 @@ from tablert_dist.data.formats.source import Record
 from tablert_dist.data.formats.spans import text_and_offsets
 from tablert_dist.data.formats.spert import names
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
+from tablert_dist.text import Span
 
 
 def write(
@@ -28,6 +29,14 @@ def write(
 
 def _to_task(sentence: Sentence, key: str) -> Record:
     text, offsets = text_and_offsets(sentence)
+    about: Record = {"result": results_of(sentence, text, offsets)}
+    if key == "predictions":
+        about = {"model_version": "tablert", **score_of(sentence), **about}
+    return {"data": names(sentence, "id") | text_fields(sentence), key: [about]}
+
+
+def results_of(sentence: Sentence, text: str, offsets: Sequence[Span]) -> list[Record]:
+    """Regions and relations, `offsets[n]` being word n's characters in the text; tags are named `label` and `text`."""
     results: list[Record] = []
     keys: dict[Entity, str] = {}
     for n, entity in enumerate(sentence.entities):
@@ -39,10 +48,11 @@ def _to_task(sentence: Sentence, key: str) -> Record:
     for relation in sentence.relations:
         ends = {"from_id": keys[relation.head], "to_id": keys[relation.tail]}
         results.append({"type": "relation", **ends, "direction": "right", "labels": [relation.type]})
-    about: Record = {"result": results}
+    return results
+
+
+def score_of(sentence: Sentence) -> Record:
+    """`score`, where probabilities are known: of the least certain part, which an annotator should look at first."""
     items: list[Entity | Relation] = [*sentence.entities, *sentence.relations]
     sure = [item.probability for item in items if item.probability is not None]
-    if key == "predictions":
-        # The least certain part of a task is what an annotator should look at first.
-        about = {"model_version": "tablert", **({"score": min(sure)} if sure else {}), **about}
-    return {"data": names(sentence, "id") | text_fields(sentence), key: [about]}
+    return {"score": min(sure)} if sure else {}

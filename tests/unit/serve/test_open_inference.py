@@ -116,7 +116,7 @@ def test_triton_s_client_asks_about_the_model_and_is_told_what_is_wrong(server: 
         given = triton.InferInput("text", [1], "BYTES")
         given.set_data_from_numpy(np.array(["Ada"], dtype=object))
         for call, status, sentence in (
-            ({"model_name": "peopel"}, "404", "there is no model 'peopel'; did you mean 'people'?"),
+            ({"model_name": "peoples"}, "404", "there is no model 'peoples'; did you mean 'people'?"),
             ({"model_name": "people", "model_version": "1"}, "404", f"it has '{version}'"),
             ({"model_name": "people", "request_compression_algorithm": "gzip"}, "415", "the body is compressed"),
         ):
@@ -137,7 +137,7 @@ WRONG: dict[str, tuple[object, int, str]] = {
     "shape of others": (asked(inputs=[tensor(shape=[4])]), 400, "has 5 elements and the shape [4], not [5]"),
     "a number": (asked(inputs=[tensor(["a"], data=["a", 1], shape=[2])]), 400, "data[1] of tensor 'text' must be a"),
     "no data": (asked(inputs=[tensor(data=None)]), 400, "has neither data nor binary_data_size"),
-    "unknown output": (asked(outputs=[{"name": "tripels"}]), 400, "no output 'tripels'; did you mean 'triples'?"),
+    "unknown output": (asked(outputs=[{"name": "triple"}]), 400, "no output 'triple'; did you mean 'triples'?"),
     "shared memory": (
         asked(outputs=[{"name": "triples", "parameters": {"shared_memory_region": "r"}}]),
         400,
