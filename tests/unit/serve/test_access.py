@@ -14,16 +14,11 @@ from tablert_dist.errors import InputError
 from tablert_dist.serve.access import allowed_hosts, check_exposure, token_of
 from tests.support.lines import told
 from tests.support.ray_head import free_ports
-from tests.support.serving import Server, make_bundle, running
+from tests.support.serving import Server, running
 
 TOKEN = "a-token-of-enough-characters"
 JSON = {"content-type": "application/json"}
 BEARER = {"authorization": f"Bearer {TOKEN}"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tiny_encoder, tmp_path_factory.mktemp("access"))
 
 
 def ask(server: Server, **headers: str) -> httpx.Response:

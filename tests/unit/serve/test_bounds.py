@@ -14,14 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.serving import Server, make_bundle, running, wait_for
+from tests.support.serving import Server, running, wait_for
 
 DOTS = "." * 200_000
-
-
-@pytest.fixture(scope="module")
-def bundle(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tiny_encoder, tmp_path_factory.mktemp("bounds"))
 
 
 def test_a_request_over_the_budget_is_refused_with_the_numbers(bundle: Path) -> None:

@@ -22,15 +22,10 @@ from tablert_dist.errors import InputError, RunError
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.serve.client.answers import encoded, parts
 from tests.support.ray_head import free_ports
-from tests.support.serving import TEXTS, Server, assert_same, make_bundle, running, wait_for
+from tests.support.serving import TEXTS, Server, assert_same, running, wait_for
 
 TOKEN = "a-token-of-enough-characters"
 WORDS = [["Ada", "works", "at", "Acme"], [], ["Oslo", "near", "Tromsø", "."]]
-
-
-@pytest.fixture(scope="module")
-def bundle(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tiny_encoder, tmp_path_factory.mktemp("client"))
 
 
 @pytest.fixture(scope="module")

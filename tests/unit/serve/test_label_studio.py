@@ -13,7 +13,7 @@ import pytest
 
 from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.predictor import Predictor
-from tests.support.serving import TEXTS, Server, make_bundle, running
+from tests.support.serving import TEXTS, Server, running
 
 TOKEN = "a-token-of-enough-characters"
 CONFIG = (
@@ -22,11 +22,6 @@ CONFIG = (
 )
 NAMES = {"Per": "Per", "Loc": "Place"}
 TEXTS_SENT = [*TEXTS, "Oslo near Tromsø . Bo works at Acme .", "Ada", "Bo near the harbour"]
-
-
-@pytest.fixture(scope="module")
-def bundle(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tiny_encoder, tmp_path_factory.mktemp("backend"))
 
 
 @pytest.fixture(scope="module")

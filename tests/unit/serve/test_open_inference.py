@@ -18,17 +18,12 @@ from tritonclient.utils import InferenceServerException
 
 from tablert_dist.inference.predictor import Predictor
 from tests.support.open_inference import ErrorAnswer, InferAnswer, ModelMetadata, ServerMetadata
-from tests.support.serving import TEXTS, Server, assert_same, make_bundle, renamed, running, wait_for
+from tests.support.serving import TEXTS, Server, assert_same, renamed, running, wait_for
 
 TOKEN = "a-token-of-enough-characters"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 INFER = "/v2/models/people/infer"
 HEADER = "Inference-Header-Content-Length"
-
-
-@pytest.fixture(scope="module")
-def bundle(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tiny_encoder, tmp_path_factory.mktemp("protocol"))
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from tablert_dist.config import load_config
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.serve.local import bind
 from tests.support.lines import told
-from tests.support.serving import TEN_MB, TEXTS, Server, assert_same, make_bundle, renamed, running, wait_for
+from tests.support.serving import TEN_MB, TEXTS, Server, assert_same, renamed, running, wait_for
 
 WORDS = [["Ada", "works", "at", "Acme"], [], ["Oslo", "near", "Tromsø", "."]]
 BAD = {
@@ -47,11 +47,6 @@ BAD = {
     "over the encoder": (json.dumps({"texts": ["Ada", "at " * 70]}).encode(), 422),
     "10 MB": (TEN_MB, 413),
 }
-
-
-@pytest.fixture(scope="module")
-def bundle(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tiny_encoder, tmp_path_factory.mktemp("served"))
 
 
 @pytest.fixture(scope="module")
