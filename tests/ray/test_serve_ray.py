@@ -65,6 +65,8 @@ def test_a_killed_replica_is_replaced_and_no_answer_is_wrong(bundle: Path) -> No
         assert set(seen) <= {200, 500, 503} and seen[200] > 0.9 * seen.total(), seen
         assert [server.post({"text": text}).status_code for text in TEXTS * 20] == [200] * 20 * len(TEXTS)
         assert server.client.post("/v1/extract", content=TEN_MB).status_code == 413
+        tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["Ada"]}
+        assert server.client.post("/v2/models/tablert/infer", json={"inputs": [tensor]}).status_code == 200
         count = "tablert_texts_total"
         before = server.metric(count)
         assert [server.post({"text": "Ada"}).status_code for _ in range(30)] == [200] * 30
