@@ -10,6 +10,7 @@ from huggingface_hub import ModelCardData
 from export.gates import VerificationReport
 from tablert_dist import __version__
 from tablert_dist.heads import head_spec
+from tablert_dist.heads.constraints import Constraints
 from tablert_dist.heads.temperatures import Fitted
 from tablert_dist.model.checkpoint import ModelCard
 from tablert_dist.scoring import LEVELS, TITLES
@@ -51,6 +52,9 @@ def model_card(card: ModelCard, report: VerificationReport, opset: int) -> str:
             "## Calibration",
             *_calibration(card.calibration),
             "",
+            "## Constraints",
+            *_constraints(card.constraints),
+            "",
             "## Limits",
             f"- {spec.limits(card.model)}",
             "- Relations are read inside a sentence only.",
@@ -84,6 +88,15 @@ def _calibration(fitted: Fitted | None) -> list[str]:
     if fitted is None:
         return ["- Probabilities are those of the network: no temperatures were fitted."]
     return [f"- {line}" for line in fitted.lines()]
+
+
+def _constraints(constraints: Constraints | None) -> list[str]:
+    if constraints is None:
+        return ["- None on record."]
+    return [
+        f"- `predict.constraints=learned` keeps these rules ({constraints.note}); by default none is kept.",
+        *(f"- {line}" for line in constraints.rules()),
+    ]
 
 
 def _scores(card: ModelCard, report: VerificationReport) -> list[str]:

@@ -117,6 +117,8 @@ def export_bundle(
         }
         if card.calibration:
             facts["calibration"] = card.calibration.to_json()
+        if card.constraints:
+            facts["constraints"] = card.constraints.to_json()
         seal(part, {stage: path.name for stage, path in full.items()}, facts)
     return report
 

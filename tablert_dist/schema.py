@@ -34,6 +34,8 @@ class Relation:
     tail: Entity
     type: str
     probability: float | None = field(default=None, compare=False)
+    odds: float | None = field(default=None, compare=False, repr=False)
+    """Log odds against no relation as the network has them, where constraints chose: no temperature changes the choice."""
 
 
 @dataclass(frozen=True, slots=True)

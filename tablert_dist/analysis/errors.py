@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tablert_dist.analysis.calibration import Threshold, threshold_for
+from tablert_dist.analysis.constrained import Checked
 from tablert_dist.analysis.judged import Pair, Reliability, judged_relations, reliability, typed_key
 from tablert_dist.heads.temperatures import Measured
 from tablert_dist.schema import Entity, Relation, Schema, Sentence
@@ -60,6 +61,8 @@ class ErrorReport:
     before: Measured | None
     """The calibration errors without the model's temperatures, where it has some."""
     thresholds: tuple[Threshold, ...]
+    constraints: Checked | None
+    """Triples that break the model's rules; None where it has none."""
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the sentences, as JSON has it."""
@@ -81,6 +84,7 @@ class ErrorReport:
                 "before": self.before and self.before.model_dump(),
             },
             "thresholds": [asdict(threshold) for threshold in self.thresholds],
+            "constraints": self.constraints and self.constraints.model_dump(),
         }
 
 
@@ -91,8 +95,9 @@ def examine(
     wanted_precision: float = 0.9,
     worst: int = 20,
     before: Measured | None = None,
+    constraints: Checked | None = None,
 ) -> ErrorReport:
-    """Compare predictions with gold, sentence by sentence, in their order. `before`: as `ErrorReport.before`."""
+    """Compare predictions with gold, sentence by sentence, in their order. `before`, `constraints`: as in `ErrorReport`."""
     pairs = list(zip(gold, found, strict=True))
     tables = [count([pair], schema) for pair in pairs]
     total = sum(tables, Counts.zero(schema))
@@ -108,6 +113,7 @@ def examine(
         reliability(pairs, schema),
         before,
         tuple(_threshold(pairs, schema, kind, wanted_precision) for kind in schema.relation_types),
+        constraints,
     )
 
 

@@ -1,4 +1,4 @@
-"""One pass of a model over sentences, decoded at several temperatures: what it costs is decoded again, not computed again."""
+"""One pass of a model over sentences, decoded in several ways: what it costs is decoded again, not computed again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tablert_dist.errors import OutOfMemory
 from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import Arrays, DeviceEngine
+from tablert_dist.heads.rules import Rules
 from tablert_dist.heads.temperatures import Temperatures
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.schema import Sentence
@@ -19,8 +20,8 @@ KEPT_CELLS = 500_000
 
 
 class Remembering:
-    """An engine that answers the second time, and later, what it did the first: which calls come depends on labels alone,
-    and no temperature changes a label. It offers no answers, in which one temperature is fixed."""
+    """An engine that answers the second time, and later, what it did the first: which calls come depends on the entities
+    alone, which no temperature and no rule changes. It offers no answers, in which one temperature is fixed."""
 
     def __init__(self, engine: DeviceEngine) -> None:
         self._engine = engine
@@ -64,14 +65,23 @@ def read_at(
 ) -> list[list[Sentence]]:
     """What the model finds at each of the temperatures, in the order of the sentences: the same labels, with other
     probabilities."""
-    found: list[list[Sentence]] = [[] for _ in temperatures]
+    rules = predictor.scheme.rules
+    return read_as(predictor, sentences, [(temperature, rules) for temperature in temperatures])
+
+
+def read_as(
+    predictor: Predictor, sentences: Sequence[Sequence[str]], ways: Sequence[tuple[Temperatures, Rules | None]]
+) -> list[list[Sentence]]:
+    """What the model finds at each of the temperatures under each of the rules, in the order of the sentences: the same
+    entities, with other probabilities and relations."""
+    found: list[list[Sentence]] = [[] for _ in ways]
     for part in _parts(sentences):
         engine = Remembering(predictor.engine)
         plans = predictor.planner.of_words(part)
         pieces = [piece for plan in plans for piece in plan.pieces]
-        for one, results in zip(temperatures, found, strict=True):
+        for (temperatures, rules), results in zip(ways, found, strict=True):
             engine.again()
-            reader = predictor.behind(engine, make_scheme(predictor.model, predictor.config.beam, one))
+            reader = predictor.behind(engine, make_scheme(predictor.model, predictor.config.beam, temperatures, rules))
             results += [each.sentence for each in reader.finish(plans, reader.read_pieces(pieces))]
     return found
 

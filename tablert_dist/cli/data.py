@@ -9,6 +9,7 @@ from tablert_dist.cli.lazy import LazyGroup
 
 VERBS = {
     "check": "Look for mistakes in annotated sentences.",
+    "constraints": "Learn which triples there may be.",
     "convert": "Write annotated sentences in another format.",
     "download": "Fetch CoNLL04, ADE or SciERC.",
     "sample": "Draw nested samples for learning curves.",

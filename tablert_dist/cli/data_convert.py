@@ -48,7 +48,7 @@ def command(
 ) -> None:
     """Print what was written, what the reader left out or changed, and what the format cannot hold."""
     from tablert_dist.data import formats
-    from tablert_dist.data.annotated import schema_of, write_types
+    from tablert_dist.data.annotated import rules_of, schema_of, write_types
     from tablert_dist.data.directions import declare
     from tablert_dist.data.formats import types_file
     from tablert_dist.errors import InputError, counted
@@ -74,7 +74,7 @@ def command(
         schema, why = declare(sentences, schema_of(source, sentences), symmetric)
     written = formats.write(sentences, out, name, schema)
     if types is not None and schema is not None:
-        why += write_types(types, schema, name)
+        why += write_types(types, schema, name, rules_of(source))
     say_read(notes)
     for line in (*written.lines(), *why):
         click.echo(line)

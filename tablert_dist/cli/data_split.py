@@ -61,7 +61,7 @@ def command(
     """Write the parts as SpERT's JSON with a types file, and say what went where."""
     set_up_logging()
     from tablert_dist.cli.program import paste
-    from tablert_dist.data.annotated import read_all, spert_bytes, types_bytes, write_folder
+    from tablert_dist.data.annotated import read_all, rules_of, spert_bytes, types_bytes, write_folder
     from tablert_dist.data.formats import Notes
     from tablert_dist.data.partition import folds as make_folds
     from tablert_dist.data.partition import groups_of, partition
@@ -84,6 +84,7 @@ def command(
     notes = Notes(strict, text_field)
     sentences, schema = read_all(source, form, notes)
     say_read(notes)
+    types = types_bytes(schema, rules_of(source))
     if by == "document" and all(s.document is None for s in sentences):
         click.echo("no sentence names its document: each is its own, equal ones stay together")
     largest = max(map(len, groups_of(sentences, by)))
@@ -97,14 +98,14 @@ def command(
             name: [sentences[i] for i in chosen] for name, chosen in partition(sentences, shares, seed, by).items()
         }
         content = {f"{name}.json": spert_bytes(part) for name, part in split.items()}
-        content["types.json"] = types_bytes(schema)
+        content["types.json"] = types
     else:
         split = {}
         for f, (train, test) in enumerate(make_folds(sentences, int(folds), seed, by)):
             split[f"fold-{f} test"] = [sentences[i] for i in test]
             content[f"fold-{f}/train.json"] = spert_bytes([sentences[i] for i in train])
             content[f"fold-{f}/test.json"] = spert_bytes([sentences[i] for i in test])
-            content[f"fold-{f}/types.json"] = types_bytes(schema)
+            content[f"fold-{f}/types.json"] = types
     write_folder(out, content, force)
     for line in _table(split, schema):
         click.echo(line)

@@ -24,6 +24,7 @@ from tablert_dist.cli.common import (
 from tablert_dist.cli.reading import reading_options, say_read
 
 if TYPE_CHECKING:
+    from tablert_dist.analysis.constrained import Checked
     from tablert_dist.config import Config
     from tablert_dist.data.gold import Source
     from tablert_dist.heads.temperatures import Measured
@@ -88,17 +89,24 @@ def command(
     scores = count(zip(gold, found, strict=True), schema).scores()
     click.echo(f"{source.title}: {counted(len(gold), 'sentence')}, overlap {config.data.overlap}")
     _table(scores)
+    checked = _checked(config, predictor, found, schema)
+    if checked:
+        click.echo(str(checked))
     before = _uncalibrated(predictor, gold) if report or out else None
     if report:
         from tablert_dist.analysis.errors import examine
         from tablert_dist.pages.errors.page import write_page
 
-        errors = examine(gold, found, schema, precision, before=before)
+        errors = examine(gold, found, schema, precision, before=before, constraints=checked)
         click.echo(f"written: {write_page(errors, report, source.title, f'overlap {config.data.overlap}')}")
     if out:
         from tablert_dist.storage.atomic import write_json
 
-        told = {**scores.to_json(), "calibration": _calibration(gold, found, schema, predictor, before)}
+        told = {
+            **scores.to_json(),
+            "calibration": _calibration(gold, found, schema, predictor, before),
+            "constraints": checked and checked.model_dump(),
+        }
         write_json(out, json.loads(json.dumps(told)))
     micro = ", ".join(f"{TITLES[level]} {100 * scores.f1(level):.1f}" for level in LEVELS)
     summary(f"{counted(len(gold), 'sentence')} scored, micro F1: {micro};")
@@ -129,6 +137,18 @@ def _uncalibrated(predictor: Predictor | None, gold: Sequence[Sentence]) -> Meas
         return None
     (found,) = read_at(predictor, [s.words for s in gold], [NEUTRAL])
     return measure(gold, found, predictor.tags.schema)
+
+
+def _checked(config: Config, predictor: Predictor | None, found: Sequence[Sentence], schema: Schema) -> Checked | None:
+    """What is predicted against the model's rules; kept predictions against those of the file that is given."""
+    from tablert_dist.analysis.constrained import check_kept, check_predictions
+    from tablert_dist.inference.constraining import find_rules
+    from tablert_dist.tags import TagSet
+
+    if predictor is not None:
+        return check_predictions(predictor, found)
+    rules = find_rules(config.predict, None, TagSet(schema))
+    return None if rules is None else check_kept(rules, found)
 
 
 def _calibration(

@@ -38,9 +38,9 @@ def by_threads(model: Path, config: PredictConfig, file: BinaryIO, done: int) ->
     def read(item: tuple[Place, Any]) -> tuple[Place, Any, Any]:
         return *item, read_planned(predictor, item[1])
 
-    symmetric = predictor.tags.schema.symmetric
+    symmetric, rules = predictor.tags.schema.symmetric, predictor.scheme.rules
     for place, plan, found in in_order(planned, [read] * predictor.engine.at_once):
-        yield place, list(map(Answer.of, results(plan, found, symmetric)))
+        yield place, list(map(Answer.of, results(plan, found, symmetric, rules)))
 
 
 def by_processes(model: Path, config: PredictConfig, count: int, file: BinaryIO, done: int) -> Ways:

@@ -76,6 +76,8 @@ def command(
     summary = stopwatch()
     reading = (*(["--strict"] if strict else []), *(["--text-field", text_field] if text_field else []))
     steps = plan(source, name, out, assignments, reading)
+    for line in _rules(source):
+        click.echo(line)
     out.mkdir(parents=True, exist_ok=True)
     for number, step in enumerate(steps, 1):
         click.echo(f"\n[{number}/{len(steps)}] $ {paste(step.program, *step.words)}")
@@ -146,6 +148,20 @@ def _symmetric(source: Path) -> list[str]:
     beside = types_file.beside(source)
     found = sorted(types_file.read(beside).symmetric) if beside else []
     return [word for name in found for word in ("--symmetric", name)]
+
+
+def _rules(source: Path) -> list[str]:
+    """A line where the types file beside the source has rules, which only a corpus of one's own hands on."""
+    from tablert_dist.data.annotated import rules_of
+    from tablert_dist.data.formats import types_file
+
+    # A folder is converted into one file, and split anew.
+    if source.is_dir() or (given := rules_of(source)) is None:
+        return []
+    return [
+        f"rules {given.note} ({', '.join(given.relations)}) are not trained with: predict with "
+        f"--set predict.constraints={types_file.beside(source)}"
+    ]
 
 
 def _configured(assignments: tuple[str, ...], out: Path) -> Config:

@@ -61,6 +61,9 @@ class PredictConfig(Section):
     """Least probability of a relation."""
     thresholds: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default={})
     """Least probability by entity or relation type, where it is above the general one: `{Live_In = 0.5}`."""
+    constraints: Annotated[str, Field(min_length=1)] = "off"
+    """Rules that the relations of a sentence keep: `off`, `learned` (those kept with the model: of its training data or their
+    types file), or a types file that has rules."""
 
 
 class ServeConfig(Section):

@@ -9,7 +9,9 @@ from pathlib import Path
 from tablert_dist.config import DataConfig
 from tablert_dist.data import formats, load_corpus
 from tablert_dist.data.formats import spert, types_file
+from tablert_dist.data.splits import split_files
 from tablert_dist.errors import InputError
+from tablert_dist.heads.constraints import Constraints
 from tablert_dist.schema import Schema, Sentence
 from tablert_dist.storage.atomic import whole_files, whole_folder, write_bytes
 
@@ -49,8 +51,9 @@ def schema_of(source: Path, sentences: Sequence[Sentence]) -> Schema:
     return Schema(entities, relations, known.symmetric)
 
 
-def write_types(path: Path, schema: Schema, form: str) -> list[str]:
-    """Write the types file of data in the named format, where a type is symmetric; a line that says so."""
+def write_types(path: Path, schema: Schema, form: str, constraints: Constraints | None = None) -> list[str]:
+    """Write the types file of data in the named format, where a type is symmetric, with the rules that there are; lines that
+    say so."""
     if not schema.symmetric and not path.exists():
         return [f"{path} is not written: it would say nothing"]
     if form == "brat":
@@ -60,8 +63,16 @@ def write_types(path: Path, schema: Schema, form: str) -> list[str]:
             tuple(dict.fromkeys(names[name] for name in schema.relation_types)),
             frozenset(names[name] for name in schema.symmetric),
         )
-    write_bytes(path, types_bytes(schema))
-    return [f"{path}: symmetric: {', '.join(sorted(schema.symmetric))}"]
+        constraints = constraints and constraints.renamed(names)
+    write_bytes(path, types_bytes(schema, constraints))
+    lines = [f"{path}: symmetric: {', '.join(sorted(schema.symmetric))}"]
+    return lines + ([f"{path}: rules of {', '.join(constraints.relations)}"] if constraints else [])
+
+
+def rules_of(source: Path) -> Constraints | None:
+    """The constraints that the types file of a data file or a folder of splits gives. Raises InputError as `read_rules`."""
+    types = split_files(source).get("types") if source.is_dir() else types_file.beside(source)
+    return types_file.read_rules(types) if types else None
 
 
 def spert_bytes(sentences: Sequence[Sentence]) -> bytes:
@@ -69,12 +80,15 @@ def spert_bytes(sentences: Sequence[Sentence]) -> bytes:
     return json.dumps([spert.record_of(s) for s in sentences], ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def types_bytes(schema: Schema) -> bytes:
-    """A types file of this schema, in its order."""
+def types_bytes(schema: Schema, constraints: Constraints | None = None) -> bytes:
+    """A types file of this schema, in its order, with the constraints' rules."""
+    rules = constraints.relations if constraints else {}
+    symmetric = schema.symmetric | {name for name, rule in rules.items() if rule.symmetric}
     tree = {
         "entities": {name: {"short": name, "verbose": name} for name in schema.entity_types},
         "relations": {
-            name: {"short": name, "verbose": name, "symmetric": name in schema.symmetric}
+            name: {"short": name, "verbose": name, "symmetric": name in symmetric}
+            | (rules[name].given() if name in rules else {})
             for name in schema.relation_types
         },
     }

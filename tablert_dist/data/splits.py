@@ -13,6 +13,7 @@ from tablert_dist.data.formats import types_file
 from tablert_dist.errors import InputError
 from tablert_dist.heads import head_spec, make_scheme
 from tablert_dist.heads.base import lost_to_overlap
+from tablert_dist.heads.constraints import Constraints
 from tablert_dist.schema import Schema, Sentence, overlapping_pairs
 from tablert_dist.storage.paths import locate
 from tablert_dist.tags import TagSet
@@ -36,6 +37,8 @@ class Corpus:
     """Records of each split that could not be read."""
     seen: formats.Notes = field(default_factory=formats.Notes, compare=False)
     """What was left out or changed in reading."""
+    constraints: Constraints | None = None
+    """Given in the types file."""
 
     @property
     def train(self) -> tuple[Sentence, ...]:
@@ -73,12 +76,13 @@ def load_corpus(config: DataConfig, model: ModelConfig | None = None) -> Corpus:
     notes += seen.lines()
     schema, source = _schema(files, splits)
     notes.append(source)
+    given = types_file.read_rules(files["types"][0]) if "types" in files else None
     for split, paths in files.items():
         if split != "types":
             splits[split] = _usable(splits[split], schema, config.overlap, paths, notes, model)
     hashes = {split: _digest(paths) for split, paths in files.items()}
     names = {split: _joined(paths) for split, paths in files.items()}
-    return Corpus(_name(folder), schema, splits, hashes, tuple(notes), names, left_out, seen)
+    return Corpus(_name(folder), schema, splits, hashes, tuple(notes), names, left_out, seen, given)
 
 
 def notes_of(config: DataConfig) -> formats.Notes:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tablert_dist.heads.rules import Rules
 from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.heads.temperatures import Temperatures
 from tablert_dist.schema import Sentence
@@ -110,6 +111,8 @@ class Scheme(Protocol):
     """Whether `targets` can be padded, so that batches of different sizes have the same shapes."""
     temperatures: Temperatures
     """Of the probabilities that `decode` gives; they change no label."""
+    rules: Rules | None
+    """That the relations of a sentence keep; None: each pair has its most probable one."""
 
     def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
         """The sentence as the encoder is to give it: with or without a row for the sentence token."""

@@ -12,6 +12,7 @@ from tablert_dist.config import ModelConfig
 from tablert_dist.errors import InputError
 from tablert_dist.heads.base import Scheme
 from tablert_dist.heads.cnn.scheme import TableScheme
+from tablert_dist.heads.rules import Rules
 from tablert_dist.heads.spert.scheme import SpertScheme
 from tablert_dist.heads.tablert.scheme import TablertScheme
 from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
@@ -106,9 +107,11 @@ def head_spec(config: ModelConfig) -> HeadSpec:
     return HEADS[config.head]
 
 
-def make_scheme(config: ModelConfig, beam: int = 1, temperatures: Temperatures = NEUTRAL) -> Scheme:
+def make_scheme(
+    config: ModelConfig, beam: int = 1, temperatures: Temperatures = NEUTRAL, rules: Rules | None = None
+) -> Scheme:
     """Return the scheme that a configuration asks for. `beam`: sequences of tags that TablERT keeps; 1 = greedy.
-    `temperatures`: of the probabilities that it gives."""
+    `temperatures`: of the probabilities that it gives. `rules`: that the relations of a sentence keep."""
     scheme = head_spec(config).scheme(config, beam)
-    scheme.temperatures = temperatures
+    scheme.temperatures, scheme.rules = temperatures, rules
     return scheme

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablert_dist.heads.base import RELATION_ANSWERS, RELATION_PROBABILITIES, RELATION_TAGS, Arrays, Engine
+from tablert_dist.heads.rules import Rules
 from tablert_dist.heads.sequences import best_sequences, softmax
 from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
 from tablert_dist.schema import Entity, Relation, Sentence
@@ -25,13 +26,13 @@ Relations = Floats | RelationAnswers
 
 
 def run_table(
-    engine: Engine, stage: str, arrays: Arrays, others: Sequence[str] = ()
+    engine: Engine, stage: str, arrays: Arrays, others: Sequence[str] = (), whole: bool = False
 ) -> tuple[dict[str, NDArray[Any]], Relations]:
     """Return a stage's outputs `others`, and its relations: as answers where the engine offers them, else as logits.
 
-    Answers are two numbers a cell, logits R of them; from a GPU each is copied.
+    Answers are two numbers a cell, logits R of them; from a GPU each is copied. `whole`: logits whatever is offered.
     """
-    if not set(RELATION_ANSWERS) <= engine.offers(stage):
+    if whole or not set(RELATION_ANSWERS) <= engine.offers(stage):
         found = engine.run(stage, arrays)
         return found, found["relation_logits"]
     found = engine.run(stage, arrays, (*others, *RELATION_ANSWERS))
@@ -44,16 +45,18 @@ def decode(
     tags: TagSet,
     constrained: bool = False,
     temperatures: Temperatures = NEUTRAL,
+    rules: Rules | None = None,
 ) -> list[Sentence]:
     """Return a sentence for each list of words; `logits` may be padded beyond them.
 
-    Entities by BILOU, a relation for each pair of them read at the cell of their last words (paper §3.2).
+    Entities by BILOU, a relation for each pair of them read at the cell of their last words (paper §3.2). `rules`, which
+    need logits of relations, choose between these and their cells' other labels.
     """
     lengths = lengths_of(words)
     chosen = best_sequences(logits.entity, lengths, tags) if constrained else logits.entity.argmax(-1)
     spans = spans_of(chosen, lengths, tags)
     found = entities_of(spans, logits.entity, chosen, tags, temperatures)
-    return sentences_of(words, spans, found, logits.relation, tags, temperatures)
+    return sentences_of(words, spans, found, logits.relation, tags, temperatures, rules)
 
 
 def lengths_of(words: Sequence[Sequence[str]]) -> Ints:
@@ -126,9 +129,11 @@ def sentences_of(
     relation: Relations,
     tags: TagSet,
     temperatures: Temperatures,
+    rules: Rules | None = None,
 ) -> list[Sentence]:
-    """The spans' entities; for each pair of them, in the order of their words, the tag at the cell of their last words."""
-    relations, owner = _relations(entities, spans, relation, tags, temperatures.cells)
+    """The spans' entities; for each pair of them, in the order of their words, the tag at the cell of their last words, or
+    the one that the rules leave."""
+    relations, owner = _relations(entities, spans, relation, tags, temperatures.cells, rules)
     ends = np.arange(len(words) + 1)
     of_entities = np.searchsorted(spans.sentence, ends).tolist()
     of_relations = np.searchsorted(owner, ends).tolist()
@@ -143,21 +148,37 @@ def sentences_of(
 
 
 def _relations(
-    entities: Sequence[Entity], spans: Spans, relation: Relations, tags: TagSet, temperature: float
+    entities: Sequence[Entity],
+    spans: Spans,
+    relation: Relations,
+    tags: TagSet,
+    temperature: float,
+    rules: Rules | None,
 ) -> tuple[tuple[Relation, ...], Ints]:
     """The relations of all sentences, and the sentence of each."""
     known, names = _lookup(tags), tags.schema.relation_types
     first, second = _pairs(spans.sentence)
     if not len(first) or not names:
         return (), np.zeros(0, np.int64)
-    last = spans.end - 1
-    tag, probability = cells_of(relation, spans.sentence[first], last[first], last[second], temperature)
-    related = np.flatnonzero(tag)
-    tag, first, second = tag[related], first[related], second[related]
-    left = known.left[tag]
-    heads, tails = np.where(left, second, first).tolist(), np.where(left, first, second).tolist()
-    found = zip(heads, tails, known.relation_type[tag].tolist(), probability[related].tolist(), strict=True)
-    return tuple(Relation(entities[h], entities[t], names[kind], p) for h, t, kind, p in found), spans.sentence[first]
+    last, sentence = spans.end - 1, spans.sentence[first]
+    left, odds = known.left, None
+    if rules is None:
+        tag, probability = cells_of(relation, sentence, last[first], last[second], temperature)
+        related = np.flatnonzero(tag)
+        tag, probability = tag[related], probability[related]
+    else:
+        assert not isinstance(relation, RelationAnswers), "rules choose between all labels of a cell"
+        logits = relation[sentence, last[first], last[second]]
+        related, tag, odds = rules.of_cells(logits, sentence, first, second, spans.type)
+        probability, left = probability_of(logits[related], tag, temperature), rules.tag_left
+    first, second = first[related], second[related]
+    turned = left[tag]
+    heads, tails = np.where(turned, second, first).tolist(), np.where(turned, first, second).tolist()
+    kept = [None] * len(related) if odds is None else odds.tolist()
+    found = zip(heads, tails, known.relation_type[tag].tolist(), probability.tolist(), kept, strict=True)
+    return tuple(Relation(entities[h], entities[t], names[kind], *rest) for h, t, kind, *rest in found), spans.sentence[
+        first
+    ]
 
 
 def _pairs(sentence_K: Ints) -> tuple[Ints, Ints]:

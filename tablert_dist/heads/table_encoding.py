@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tablert_dist.heads.rules import Rules
 from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
 from tablert_dist.schema import Entity, Relation, Sentence, distinct, longest, restrict
 from tablert_dist.tags import IGNORE, TableTargets, TagSet
@@ -98,6 +99,7 @@ class TableLabels:
 
     has_room = True
     temperatures: Temperatures = NEUTRAL
+    rules: Rules | None = None
 
     def prepare(self, encoded: EncodedSentence) -> EncodedSentence:
         """As it is."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from tablert_dist.config import ModelConfig, saved_model
 from tablert_dist.errors import InputError
 from tablert_dist.heads import make_scheme
+from tablert_dist.heads.constraints import Constraints
 from tablert_dist.heads.temperatures import Fitted
 from tablert_dist.schema import Schema
 from tablert_dist.storage.checkpoint_folder import LONGEST
@@ -47,6 +48,8 @@ class Manifest(Record):
     versions: dict[str, str] = Field(default={})
     calibration: Fitted | None = None
     """None of a bundle of an earlier version: its temperatures are 1."""
+    constraints: Constraints | None = None
+    """None of a bundle of an earlier version."""
 
 
 class Verified(Record):
@@ -74,6 +77,8 @@ class Bundle:
     """None in a bundle of an early version."""
     calibration: Fitted | None = None
     """The temperatures. That of cells is inside the graphs' answers too; their logits are as the network has them."""
+    constraints: Constraints | None = None
+    """Of its training data: what `predict.constraints=learned` keeps."""
 
 
 def read_manifest(tree: Mapping[str, Any], what: str) -> Manifest:
@@ -112,4 +117,7 @@ def open_bundle(folder: Path) -> Bundle:
     if REPORT in manifest.files:
         verified = parsed(Verified, read_object(folder / REPORT, what), f"{what}: {REPORT}")
     paths = {stage: folder / manifest.graphs[stage] for stage in stages}
-    return Bundle(folder, paths, tokenizer, schema, manifest.pad_id, config, model, verified, manifest.calibration)
+    constraints = manifest.constraints and manifest.constraints.check(schema, f"{what}: {MANIFEST}: constraints")
+    return Bundle(
+        folder, paths, tokenizer, schema, manifest.pad_id, config, model, verified, manifest.calibration, constraints
+    )

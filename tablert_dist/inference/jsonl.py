@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tablert_dist.errors import InputError
+from tablert_dist.heads.rules import Rules
 from tablert_dist.inference.pieces import Plan, Planner
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.schema import Sentence
@@ -93,20 +94,23 @@ def _each(work: Callable[[Sequence[int]], Sequence[T]], numbers: Sequence[int], 
     return found
 
 
-def results(planned: Planned, found: Found, symmetric: frozenset[str]) -> Iterator[dict[str, Any]]:
-    """A result for each line, in their order; `{"line", "error"}` where there is none."""
+def results(
+    planned: Planned, found: Found, symmetric: frozenset[str], rules: Rules | None = None
+) -> Iterator[dict[str, Any]]:
+    """A result for each line, in their order; `{"line", "error"}` where there is none. `rules`: as `Plan.finish`."""
     for number in sorted({*found.sentences, *found.errors}):
         if number in found.errors:
             yield {"line": number, "error": found.errors[number]}
             continue
         plan = planned.texts.get(number) or planned.words[number]
-        yield plan.finish(found.sentences[number], symmetric).to_json()
+        yield plan.finish(found.sentences[number], symmetric, rules).to_json()
 
 
 def predict_lines(predictor: Predictor, lines: Numbered) -> Iterator[dict[str, Any]]:
     """As `results`, of lines in rising order."""
     planned = plan_lines(predictor.planner, lines)
-    return results(planned, read_planned(predictor, planned), predictor.tags.schema.symmetric)
+    found = read_planned(predictor, planned)
+    return results(planned, found, predictor.tags.schema.symmetric, predictor.scheme.rules)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tablert_dist.config import ModelConfig, PredictConfig
 from tablert_dist.errors import InputError, missing_extra
 from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import DeviceEngine
+from tablert_dist.heads.constraints import Constraints
 from tablert_dist.heads.temperatures import NEUTRAL, Temperatures, temperatures_of
 from tablert_dist.inference.bundle import MANIFEST, open_bundle
 from tablert_dist.inference.pieces import Planner
@@ -41,6 +42,8 @@ class LoadedModel:
     """What is on record of its quality: "dev NER 85.0  RE 60.1  RE+ 58.9", micro F1 in percent."""
     temperatures: Temperatures = NEUTRAL
     """Of its probabilities; the engine's answers have been computed with them."""
+    constraints: Constraints | None = None
+    """On record with it; None of a model of an earlier version."""
 
 
 def load_model(path: Path, config: PredictConfig) -> LoadedModel:
@@ -106,7 +109,16 @@ def _of_bundle(folder: Path, config: PredictConfig) -> LoadedModel:
         "" if bundle.verified is None else _in_words(bundle.verified.verified_on, bundle.verified.f1.get("onnx", {}))
     )
     temperatures = temperatures_of(bundle.calibration)
-    return LoadedModel(engine, bundle.tokenizer, bundle.schema, bundle.pad_id, bundle.model, scores, temperatures)
+    return LoadedModel(
+        engine,
+        bundle.tokenizer,
+        bundle.schema,
+        bundle.pad_id,
+        bundle.model,
+        scores,
+        temperatures,
+        bundle.constraints,
+    )
 
 
 def _of_archive(archive: Path, config: PredictConfig) -> LoadedModel:
@@ -147,6 +159,7 @@ def of_model(model: TableModel, card: ModelCard) -> LoadedModel:
         card.model,
         _in_words("dev", _dev_scores(card.notes)),
         temperatures_of(card.calibration),
+        card.constraints,
     )
 
 

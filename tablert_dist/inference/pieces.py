@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tablert_dist.config import PredictConfig
 from tablert_dist.errors import InputError
+from tablert_dist.heads.rules import Rules
 from tablert_dist.inference.extraction import Extraction, Read, joined
 from tablert_dist.schema import Sentence
 from tablert_dist.text import SURROGATE, Rule, Span, merge, split_sentences, split_words
@@ -53,10 +54,10 @@ class Plan:
     sentences: Sequence[SentencePlan]
     pieces: Sequence[Piece]
 
-    def finish(self, found: Sequence[Sentence], symmetric: frozenset[str]) -> Extraction:
-        """The extraction, from what was found in each piece."""
+    def finish(self, found: Sequence[Sentence], symmetric: frozenset[str], rules: Rules | None = None) -> Extraction:
+        """The extraction, from what was found in each piece. `rules`: that each piece keeps, and a sentence made of several."""
         rest = iter(found)
-        parts = [_merged(plan, list(itertools.islice(rest, len(plan.spans)))) for plan in self.sentences]
+        parts = [_merged(plan, list(itertools.islice(rest, len(plan.spans))), rules) for plan in self.sentences]
         sentence = joined([sentence for sentence, _ in parts])
         return Extraction(self.text, sentence, self.offsets, Read.total(read for _, read in parts), symmetric)
 
@@ -138,11 +139,13 @@ def _plan(text: str, offsets: tuple[Span, ...], planned: Sequence[tuple[Sentence
     return Plan(text, offsets, tuple(sentence for sentence, _ in planned), pieces)
 
 
-def _merged(plan: SentencePlan, found: Sequence[Sentence]) -> tuple[Sentence, Read]:
+def _merged(plan: SentencePlan, found: Sequence[Sentence], rules: Rules | None) -> tuple[Sentence, Read]:
     words, spans = plan.words, plan.spans
     if len(spans) > 1:
         merged = merge(words, spans, found)
-        return merged.sentence, Read(len(words), windows=len(spans), all_pairs=merged.all_pairs)
+        # Windows keep the rules each by itself: a head may have a tail in either of two.
+        whole = rules.settle(merged.sentence) if rules else merged.sentence
+        return whole, Read(len(words), windows=len(spans), all_pairs=merged.all_pairs)
     (only,) = found
     # Where a sentence was truncated, its words are more than those that were read.
     whole = only if len(only.words) == len(words) else Sentence.unchecked(tuple(words), only.entities, only.relations)

@@ -14,8 +14,10 @@ from tablert_dist.errors import InputError, nearest
 from tablert_dist.heads import make_scheme
 from tablert_dist.heads.base import Arrays, DeviceEngine, Scheme
 from tablert_dist.heads.cnn.scheme import TABLE
+from tablert_dist.heads.constraints import Constraints
 from tablert_dist.heads.sequences import softmax
 from tablert_dist.heads.temperatures import NEUTRAL, Temperatures
+from tablert_dist.inference.constraining import find_rules
 from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.loading import LoadedModel, load_model
 from tablert_dist.inference.pieces import Piece, Plan, Planner
@@ -43,12 +45,16 @@ class Predictor:
         model: ModelConfig | None = None,
         scores: str = "",
         temperatures: Temperatures = NEUTRAL,
+        constraints: Constraints | None = None,
     ) -> None:
         self.engine, self.tokenizer, self.tags, self.pad_id = engine, tokenizer, tags, pad_id
         self.config, self.model = config or PredictConfig(), model or ModelConfig()
         self.scores = scores
         self.max_cells = self.config.max_cells or engine.max_cells
-        self.scheme = make_scheme(self.model, self.config.beam, temperatures)
+        self.constraints = constraints
+        """Those on record with the model; `scheme.rules` are those that it keeps."""
+        rules = find_rules(self.config, constraints, tags)
+        self.scheme = make_scheme(self.model, self.config.beam, temperatures, rules)
         self.planner = Planner(tokenizer, self.config, self.model.words)
         known = (*tags.schema.entity_types, *tags.schema.relation_types)
         for name in self.config.thresholds:
@@ -77,6 +83,7 @@ class Predictor:
             loaded.config,
             loaded.scores,
             loaded.temperatures,
+            loaded.constraints,
         )
 
     @staticmethod
@@ -175,8 +182,8 @@ class Predictor:
     def finish(self, plans: Sequence[Plan], found: Sequence[Sentence]) -> list[Extraction]:
         """The extractions, from what was found in each piece of all plans, in their order."""
         rest = iter(found)
-        symmetric = self.tags.schema.symmetric
-        return [plan.finish(list(itertools.islice(rest, len(plan.pieces))), symmetric) for plan in plans]
+        symmetric, rules = self.tags.schema.symmetric, self.scheme.rules
+        return [plan.finish(list(itertools.islice(rest, len(plan.pieces))), symmetric, rules) for plan in plans]
 
     def read_pieces(self, pieces: Sequence[Piece]) -> list[Sentence]:
         """What is found in each piece by itself, in their order; batches are within `predict.max_cells`."""

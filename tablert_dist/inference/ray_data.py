@@ -11,6 +11,7 @@ from typing import Any
 from tablert_dist.cluster import connect
 from tablert_dist.config import Config
 from tablert_dist.errors import InputError
+from tablert_dist.inference.constraining import from_anywhere
 from tablert_dist.inference.jsonl import Answer
 from tablert_dist.inference.ray_stages import Cutter, PieceReader, Reader, put_together
 
@@ -85,7 +86,7 @@ def _on_gpu(config: Config) -> bool:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    predict = config.predict.model_dump(mode="json")
+    predict = from_anywhere(config.predict).model_dump(mode="json")
     if not _on_gpu(config):
         predict["threads"] = predict["threads"] or 1
     return predict

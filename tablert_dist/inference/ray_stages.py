@@ -73,7 +73,8 @@ class PieceReader:
         texts, words = (
             {n: _without_pieces(plan) for n, plan in plans.items()} for plans in (planned.texts, planned.words)
         )
-        return Planned(texts, words, planned.errors), found, self.predictor.tags.schema.symmetric
+        symmetric, rules = self.predictor.tags.schema.symmetric, self.predictor.scheme.rules
+        return Planned(texts, words, planned.errors), found, symmetric, rules
 
 
 def put_together(batch: Columns) -> Columns:

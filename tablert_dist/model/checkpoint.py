@@ -17,6 +17,7 @@ from torch import nn
 from tablert_dist import __version__
 from tablert_dist.config import ModelConfig, saved_model
 from tablert_dist.errors import InputError
+from tablert_dist.heads.constraints import Constraints, read_constraints
 from tablert_dist.heads.temperatures import Fitted, read_fitted, temperatures_of
 from tablert_dist.model import TableModel
 from tablert_dist.model.encoder import WordEncoder, build_encoder, load_encoder
@@ -51,6 +52,8 @@ class ModelCard:
     """Epoch, scores, protocol: whatever describes the training, as JSON."""
     calibration: Fitted | None = None
     """None where no temperatures were fitted: they are 1 then."""
+    constraints: Constraints | None = None
+    """Of the training data; None of a checkpoint of an earlier version."""
 
     @property
     def model(self) -> ModelConfig:
@@ -82,6 +85,7 @@ def save_checkpoint(folder: Path, model: TableModel, card: ModelCard, trainer: M
             "pad_id": card.pad_id,
             "notes": dict(card.notes),
             **({"calibration": card.calibration.to_json()} if card.calibration else {}),
+            **({"constraints": card.constraints.to_json()} if card.constraints else {}),
             "files": {p.relative_to(part).as_posix(): sha256(p) for p in files},
         }
         write_json(part / META, sealed(meta))
@@ -178,7 +182,9 @@ def read_card(folder: Path, verified: bool = False, trusted: bool = False) -> Mo
     tokenizer = read_tokenizer(folder / TOKENIZER, record.subword_limit)
     check_pad_id(record.pad_id, tokenizer, f"{what}: {META}")
     fitted = read_fitted(record.calibration, f"{what}: {META}: calibration")
-    card = ModelCard(record.config, _schema(record, what), tokenizer, record.pad_id, record.notes, fitted)
+    schema = _schema(record, what)
+    constraints = read_constraints(record.constraints, schema, f"{what}: {META}: constraints")
+    card = ModelCard(record.config, schema, tokenizer, record.pad_id, record.notes, fitted, constraints)
     parsed(ModelConfig, saved_model(record.config.get("model")), f"{what}: {META}: config.model", strict=False)
     return card
 

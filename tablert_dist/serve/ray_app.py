@@ -15,6 +15,7 @@ from prometheus_client import Metric
 
 from tablert_dist.config import Config, load_config, parse_assignment, with_overrides
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.inference.constraining import from_anywhere
 from tablert_dist.serve.access import check_exposure, token_of
 from tablert_dist.serve.app import app_of
 from tablert_dist.serve.local import bind, url_of
@@ -102,7 +103,8 @@ def deployment(bundle: Path, config: Config) -> Any:
         )
     # Replicas share a machine: one that took a thread for each core would slow the others.
     threads = config.predict.threads or 1
-    config = with_overrides(config, {"predict.threads": threads})
+    rules = from_anywhere(config.predict).constraints
+    config = with_overrides(config, {"predict.threads": threads, "predict.constraints": rules})
     made = serve.deployment(
         serve.ingress()(Replica),
         name=NAME,
@@ -130,8 +132,12 @@ def serve_on_ray(bundle: Path, config: Config, echo: Callable[[str], None]) -> N
     """
     from tablert_dist.cluster import connect
     from tablert_dist.inference.bundle import open_bundle
+    from tablert_dist.inference.constraining import find_rules
+    from tablert_dist.tags import TagSet
 
-    open_bundle(bundle)
+    opened = open_bundle(bundle)
+    # Here, where it can be said in a sentence: a replica that does not start says little.
+    find_rules(config.predict, opened.constraints, TagSet(opened.schema))
     check_exposure(config.serve, token_of(config.serve))
     # Bound and let go: Ray's proxy binds it in another process, and says nothing readable where it cannot.
     with bind(config.serve) as probe:

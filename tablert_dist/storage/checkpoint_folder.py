@@ -40,6 +40,8 @@ class CheckpointRecord(Record):
     notes: dict[str, Any]
     calibration: dict[str, Any] | None = None
     """None of a checkpoint that no temperatures were fitted for."""
+    constraints: dict[str, Any] | None = None
+    """None of a checkpoint of an earlier version."""
     files: dict[FileName, Digest] = Field(default={})
 
 

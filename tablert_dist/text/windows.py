@@ -75,7 +75,7 @@ def merge(words: Sequence[str], spans: Sequence[Span], found: Sequence[Sentence]
             if head is None or tail is None:
                 continue
             if places.best(_around(head, tail)) == (start, end):
-                relations.append(Relation(head, tail, relation.type, relation.probability))
+                relations.append(Relation(head, tail, relation.type, relation.probability, relation.odds))
     # The first and the last are farthest apart: a window that holds both holds every pair.
     all_pairs = len(kept) < 2 or places.best(_around(kept[0], kept[-1])) is not None
     return Merged(Sentence(tuple(words), tuple(kept), tuple(relations)), all_pairs)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tablert_dist.analysis.constrained import check_kept
 from tablert_dist.analysis.errors import examine
 from tablert_dist.analysis.fitting import NO_DEV, fit_temperatures
 from tablert_dist.config import Config, public_config
 from tablert_dist.data import Corpus
+from tablert_dist.data.constraints import learn
 from tablert_dist.errors import InputError, RunError, Stopped
+from tablert_dist.heads.constraints import Constraints
+from tablert_dist.heads.rules import Rules
 from tablert_dist.heads.temperatures import Fitted, Measured
 from tablert_dist.inference.loading import of_model
 from tablert_dist.inference.predictor import Predictor
@@ -96,8 +101,20 @@ class Session:
             "protocol": self.protocol("dev").to_json(),
         }
         return ckpt.ModelCard(
-            public_config(self.config), self.corpus.schema, self.parts.tokenizer, self.parts.pad_id, notes
+            public_config(self.config),
+            self.corpus.schema,
+            self.parts.tokenizer,
+            self.parts.pad_id,
+            notes,
+            constraints=self.constraints,
         )
+
+    @cached_property
+    def constraints(self) -> Constraints:
+        """Those that the types file gives, else those that hold in the sentences trained on."""
+        corpus = self.corpus
+        named = f"{corpus.name} {self.config.data.train_on}"
+        return corpus.constraints or learn(corpus.train, corpus.schema, named)
 
     def selected(self, history: list[dict[str, float]]) -> int:
         """The epoch whose weights are the result."""
@@ -210,7 +227,8 @@ class Session:
         alone = TrainContext(device=self.context.device, autocast=self.context.autocast)
         found = annotate(self.model, examples, tags, self.config.train.eval_cells, alone)
         said = [found[i] for i in range(len(found))]
-        report = examine(examples.sentences, said, tags.schema, before=before)
+        checked = check_kept(Rules.of(self.constraints, tags), said)
+        report = examine(examples.sentences, said, tags.schema, before=before, constraints=checked)
         title = f"{self.corpus.name} {split}"
         page = write_page(
             report, self.folder / f"errors-{split}.html", title, str(self.protocol(split, len(examples.windows)))

@@ -1,29 +1,52 @@
-"""The types file of SpERT's data sets: label order and symmetric relations."""
+"""The types file of SpERT's data sets: label order, symmetric relations, and rules of ours (`heads/constraints.py`)."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tablert_dist.errors import InputError
+from tablert_dist.heads.constraints import Constraints, given_constraints
 from tablert_dist.schema import Schema
 
 
 def read(path: Path) -> Schema:
     """The schema in the file's order. Raises InputError naming the file."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    parts = [tree.get(key) if isinstance(tree, dict) else None for key in ("entities", "relations")]
+    tree = _tree(path)
+    parts = [tree.get(key) for key in ("entities", "relations")]
     if not all(isinstance(part, dict) for part in parts):
         raise InputError(f"{path}: a types file is an object with the objects 'entities' and 'relations'")
     entities, relations = parts
     assert isinstance(entities, dict) and isinstance(relations, dict)
     symmetric = {name for name, what in relations.items() if isinstance(what, dict) and what.get("symmetric") is True}
     return Schema(tuple(entities), tuple(relations), frozenset(symmetric))
+
+
+def read_rules(path: Path, schema: Schema | None = None) -> Constraints | None:
+    """The constraints that a types file gives; None where it gives none. It may lack 'entities'.
+
+    schema: whose types the rules may name; unset: the file's own. Raises InputError naming the file for a type that the
+    schema has not, and as `given_constraints` does.
+    """
+    tree = _tree(path)
+    relations = tree.get("relations")
+    if not isinstance(relations, dict):
+        raise InputError(f"{path}: rules stand in the object 'relations' of a types file, which it lacks")
+    found = given_constraints(relations, str(path), path.name)
+    return found and found.check(read(path) if schema is None else schema, str(path))
+
+
+def _tree(path: Path) -> dict[str, Any]:
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: a types file is an object with the objects 'entities' and 'relations'")
+    return tree
 
 
 def own(path: Path) -> Path:

@@ -33,9 +33,9 @@ class TableScheme(TableLabels):
 
     def decode(self, engine: Engine, inputs: Arrays, words: Sequence[Sequence[str]], tags: TagSet) -> list[Sentence]:
         """As `Scheme.decode`."""
-        found, relation = run_table(engine, TABLE, inputs, ("entity_logits",))
+        found, relation = run_table(engine, TABLE, inputs, ("entity_logits",), self.rules is not None)
         logits = TableLogits(found["entity_logits"], relation)
-        return decode(words, logits, tags, self.constrained, self.temperatures)
+        return decode(words, logits, tags, self.constrained, self.temperatures, self.rules)
 
     def valid_mask(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
         """Words, and cells i < j of words."""

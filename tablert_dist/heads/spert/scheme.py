@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tablert_dist.heads.base import ENCODER, WORDS, Arrays, Engine, Masks, Stage, word_mask
+from tablert_dist.heads.rules import Rules
 from tablert_dist.heads.sequences import softmax
 from tablert_dist.heads.table_decoding import probability_of
 from tablert_dist.heads.table_encoding import TableLoss
@@ -19,6 +21,8 @@ from tablert_dist.tags import IGNORE, Floats, Ints, TagSet
 from tablert_dist.tokenization import EncodedSentence
 
 SPANS, RELATIONS = "spans", "relations"
+SURE = 1e-12
+"""Log odds are of probabilities that keep this far from 0 and 1."""
 PAIRS_AT_ONCE = 4096
 """Pairs of spans in one call: a head that knows nothing yet may find a hundred entities in a sentence."""
 
@@ -43,6 +47,7 @@ class SpertScheme:
 
     has_room = False
     temperatures: Temperatures = NEUTRAL
+    rules: Rules | None = None
 
     def __init__(self, max_span: int = 10, negatives: int = 100, threshold: float = 0.4) -> None:
         self.stages = STAGES
@@ -138,7 +143,8 @@ class SpertScheme:
             entities = map(Entity, starts, ends, names, *chances)
             found.append(Sentence.unchecked(tuple(w), tuple(sorted(entities)), ()))
         related = self._related(engine, vectors, found, tags)
-        return [replace(s, relations=tuple(relations)) for s, relations in zip(found, related, strict=True)]
+        whole = [replace(s, relations=tuple(relations)) for s, relations in zip(found, related, strict=True)]
+        return whole if self.rules is None else [self.rules.settle(sentence) for sentence in whole]
 
     def _related(
         self, engine: Engine, vectors: Floats, sentences: Sequence[Sentence], tags: TagSet
@@ -146,7 +152,7 @@ class SpertScheme:
         """The relations of each sentence, in order."""
         for b, sentence in enumerate(sentences):
             pairs = [(a, c) for a in sentence.entities for c in sentence.entities if a is not c]
-            best: dict[tuple[Entity, Entity, str], float] = {}
+            best: dict[tuple[Entity, Entity, str], tuple[float, float]] = {}
             for i in range(0, len(pairs), PAIRS_AT_ONCE):
                 part = pairs[i : i + PAIRS_AT_ONCE]
                 arrays: Arrays = {
@@ -161,8 +167,17 @@ class SpertScheme:
                     if kind in tags.schema.symmetric:
                         head, tail = min(head, tail), max(head, tail)
                     key = (head, tail, kind)
-                    best[key] = max(best.get(key, 0.0), float(probabilities[row, column]))
-            yield [Relation(head, tail, kind, chance) for (head, tail, kind), chance in best.items()]
+                    found = float(logits[row, column]), float(probabilities[row, column])
+                    best[key] = max(best.get(key, found), found)
+            yield [
+                Relation(*key, chance, None if self.rules is None else self._odds(logit))
+                for key, (logit, chance) in best.items()
+            ]
+
+    def _odds(self, logit: float) -> float:
+        """Log odds beyond those that the threshold asks for: where it decides, a relation and none weigh the same."""
+        least = min(max(self.threshold, SURE), 1 - SURE)
+        return max(0.0, logit - math.log(least / (1 - least)))
 
     def valid_mask(self, stage: str, inputs: Arrays, outputs: Arrays) -> Masks:
         """Words; spans that are not padding; pairs."""

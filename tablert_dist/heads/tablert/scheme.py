@@ -64,10 +64,11 @@ class TablertScheme(TableLabels):
         vectors = engine.run(WORDS, inputs)["word_vectors"]
         lengths = lengths_of(words)
         chosen, logits = self._tag(engine, vectors, lengths)
-        _, relation = run_table(engine, RELATIONS, {"word_vectors": vectors, "entity_tags": chosen})
+        arrays = {"word_vectors": vectors, "entity_tags": chosen}
+        _, relation = run_table(engine, RELATIONS, arrays, whole=self.rules is not None)
         spans = spans_of(chosen, lengths, tags)
         entities = entities_of(spans, logits, chosen, tags, self.temperatures)
-        return sentences_of(words, spans, entities, relation, tags, self.temperatures)
+        return sentences_of(words, spans, entities, relation, tags, self.temperatures, self.rules)
 
     def _tag(self, engine: Engine, vectors_BNH: Floats, lengths_B: Ints) -> tuple[Ints, Floats]:
         """Tags [B, N] of the best sequence, and the logits [B, N, E] that they were chosen by. Beyond a sentence's end all tags

@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[Verb, list[object], str]] = {
     "evaluate --report": (run, ["evaluate", "--model", BUNDLE, "--data", CORPUS, "--report"], "errors.html"),
     "render": (run, ["render", "--model", BUNDLE, "--text", "Ada works at Acme .", "--out"], "page.html"),
     "data check": (run, ["data", "check", CORPUS, "--html"], "check.html"),
+    "data constraints": (run, ["data", "constraints", CORPUS, "--out"], "rules.json"),
     "data convert": (run, ["data", "convert", CORPUS / "tiny_dev.json"], "dev.jsonl"),
     "data sample": (run, ["data", "sample", CORPUS / "tiny_train.json", "--n", "3", "--out"], "three.json"),
     "predict": (run, ["predict", "--model", BUNDLE, "--in", "in.txt", "--out"], "out.jsonl"),

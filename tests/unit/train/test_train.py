@@ -14,7 +14,10 @@ from tablert_dist.analysis.fitting import NO_DEV, fit_temperatures
 from tablert_dist.cluster import Capacity, ScalingPlan, connection, room_for, scaling_plan, shared_out
 from tablert_dist.config import Config, load_config
 from tablert_dist.data import load_corpus
+from tablert_dist.data.annotated import types_bytes
+from tablert_dist.data.constraints import learn
 from tablert_dist.errors import InputError, RunError
+from tablert_dist.heads.constraints import Constraints, Rule
 from tablert_dist.heads.temperatures import Fitted
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.model import checkpoint as ckpt
@@ -167,7 +170,10 @@ def test_early_stopping_and_selection(config: Config, tmp_path: Path) -> None:
     assert result["scores"]["test"]["protocol"]["trained_on"] == "train+dev"
 
 
-def test_a_training_keeps_the_temperatures_of_its_result(config: Config, tmp_path: Path) -> None:
+GIVEN = Constraints(relations={"works": Rule(functional=True)}, note="given in tiny_types.json")
+
+
+def test_a_training_keeps_the_temperatures_and_rules_of_its_result(config: Config, tmp_path: Path) -> None:
     """Those that its checkpoint gives on dev; without dev they are 1 and the record says why; a search's trial has none."""
     result = run_worker(Job(config, RunFolder(tmp_path / "run"), 1), choose_context(config))
     card = ckpt.read_card(Path(result["checkpoint"]))
@@ -176,10 +182,16 @@ def test_a_training_keeps_the_temperatures_of_its_result(config: Config, tmp_pat
     fitted = fit_temperatures(predictor, corpus.splits["dev"], f"{corpus.name} dev")
     assert card.calibration == fitted and result["calibration"] == fitted.to_json()
     assert fitted.sentences == len(corpus.splits["dev"]) and fitted.entities > 0
+    assert "Triples that break a rule" in (tmp_path / "run" / "errors-dev.html").read_text()
+    assert card.constraints == learn(corpus.train, corpus.schema, f"{corpus.name} train") and card.constraints.relations
+    (Path(str(config.data.path)) / "tiny_types.json").write_bytes(types_bytes(corpus.schema, GIVEN))
     (Path(str(config.data.path)) / "tiny_dev.json").unlink()
     result = run_worker(Job(config, RunFolder(tmp_path / "no-dev"), 1), choose_context(config))
     assert result["calibration"]["note"] == NO_DEV
     assert ckpt.read_card(Path(result["checkpoint"])).calibration == Fitted(note=NO_DEV)
+    assert ckpt.read_card(Path(result["checkpoint"])).constraints == GIVEN, (
+        "a types file's rules come before learned ones"
+    )
     result = run_worker(Job(config, RunFolder(tmp_path / "trial"), 1, score_test=False), choose_context(config))
     assert "calibration" not in result and ckpt.read_card(Path(result["checkpoint"])).calibration is None
 
