@@ -30,6 +30,7 @@ COMMANDS = [
 APART = {
     "bench.answers": "needs a trained checkpoint",
     "bench.calibration": "needs a trained checkpoint; its errors are no ratio of times",
+    "bench.constraints": "trains a model on each corpus; its scores are no ratio of times",
     "bench.fused": "needs a trained checkpoint",
     "bench.initialisation": "three trainings on CoNLL04; its scores are no ratio of times",
     "bench.host": "needs a bundle of a trained model",
