@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tablert_dist.heads.base import Arrays
+from tablert_dist.heads.constraints import Arguments, Constraints, Rule
+from tablert_dist.heads.rules import Rules
 from tablert_dist.heads.spert import scheme as spert
 from tablert_dist.heads.spert.scheme import STAGES, SpertScheme
 from tablert_dist.heads.table_encoding import TableLoss
@@ -199,3 +201,25 @@ def test_masks_of_its_stages() -> None:
     pairs = scheme.valid_mask("relations", {"pairs": np.zeros((1, 3, 4), np.int64)}, {})
     assert {name: mask.tolist() for name, mask in pairs.items()} == {"relation_logits": [[True] * 3]}
     assert pairs["relation_logits"].dtype == bool
+
+
+def test_rules_choose_by_how_far_probabilities_lie_above_the_threshold() -> None:
+    """Three persons work in one place, of which one may; the pair that may be near each other is free."""
+    entities = {(0, 1, 2): 1, (0, 2, 3): 1, (0, 3, 4): 1, (0, 4, 5): 2}
+    relations = {(n, n + 1, 4, 5): [p, 0.1] for n, p in ((1, 0.7), (2, 0.9), (3, 0.5))} | {(2, 3, 1, 2): [0.1, 0.6]}
+    allowed = [Arguments(head="Per", tail="Org")]
+    rules = Constraints(relations={"works": Rule(allowed=allowed, inverse_functional=True)})
+    scheme = SpertScheme(max_span=1, threshold=0.4)
+    free, _ = scheme.decode(Told(entities, relations), {}, WORDS, TAGS)
+    assert [r.type for r in free.relations] == ["works", "near", "works", "works"] and free.relations[0].odds is None
+    scheme.rules = Rules.of(rules, TAGS)
+    kept, _ = scheme.decode(Told(entities, relations), {}, WORDS, TAGS)
+    a, b, _, org = kept.entities
+    assert set(kept.relations) == {Relation(a, b, "near"), Relation(b, org, "works")}
+    odds = {r.type: r.odds for r in kept.relations}
+    assert odds == pytest.approx({"near": logit(0.6) - logit(0.4), "works": logit(0.9) - logit(0.4)}, rel=1e-5)
+    assert {r: r.probability for r in kept.relations} == pytest.approx(
+        {r: r.probability for r in free.relations if r in kept.relations}
+    )
+    scheme.threshold = 0.0
+    assert scheme._odds(-50.0) == 0.0 and scheme._odds(3.0) > 3.0

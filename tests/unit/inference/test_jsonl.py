@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from tablert_dist.cli import main
-from tablert_dist.config import PredictConfig
+from tablert_dist.config import PredictConfig, load_config
 from tablert_dist.errors import InputError
 from tablert_dist.inference import ray_data, ray_stages
+from tablert_dist.inference.constraining import from_anywhere
 from tablert_dist.inference.predictor import Predictor
 from tests.support import GOLDEN
 
@@ -31,6 +32,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
+COLUMNS = ("offset", "first", "count")
 BAD = {
     b"caf\xe9 near Oslo": "not UTF-8: the byte 0xe9 after 3 characters",
     b'{"text": "caf\xe9"}': "not UTF-8: the byte 0xe9 after 13 characters",
@@ -64,6 +66,40 @@ def test_every_way_of_reading_gives_a_result_for_each_line(source: Path, monkeyp
     assert found[:2] == ["Ada works at Acme .", "Bo near\rOslo"] and found[-1] == "the last, with no end"
     assert texts(from_stdin.stdout) == found == texts("\n".join(on_a_cluster["json"]))
     assert in_stages["json"] == on_a_cluster["json"]
+
+
+def test_every_way_of_reading_keeps_the_rules_also_over_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a cluster windows are put together by a process that has no model, and workers start in another folder."""
+    long = "Ada works at Acme near Oslo near Oslo , " * 9
+    (tmp_path / "in.txt").write_text(f"{long}\nAda works at Acme near Oslo .\n")
+    (tmp_path / "rules.json").write_text(
+        '{"relations": {"near": {"functional": true}, "works": {"allowed": [{"head": "Org", "tail": "Per"}]}}}'
+    )
+    monkeypatch.chdir(tmp_path)
+    config = PredictConfig(constraints="rules.json")
+    settings = ray_data._settings(load_config(None, {"predict.constraints": "rules.json"}))
+    assert settings["constraints"] == str(tmp_path / "rules.json")
+    assert from_anywhere(PredictConfig()) == PredictConfig()
+    with pytest.raises(InputError, match=r"the types file 'x\.json' does not exist"):
+        from_anywhere(PredictConfig(constraints="x.json"))
+    predictor, plain = Predictor.load(BUNDLE, config), Predictor.load(BUNDLE)
+    expected = [found.to_json() for found in predictor.predict([long, "Ada works at Acme near Oslo ."])]
+    free = plain.predict([long, "Ada works at Acme near Oslo ."])
+    assert expected[0]["windows"] > 1 and expected[0]["relations"] and predictor.scheme.rules is not None
+    broken = predictor.scheme.rules.broken([found.sentence for found in free])
+    assert broken.functional and broken.types
+    assert predictor.scheme.rules.broken([predictor.predict(long).sentence]).triples == 0
+    done = CliRunner().invoke(
+        main, ["predict", "--model", str(BUNDLE), "--in", "in.txt", "--set", "predict.constraints=rules.json"]
+    )
+    columns = {key: np.asarray([part[key] for part in ray_data._parts(Path("in.txt"))]) for key in COLUMNS}
+    cut = ray_stages.Cutter(str(BUNDLE), "in.txt", settings)(columns)
+    whole = ray_stages.Reader(str(BUNDLE), "in.txt", settings)(columns)
+    in_stages = ray_stages.put_together(ray_stages.PieceReader(str(BUNDLE), settings)(cut))
+    for lines in (done.stdout.splitlines(), whole["json"], in_stages["json"]):
+        assert [json.loads(line)["relations"] for line in lines] == [one["relations"] for one in expected]
 
 
 def test_a_bad_line_is_one_error_and_the_rest_is_read(tmp_path: Path) -> None:
