@@ -37,9 +37,6 @@ class Broken(Record):
     symmetric: int = 0
     """The second direction of a pair."""
 
-    def __add__(self, other: Broken) -> Broken:
-        return Broken(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
-
     def __str__(self) -> str:
         reasons = {
             "types": self.types,
@@ -63,7 +60,7 @@ class Rules:
     allowed_REE: NDArray[np.bool_]
     """By relation tag and the places of the types of the entity that comes first, and of the other."""
     tag_types: tuple[str, ...]
-    """Relation type of each tag; of `none`, nothing."""
+    """Relation type of each tag but `none`."""
     tag_left: NDArray[np.bool_]
     """[R] whether the head comes second."""
 
@@ -90,7 +87,7 @@ class Rules:
                 if relation is not None and name == relation[0]:
                     ends = (tail, head) if left[tag] else (head, tail)
                     allowed[tag, place[ends[0]], place[ends[1]]] = True
-        named = tuple(r[0] if r else "" for r in relations)
+        named = tuple(r[0] for r in relations if r)
         return Rules(constraints, frozenset(symmetric), frozenset(pairs), allowed, named, left)
 
     def allows(self, relation: Relation) -> bool:
@@ -136,9 +133,9 @@ class Rules:
                 ends = (int(first_P[row]), int(second_P[row]))
                 head, tail = ends[::-1] if self.tag_left[tag] else ends
                 # Its pair is a key too: a cell holds one tag.
-                keys = (row, *self.keys(self.tag_types[tag], head, tail))
+                keys = (row, *self.keys(self.tag_types[tag - 1], head, tail))
                 candidates.append(Candidate(float(odds[row, tag]), keys, ends, bool(tag == best[row])))
-            kept += part[choose(candidates)].tolist() if candidates else []
+            kept += part[choose(candidates)].tolist()
         return np.asarray(rows[kept]), np.asarray(tags[kept]), np.asarray(odds[rows[kept], tags[kept]])
 
     def settle(self, sentence: Sentence) -> Sentence:
@@ -184,17 +181,15 @@ class Rules:
         stand: set[Hashable] = set()
         for relation in sorted(dict.fromkeys(relations), key=lambda r: -(r.probability or 0.0)):
             r = self.turned(relation)
-            rule = self.constraints.relations.get(r.type, Rule())
-            clash = [key for key in self.keys(r.type, r.head, r.tail) if key in stand]
+            twice = (r.type, r) in stand
+            # The other direction takes its arguments already.
+            ways = set() if twice else {key[1] for key in self.keys(r.type, r.head, r.tail) if key in stand}
             reasons = {
                 "types": not self.allows(r),
-                "symmetric": (r.type, r) in stand,
-                "functional": rule.functional and any(key[1] in {"of", "from"} for key in clash),
-                "inverse_functional": any(key[1] == "to" for key in clash),
+                "symmetric": twice,
+                "functional": bool(ways & {"of", "from"}),
+                "inverse_functional": "to" in ways,
             }
-            if reasons["symmetric"]:
-                # The other direction takes its arguments already.
-                reasons["functional"] = reasons["inverse_functional"] = False
             if any(reasons.values()):
                 yield relation, [name for name, broken in reasons.items() if broken]
             else:

@@ -86,7 +86,7 @@ def every_assignment(sentence: Sentence, logits: TableLogits) -> float:
 @given(seed=st.integers(0, 10**6), scale=st.sampled_from([0.5, 2.0, 5.0]))
 def test_the_most_probable_assignment_of_labels_that_keeps_the_rules_is_found(seed: int, scale: float) -> None:
     words, logits = table(seed, 3, scale)
-    (found,) = decode(words, logits, TAGS, rules=RULES)
+    (found,) = decode(words, logits, TAGS, rules=Rules.of(STRICT, TAGS))
     assert len(found.entities) == 3 and keeps(found.relations)
     log_p, total = np.log(softmax(logits.relation[0])), 0.0
     by_cell = {tuple(sorted((r.head.start, r.tail.start))): r for r in found.relations}
@@ -187,3 +187,45 @@ def test_rules_name_only_types_that_the_model_has() -> None:
     other = TagSet(Schema(("Per", "Org", "Loc"), ("near",)))
     with pytest.raises(InputError, match="there is no relation type 'works'; there are: near"):
         Rules.of(STRICT, other)
+
+
+def test_each_way_of_excluding_is_counted_under_its_own_name() -> None:
+    def broken(rule: Rule, *relations: Relation) -> Broken:
+        return Rules.of(Constraints(relations={"works": rule, "near": rule}), TAGS).broken([sentence(*relations)])
+
+    tails, heads = [Relation(PER, e, "works") for e in (ORG, LOC)], [Relation(e, PER, "works") for e in (ORG, LOC)]
+    forward, back = Rule(functional=True), Rule(inverse_functional=True)
+    assert broken(forward, *tails) == Broken(triples=1, among=2, functional=1)
+    assert broken(back, *heads) == Broken(triples=1, among=2, inverse_functional=1)
+    assert broken(forward, *heads) == broken(back, *tails) == Broken(among=2)
+    # A partner is a partner, whichever of the two rules says that there is one.
+    near = Relation(ORG, LOC, "near"), Relation(LOC, TOWN, "near")
+    assert broken(forward, *near) == broken(back, *near) == Broken(triples=1, among=2, functional=1)
+    turned = Relation(LOC, ORG, "near")
+    assert broken(forward, near[0], turned) == Broken(triples=1, among=2, symmetric=1), (
+        "and not its partner's second one"
+    )
+    # What says no probability comes last.
+    sure = Rules.of(Constraints(relations={"works": forward}), TAGS)
+    said = sentence(Relation(PER, ORG, "works"), Relation(PER, LOC, "works", 0.3))
+    assert sure.settle(said).relations == (Relation(PER, LOC, "works"),)
+    told = Rules.of(
+        Constraints(relations={"works": Rule(functional=True, allowed=pairs(("Per", "Loc"), ("Per", "Org")))}), TAGS
+    )
+    assert [r.tail for r, _ in told._breaking(said.relations)] == [ORG]
+
+
+@given(seed=st.integers(0, 10**6))
+def test_sentences_of_a_batch_do_not_touch_each_other(seed: int) -> None:
+    parts = [table(seed + i, 2 + (seed + i) % 5, 2.0) for i in range(4)]
+    alone = [decode(words, logits, TAGS, rules=RULES)[0] for words, logits in parts]
+    most = max(len(words[0]) for words, _ in parts)
+
+    def padded(arrays: list[np.ndarray], axes: int) -> np.ndarray:
+        return np.concatenate([np.pad(a, [(0, 0), *[(0, most - a.shape[1])] * axes, (0, 0)]) for a in arrays])
+
+    logits = TableLogits(
+        padded([found.entity for _, found in parts], 1), padded([found.relation for _, found in parts], 2)
+    )
+    together = decode([words[0] for words, _ in parts], logits, TAGS, rules=RULES)
+    assert [(s.entities, s.relations) for s in together] == [(s.entities, s.relations) for s in alone]
