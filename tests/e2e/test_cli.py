@@ -133,6 +133,8 @@ def test_export_evaluate_predict(exported: Path, trained: Path, corpus: Path) ->
         )
         assert done.returncode == 0, done.stderr
         scored[model] = json.loads((trained / "s.json").read_text())
+    broken = [scored[model].pop("constraints") for model in ("bundle", best["checkpoint"])]
+    assert broken[0] == broken[1] and not broken[0]["on"] and "learned from" in broken[0]["note"]
     of_bundle, of_checkpoint = (scored[model].pop("calibration") for model in ("bundle", best["checkpoint"]))
     assert scored["bundle"] == scored[best["checkpoint"]] == best["scores"]["test"]["scores"]
     assert of_bundle["after"] == pytest.approx(of_checkpoint["after"], abs=1e-5)

@@ -40,7 +40,7 @@ def runs(tmp_path: Path) -> Path:
 
 def test_names_are_offered(runs: Path) -> None:
     assert offered("tra", cwd=runs) == ["train"]
-    assert offered("data", "con", cwd=runs) == ["convert"]
+    assert offered("data", "con", cwd=runs) == ["constraints", "convert"]
     assert offered("train", "--config", "con", cwd=runs) == ["conll04", "conll04-plus"]
     assert offered("tune", "--space", "s", cwd=runs) == ["small", "smoke"]
     assert offered("train", "--set", "model.cnn.k", cwd=runs) == ["model.cnn.kernel_size="]

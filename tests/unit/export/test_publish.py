@@ -114,6 +114,7 @@ def test_a_searchs_scores_are_those_of_evaluate_whatever_predict_says_and_each_h
         assert done.exit_code == 0, done.output
         kept = json.loads(out.read_text(encoding="utf-8"))
         assert kept.pop("calibration")["temperatures"] == read_card(checkpoint).calibration.temperatures.model_dump()  # type: ignore[union-attr]
+        assert kept.pop("constraints") is None, "there are none on record with what no training has saved"
         assert found["scores"] == kept
         told = found["protocol"]
         assert (told["scored_on"], told["chosen_from"]) == (split, 2)
