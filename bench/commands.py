@@ -38,6 +38,7 @@ APART = {
     "bench.onnx": "needs a trained checkpoint",
     "bench.overhead": "starts Ray and takes a quarter of an hour",
     "bench.peers": "trains two models, one of them spaCy's, which has to be installed",
+    "bench.pick": "a dozen trainings on CoNLL04; its scores are no ratio of times",
     "bench.scaling": "a model on paper that reads the table's own rows",
     "bench.serve": "needs a bundle of a trained model",
     "bench.beside": "needs a bundle of a trained model",

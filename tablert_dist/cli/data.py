@@ -12,6 +12,7 @@ VERBS = {
     "constraints": "Learn which triples there may be.",
     "convert": "Write annotated sentences in another format.",
     "download": "Fetch CoNLL04, ADE or SciERC.",
+    "pick": "Pick the texts to annotate next.",
     "sample": "Draw nested samples for learning curves.",
     "split": "Split into train, dev and test, or into folds.",
 }
