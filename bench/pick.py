@@ -56,7 +56,7 @@ def main(data: str, first: int, seeds: str, epochs: int) -> None:
         for name, scores in found.items()
     }
     ratio = max(means["uncertainty"]["re_plus"], 0.1) / max(means["random"]["re_plus"], 0.1)
-    each = {name: [s["re_plus"] for s in scores] for name, scores in found.items()}
+    each = {name: [round(s["re_plus"], 1) for s in scores] for name, scores in found.items()}
     seconds = round(time.perf_counter() - started)
     report("pick", {"ratio": round(ratio, 3), "scores": means, "re_plus": each, "seconds": seconds})
 
