@@ -36,17 +36,17 @@ def draw_figures(done: Sequence[Done], folder: Path) -> list[Path]:
     ways = {one.cell.frozen for one in done}
     # Figures 2 and 3 are of updated encoders, where there are any.
     shown = False not in ways
-    plt.figure(figsize=(6, 4))
+    plt.figure(figsize=(7.5, 4))
     for level in ("ner", "re"):
         _lines(plt, done, level, [shown])
     _axes(plt, "encoder layer", "micro F1")
     save("figure-2")
-    plt.figure(figsize=(6, 4))
+    plt.figure(figsize=(7.5, 4))
     _by_parameters(plt, done, shown)
     _axes(plt, "trained parameters, millions", "RE micro F1")
     save("figure-3")
     for level in ("ner", "re"):
-        plt.figure(figsize=(6, 4))
+        plt.figure(figsize=(7.5, 4))
         _lines(plt, done, level, sorted(ways))
         _axes(plt, "encoder layer", f"{LEVELS[level]} micro F1")
         save(f"figure-4-{level}")
@@ -65,10 +65,12 @@ def _lines(plt: Any, done: Sequence[Done], level: str, ways: Sequence[bool]) -> 
         layers = sorted({cell.layer for cell in cells if cell.layer is not None})
         means = [float(np.mean(values_of(done, system, frozen, layer, level))) for layer in layers]
         way = f", {'frozen' if frozen else 'updated'}" if len(ways) > 1 else ""
-        style = "--" if frozen else ":" if level == "ner" and len(ways) == 1 else "-"
+        # Where one way is shown, dots are NER's; where both are, dashes are the frozen encoder's.
+        style = (":" if level == "ner" else "-") if len(ways) == 1 else "--" if frozen else "-"
         plt.plot(
             layers, means, style, marker="o", color=COLOURS.get(system), label=f"{title(system)} ({LEVELS[level]}{way})"
         )
+        plt.xticks(sorted({one.cell.layer for one in done if one.cell.layer is not None}))
 
 
 def _by_parameters(plt: Any, done: Sequence[Done], frozen: bool) -> None:
@@ -90,4 +92,5 @@ def _axes(plt: Any, x: str, y: str) -> None:
     plt.ylabel(y)
     plt.ylim(0, 100)
     plt.grid(alpha=0.3)
-    plt.legend(fontsize=8)
+    # Beside the axes: lines lie anywhere between 0 and 100.
+    plt.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
