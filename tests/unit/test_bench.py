@@ -20,7 +20,9 @@ from tablert_dist.study.cells import systems
 from tests.support.tiny import tiny_records, write_corpus
 
 NAMES = discover()
-LONG = ("bench.gpu", "bench.onnx", "bench.peers", "bench.pick", "bench.soak")
+LONG = tuple(
+    f"bench.{name}" for name in ("beside", "fused", "gpu", "host", "int8", "onnx", "peers", "pick", "serve", "soak")
+)
 MARKS = {"bench.overhead": pytest.mark.ray, **dict.fromkeys(LONG, pytest.mark.slow)}
 SMOKES = [pytest.param(name, marks=[MARKS[name]] if name in MARKS else []) for name in NAMES]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -73,7 +74,7 @@ def test_a_folder_is_replaced_by_what_is_of_its_kind_alone(tmp_path: Path, monke
     assert refused.exit_code == 2 and "is not an empty folder: choose another --out" in refused.stderr
     assert (tmp_path / "parts" / "thesis.odt").exists()
     words = ["--model", CHECKPOINT, "--out", "b"]
-    assert export(*words).exit_code == 0
+    shutil.copytree(BUNDLE, tmp_path / "b")
     assert "replace the bundle there with --force" in export(*words).stderr
     (tmp_path / "b" / "mark").write_text("x")
     assert export(*words, "--force").exit_code == 0 and not (tmp_path / "b" / "mark").exists()
