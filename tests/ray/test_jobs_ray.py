@@ -88,7 +88,8 @@ def test_the_log_of_a_job_says_what_happens_once(head: Head, options: list[str],
     assert done.returncode == 0, done.stdout[-4000:]
     log = log_of(done.stdout)
     lines = [line.split(") ", 1)[1] if line.startswith("(RayTrainWorker") else line for line in log]
-    said = told("\n".join(lines))
+    # On a slow machine an epoch also tells its steps.
+    said = [line for line in told("\n".join(lines)) if line and not re.match(r"epoch \d+/\d+  step ", line)]
     expected = [
         r"no \*types\.json: .*",
         r"tiny dev: 6 sentences", r"tiny train: 24 sentences",
