@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from bench.folders import tiny_checkpoint
 from bench.options import smoke_option
-from bench.sources import PACKAGED, SAMPLE
+from bench.sources import SAMPLE, frozen_training
 from bench.timing import report
 from tablert_dist.analysis.rereading import read_as
 from tablert_dist.analysis.significance import compare
@@ -24,9 +23,8 @@ from tablert_dist.data import Corpus, load_corpus
 from tablert_dist.data.constraints import learn
 from tablert_dist.heads.rules import Rules
 from tablert_dist.inference.predictor import Predictor
-from tablert_dist.schema import Schema, Sentence
 from tablert_dist.scoring import count
-from tablert_dist.tags import Ints
+from tablert_dist.study.predictions import counts_by_sentence
 
 OVERLAP = {"ade": "drop-pair", "scierc": "keep-gold"}
 """Policy by what the folder's name begins with."""
@@ -37,17 +35,7 @@ def settings(data: str, epochs: int) -> dict[str, Any]:
     """Of a small training: a frozen encoder at layer 4."""
     name = Path(data).resolve().name
     policy = next((policy for prefix, policy in OVERLAP.items() if name.startswith(prefix)), "error")
-    return {
-        "data.path": data,
-        "data.overlap": policy,
-        "model.encoder": PACKAGED,
-        "model.frozen": True,
-        "model.layer": 4,
-        "model.cnn.hidden": [128],
-        "train.epochs": epochs,
-        "cluster.num_workers": 0,
-        "tracking.enabled": False,
-    }
+    return {"data.path": data, "data.overlap": policy, **frozen_training(epochs)}
 
 
 def trained(data: str, epochs: int) -> Path:
@@ -98,10 +86,11 @@ def measured(predictor: Predictor, rules: Rules, corpus: Corpus, split: str) -> 
         f"{corpus.name} {split}: {len(gold)} sentences; triples that break a rule: gold {rules.broken(gold)}, ", end=""
     )
     print(f"without the rules {rules.broken(off)}, with them {rules.broken(on)}", flush=True)
+    without, kept = (counts_by_sentence(gold, found, corpus.schema) for found in (off, on))
+    scores = [count(zip(gold, found, strict=True), corpus.schema).scores() for found in (off, on)]
     for level in LEVELS:
-        without, kept = (counts(gold, found, corpus.schema, level) for found in (off, on))
-        one = compare([kept], [without])
-        f1 = [100 * count(zip(gold, found, strict=True), corpus.schema).scores().f1(level) for found in (off, on)]
+        one = compare([kept[level]], [without[level]])
+        f1 = [100 * one_side.f1(level) for one_side in scores]
         row[level] = {"off": round(f1[0], 1), "on": round(f1[1], 1), "p": round(one.p_sentences, 4)}
         print(
             f"  {level:8}{f1[0]:6.1f} → {f1[1]:5.1f}  {one.difference:+.1f} ({one.low:+.1f} … {one.high:+.1f}), "
@@ -109,11 +98,6 @@ def measured(predictor: Predictor, rules: Rules, corpus: Corpus, split: str) -> 
             flush=True,
         )
     return row
-
-
-def counts(gold: Sequence[Sentence], found: Sequence[Sentence], schema: Schema, level: str) -> Ints:
-    """[S, 3] hits, wrong and missed of each sentence."""
-    return np.stack([count([pair], schema).of(level).sum(0) for pair in zip(gold, found, strict=True)])
 
 
 if __name__ == "__main__":

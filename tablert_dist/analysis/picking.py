@@ -69,8 +69,7 @@ def pick(
     and from what is `annotated` (k-center: Sener and Savarese 2018). random: as it says. Of uncertainty's picks a share
     `explore` is random, or texts in which the model finds nothing would never be seen. Raises InputError for another `by`.
     """
-    if by not in WAYS:
-        raise InputError(f"--by {by}: there are {', '.join(WAYS)}{nearest(by, list(WAYS))}")
+    way = way_of(by)
     known = list(annotated)
     seen = {_plain(text) for text in known}
     fresh = []
@@ -79,7 +78,7 @@ def pick(
         if plain and plain not in seen:
             seen.add(plain)
             fresh.append(candidate)
-    return WAYS[by](fresh, min(n, len(fresh)), known, explore, np.random.default_rng(seed))
+    return way(fresh, min(n, len(fresh)), known, explore, np.random.default_rng(seed))
 
 
 def _uncertain(
@@ -130,6 +129,13 @@ def _random(
 
 Way = Callable[[Sequence[Candidate], int, Sequence[str], float, np.random.Generator], Picked]
 WAYS: dict[str, Way] = {"uncertainty": _uncertain, "diversity": _diverse, "random": _random}
+
+
+def way_of(by: str) -> Way:
+    """The way of that name. Raises InputError for another."""
+    if by not in WAYS:
+        raise InputError(f"--by {by}: there are {', '.join(WAYS)}{nearest(by, list(WAYS))}")
+    return WAYS[by]
 
 
 def vectors_of(texts: Sequence[str], rare: bool = True) -> Vectors:

@@ -19,7 +19,7 @@ from tablert_dist.cli.common import (
     stopwatch,
     verb,
 )
-from tablert_dist.cli.reading import reading_options
+from tablert_dist.cli.reading import reading_options, say_read
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -100,8 +100,7 @@ def _read(config: Config, source: str) -> tuple[str, Schema, Splits, Constraints
         return "train", corpus.schema, dict(corpus.splits), corpus.constraints
     notes = formats.Notes(config.data.strict, config.data.text_field)
     sentences, schema = read_all(path, config.data.format, notes)
-    for line in notes.lines():
-        click.echo(f"read: {line}")
+    say_read(notes)
     return "", schema, {"": sentences}, rules_of(path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,10 @@ from tablert_dist.cli.common import (
     stopwatch,
     verb,
 )
-from tablert_dist.cli.reading import result_lines, say_read
+from tablert_dist.cli.reading import name_of, result_lines, say_left_out, say_read
 
 if TYPE_CHECKING:
-    from tablert_dist.analysis.picking import Pick
+    from tablert_dist.analysis.picking import Picked
 
 
 @verb(
@@ -66,26 +66,24 @@ def command(
 ) -> None:
     """RESULTS: JSON lines of `tablert predict`; - is standard input. The picks are lines of the same form with `pick`."""
     set_up_logging()
-    from tablert_dist.analysis.picking import WAYS, candidate_of, pick
-    from tablert_dist.errors import InputError, counted, nearest
+    from tablert_dist.analysis.picking import candidate_of, pick, way_of
+    from tablert_dist.errors import InputError, counted
     from tablert_dist.inference.graph.mentions import Count, read_documents
     from tablert_dist.storage.atomic import write_text
 
-    if by not in WAYS:
-        raise InputError(f"--by {by}: there are {', '.join(WAYS)}{nearest(by, list(WAYS))}")
+    # Before anything is read.
+    way_of(by)
     refuse_existing(out, force=force)
     refuse_nowhere(out)
-    summary, read = stopwatch(), Count()
+    summary, read, named = stopwatch(), Count(), name_of(source)
     known = _texts(annotated) if annotated else []
     kept: list[str] = []
     with result_lines(source) as lines:
-        named = "standard input" if source == "-" else source
         candidates = [
             candidate_of(document, len(kept) - 1)
             for document in read_documents(_remembered(lines, kept), named, read, strict)
         ]
-    for reason in read.reasons:
-        click.echo(f"left out: {reason}", err=True)
+    say_left_out(read)
     if not candidates:
         raise InputError(f"{named} has no results to pick from: expected JSON lines of `tablert predict`")
     found = pick(candidates, count, by, known, explore, seed)
@@ -97,22 +95,20 @@ def command(
         for p, why in zip(found.picks, told, strict=True)
     ]
     write_text(out, "".join(line + "\n" for line in picked))
-    _say(found.picks, read.errors, found.alike)
+    _say(found)
     say_next(f"tablert data convert {out} tasks.json --to labelstudio-predictions")
     summary(f"{out}: {counted(len(found.picks), 'text')} of {len(candidates)}")
 
 
-def _say(picks: Sequence[Pick], errors: int, alike: int) -> None:
+def _say(found: Picked) -> None:
     from tablert_dist.errors import counted
 
-    ways = Counter(p.by for p in picks)
+    ways = Counter(p.by for p in found.picks)
     click.echo(", ".join(f"{n} by {way}" for way, n in ways.items()))
-    if nothing := sum(p.candidate.doubt is None for p in picks):
+    if nothing := sum(p.candidate.doubt is None for p in found.picks):
         click.echo(f"nothing was found in {counted(nothing, 'text')} of them")
-    if alike:
-        click.echo(f"{counted(alike, 'text')} passed over: like one that was picked")
-    if errors:
-        click.echo(f"{counted(errors, 'line')} of texts that could not be read")
+    if found.alike:
+        click.echo(f"{counted(found.alike, 'text')} passed over: like one that was picked")
 
 
 def _texts(annotated: Path) -> list[str]:

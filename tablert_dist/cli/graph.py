@@ -21,10 +21,9 @@ from tablert_dist.cli.common import (
     stopwatch,
     verb,
 )
-from tablert_dist.cli.reading import result_lines
+from tablert_dist.cli.reading import name_of, result_lines, say_left_out
 
 if TYPE_CHECKING:
-    from tablert_dist.inference.graph.mentions import Count
     from tablert_dist.inference.graph.store import GraphStore
     from tablert_dist.inference.graph.targets import Options, Target
 
@@ -116,8 +115,8 @@ def command(
     summary = stopwatch()
     with GraphStore(options.link, options.symmetric, target is not None and target.texts) as store:
         with result_lines(source) as lines:
-            count = filled(store, lines, "standard input" if source == "-" else source, options)
-        _tell(count)
+            count = filled(store, lines, name_of(source), options)
+        say_left_out(count)
         if target is not None and out is not None:
             write_target(target, store, out, options)
         elif database:
@@ -170,17 +169,6 @@ def _target(form: str) -> Target:
     from tablert_dist.pages.graph import HTML
 
     return find_target(form, {"html": HTML})
-
-
-def _tell(count: Count) -> None:
-    from tablert_dist.errors import counted
-
-    for reason in count.reasons:
-        click.echo(f"left out: {reason}", err=True)
-    if count.left_out > len(count.reasons):
-        click.echo(f"left out: {counted(count.left_out, 'line')} in all", err=True)
-    if count.errors:
-        click.echo(f"{counted(count.errors, 'line')} of texts that could not be read", err=True)
 
 
 def _size(store: GraphStore) -> str:

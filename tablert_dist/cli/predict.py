@@ -23,6 +23,7 @@ from tablert_dist.cli.common import (
     verb,
 )
 from tablert_dist.cli.graph import FORMS, GraphOutput, Wanted, graph_options
+from tablert_dist.cli.reading import name_of
 
 if TYPE_CHECKING:
     from tablert_dist.cli.output import Output
@@ -117,7 +118,7 @@ def command(
         bar.update(sink.lines)
         # Closed at once where it is not read to its end: its processes end with it.
         with closing(results):
-            _write(total.counting(results), sink, bar, strict, "standard input" if source == "-" else source)
+            _write(total.counting(results), sink, bar, strict, name_of(source))
     if total.bad:
         click.echo(f"{total.bad} of the lines could not be read; each has an 'error' in the output", err=True)
     summary(str(total))

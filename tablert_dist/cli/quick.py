@@ -155,7 +155,7 @@ def _rules(source: Path) -> list[str]:
     from tablert_dist.data.annotated import rules_of
     from tablert_dist.data.formats import types_file
 
-    # A folder is converted into one file, and split anew.
+    # A folder is converted into one file, which is split again.
     if source.is_dir() or (given := rules_of(source)) is None:
         return []
     return [

@@ -13,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from tablert_dist.data.formats import Notes
+    from tablert_dist.inference.graph.mentions import Count
 
 R = TypeVar("R")
 strict_option = click.option(
@@ -49,6 +50,23 @@ def say_read(notes: Notes) -> None:
     """Print what was left out or changed."""
     for line in notes.lines():
         click.echo(f"read: {line}")
+
+
+def name_of(source: str) -> str:
+    """What messages call a file of results; `-` is standard input."""
+    return "standard input" if source == "-" else source
+
+
+def say_left_out(count: Count) -> None:
+    """Say which lines of results were left out, and how many hold no result."""
+    from tablert_dist.errors import counted
+
+    for reason in count.reasons:
+        click.echo(f"left out: {reason}", err=True)
+    if count.left_out > len(count.reasons):
+        click.echo(f"left out: {counted(count.left_out, 'line')} in all", err=True)
+    if count.errors:
+        click.echo(f"{counted(count.errors, 'line')} of texts that could not be read", err=True)
 
 
 @contextmanager

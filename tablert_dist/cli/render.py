@@ -18,7 +18,7 @@ from tablert_dist.cli.common import (
     split_option,
     verb,
 )
-from tablert_dist.cli.reading import reading_options, result_lines
+from tablert_dist.cli.reading import name_of, reading_options, result_lines
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -79,10 +79,9 @@ def command(
 def _finished(source: str, limit: int) -> Page:
     from tablert_dist.pages.sentences import read_results, results_page
 
-    stdin = source == "-"
     with result_lines(source) as lines:
-        found = read_results(lines, "standard input" if stdin else source, limit)
-        return results_page(found, "standard input" if stdin else Path(source).name)
+        found = read_results(lines, name_of(source), limit)
+        return results_page(found, Path(name_of(source)).name)
 
 
 def _read(config: Config, model: str, data: str | None, split: str | None, texts: tuple[str, ...], limit: int) -> Page:

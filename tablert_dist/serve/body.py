@@ -165,6 +165,11 @@ def answer(status: int, tree: Any, headers: dict[str, str] | None = None) -> Res
     return Response(text.encode(), status, headers, media_type="application/json")
 
 
+def refused(refusal: RefusalError) -> Response:
+    """The answer that a refusal is."""
+    return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)
+
+
 def place(name: str, index: int) -> str:
     """How a sentence names an item: `text`, or `texts[3]`."""
     return name if name == "text" else f"{name}[{index}]"

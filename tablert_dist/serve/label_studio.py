@@ -12,11 +12,11 @@ from fastapi import FastAPI, Request, Response
 from tablert_dist.data.formats.labelstudio_write import results_of, score_of
 from tablert_dist.errors import counted
 from tablert_dist.inference.extraction import Extraction
-from tablert_dist.serve.body import Asked, RefusalError, answer, check_item, check_utf8, most_texts, read_body
+from tablert_dist.serve.body import Asked, RefusalError, answer, check_item, check_utf8, most_texts, refused
 from tablert_dist.serve.label_config import LabelConfig, read_config
 from tablert_dist.serve.open_inference import version_of
 from tablert_dist.serve.service import Model, Service
-from tablert_dist.serve.work import answered, ready_model
+from tablert_dist.serve.work import answered, ready_model, with_body
 
 log = logging.getLogger(__name__)
 TURN = 8
@@ -67,7 +67,7 @@ def _add_states(app: FastAPI, service: Service) -> None:
         try:
             ready_model(service)
         except RefusalError as refusal:
-            return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)
+            return refused(refusal)
         return answer(200, {"status": "UP", "model_class": service.config.serve.name})
 
     @app.post("/webhook")
@@ -78,22 +78,17 @@ def _add_states(app: FastAPI, service: Service) -> None:
     @app.post("/setup")
     async def setup(request: Request) -> Response:
         """The model's version, and the types of the model that the project's interface has no label for."""
-        held = 0
-        try:
-            body = await read_body(request, service.config.serve.max_body, service.held)
-            held = len(body)
-            config = read_config(_read(body).get("schema"))
-            model = ready_model(service)
-        except RefusalError as refusal:
-            return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)
-        finally:
-            service.held.bytes -= held
-        schema = model.predictor.tags.schema
-        missing = [name for name in schema.entity_types if name not in config.labels]
-        missing += [name for name in schema.relation_types if name not in config.relations]
-        if missing:
-            log.warning("the labelling interface has no label for: %s; it is left out", ", ".join(missing))
-        return answer(200, {"model_version": _version(service, model), "without_label": missing})
+
+        async def act(body: bytes) -> Response:
+            config, model = read_config(_read(body).get("schema")), ready_model(service)
+            schema = model.predictor.tags.schema
+            missing = [name for name in schema.entity_types if name not in config.labels]
+            missing += [name for name in schema.relation_types if name not in config.relations]
+            if missing:
+                log.warning("the labelling interface has no label for: %s; it is left out", ", ".join(missing))
+            return answer(200, {"model_version": _version(service, model), "without_label": missing})
+
+        return await with_body(service, request, act)
 
 
 def _version(service: Service, model: Model) -> str:

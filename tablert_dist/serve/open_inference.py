@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 
 from tablert_dist import __version__
 from tablert_dist.errors import nearest
-from tablert_dist.serve.body import Asked, RefusalError, answer
+from tablert_dist.serve.body import Asked, RefusalError, answer, refused
 from tablert_dist.serve.service import Model, Service
 from tablert_dist.serve.tensors import HEADER, Inference, InferRequest, read, tensors, written
 from tablert_dist.serve.work import answered, ready_model, state_of
@@ -79,7 +79,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
         try:
             model = _found(service, name, version)
         except RefusalError as refusal:
-            return _refused(refusal)
+            return refused(refusal)
         return answer(200, {"name": name, "versions": [version_of(model)], "platform": PLATFORM, **tensors()})
 
     @app.get(f"{_MODEL}/ready", responses=_ERRORS)
@@ -89,7 +89,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
         try:
             _found(service, name, version)
         except RefusalError as refusal:
-            return _refused(refusal)
+            return refused(refusal)
         return answer(200, {"name": name, "ready": True})
 
 
@@ -131,7 +131,3 @@ def _found(service: Service, name: str, version: str | None) -> Model:
 
 def _short(text: str) -> str:
     return "".join(c for c in text if c.isprintable())[:_SHOWN]
-
-
-def _refused(refusal: RefusalError) -> Response:
-    return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)

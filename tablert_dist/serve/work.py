@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fastapi import Request, Response
@@ -17,7 +17,7 @@ from tablert_dist.inference.extraction import Extraction
 from tablert_dist.inference.pieces import Plan
 from tablert_dist.inference.predictor import Predictor
 from tablert_dist.serve.batcher import ClosingError, QueueFullError, RefusedError
-from tablert_dist.serve.body import Asked, Item, RefusalError, answer, read_body
+from tablert_dist.serve.body import Asked, Item, RefusalError, read_body, refused
 from tablert_dist.serve.service import Model, Service
 
 INLINE = 10_000
@@ -29,12 +29,25 @@ Show = Callable[[Model, list[Any]], Response]
 """Makes the answer of the model that has read the texts, and of what `Asked.of` has made of each."""
 
 
-async def answered(service: Service, request: Request, read: Callable[[bytes], Asked], show: Show) -> Response:
-    """Read the body, extract, and answer with what `show` makes of the results, or with a sentence."""
+async def with_body(service: Service, request: Request, act: Callable[[bytes], Awaitable[Response]]) -> Response:
+    """Read the body and answer with what `act` makes of it, or with a refusal's sentence."""
     held = 0
     try:
         body = await read_body(request, service.config.serve.max_body, service.held)
         held = len(body)
+        return await act(body)
+    except RefusalError as refusal:
+        return refused(refusal)
+    except ClientDisconnect:
+        return Response(status_code=_GONE)
+    finally:
+        service.held.bytes -= held
+
+
+async def answered(service: Service, request: Request, read: Callable[[bytes], Asked], show: Show) -> Response:
+    """Read the body, extract, and answer with what `show` makes of the results, or with a sentence."""
+
+    async def act(body: bytes) -> Response:
         asked = read(body)
         # Nothing is awaited since `read`: a version that it has looked up is the one that answers.
         model = ready_model(service)
@@ -42,12 +55,8 @@ async def answered(service: Service, request: Request, read: Callable[[bytes], A
         for turn in asked.turns():
             results += await extract(service, model, request, turn)
         return show(model, results)
-    except RefusalError as refusal:
-        return answer(refusal.status, {"error": refusal.sentence}, refusal.headers)
-    except ClientDisconnect:
-        return Response(status_code=_GONE)
-    finally:
-        service.held.bytes -= held
+
+    return await with_body(service, request, act)
 
 
 def ready_model(service: Service) -> Model:

@@ -9,11 +9,10 @@ from typing import Any
 from tablert_dist.data.validation.finding import Case, SplitPart
 from tablert_dist.data.validation.holding import by_head
 from tablert_dist.data.validation.lengths import encode
-from tablert_dist.data.validation.oracle import table_loss
 from tablert_dist.data.validation.types import type_counts
 from tablert_dist.errors import InputError
+from tablert_dist.heads.table_encoding import TableLoss
 from tablert_dist.schema import overlapping_pairs
-from tablert_dist.scoring import LEVELS
 
 
 def summarise(case: Case) -> dict[str, Any]:
@@ -44,7 +43,8 @@ def summarise(case: Case) -> dict[str, Any]:
 
 def _split(case: Case, part: SplitPart) -> dict[str, Any]:
     counts = type_counts(part)
-    table = table_loss(case, part)
+    heads = by_head(case, part)
+    own = next(entry for entry in heads if case.head.name in entry["heads"])
     pairs = [overlapping_pairs(s) for s in part.sentences]
     lengths = [len(s.words) for s in part.sentences]
     subwords: list[int] | None = None
@@ -65,9 +65,9 @@ def _split(case: Case, part: SplitPart) -> dict[str, Any]:
         "relation_types": dict(counts["relation"]),
         "overlapping_pairs": sum(map(len, pairs)),
         "sentences_with_overlap": sum(map(bool, pairs)),
-        "lost_to_the_table": str(table["loss"]),
-        "best_f1": {level: table[level] for level in LEVELS},
-        "heads": by_head(case, part),
+        "lost_to_the_table": str(TableLoss(**own["lost"])),
+        "best_f1": own["best_f1"],
+        "heads": heads,
         "length_words": _spread(lengths),
         "length_subwords": None if subwords is None else _spread(subwords),
         "over_limit": sum(n > case.tokenizer.limit for n in subwords or ()) if case.tokenizer else None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.resources import files
@@ -23,13 +25,22 @@ def environment(package: str, **filters: Callable[..., Any]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"shown": visible, **filters}
+    made.filters |= {"shown": visible, "probability": _probability, **filters}
     return made
 
 
 def styles(package: str) -> Markup:
     """Return the colours of all pages, then the page's own `page.css`."""
     return Markup(palette.css() + "\n" + asset(package, "page.css"))
+
+
+def digest(script: str) -> str:
+    """Return what the page's policy names its one script by: a text that got past the escaping could still not run."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _probability(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 @cache

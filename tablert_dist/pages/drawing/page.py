@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from markupsafe import Markup
 
 from tablert_dist.pages.drawing import palette
 from tablert_dist.pages.drawing.heat import tag_names
-from tablert_dist.pages.drawing.html import asset, environment, styles
+from tablert_dist.pages.drawing.html import asset, digest, environment, styles
 from tablert_dist.pages.drawing.rows import Arc, Card, Row, visible
 from tablert_dist.storage.atomic import write_text
 from tablert_dist.tags import TagSet
@@ -55,29 +53,19 @@ def to_html(page: Page) -> str:
     symmetric = page.tags.schema.symmetric if page.tags else frozenset()
     return TEMPLATES.get_template("page.html.jinja").render(
         page=page,
-        colour=lambda kind, name: _classes(colours[kind, name]),
+        colour=lambda kind, name: palette.classes(colours[kind, name]),
         legend=[(title, kind, getattr(page, f"{kind}_types")) for kind, title in FORMATS.items()],
         symmetric=symmetric,
         tags=_json(tag_names(page.tags, colours)) if page.tags else None,
         css=styles(__package__),
         script=Markup(script),
-        # The one script that may run is this one: a text that got past the escaping could still not run.
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        digest=digest(script),
     )  # fmt: skip
 
 
 def write_page(page: Page, out: Path) -> None:
     """Write the file whole or not at all. Raises InputError where it cannot be written."""
     write_text(out, to_html(page))
-
-
-def _classes(number: int) -> str:
-    """Colour and, from the second round of colours on, another line style."""
-    return f"c{number % palette.SIZE} round{number // palette.SIZE % 3}"
-
-
-def _probability(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
 
 
 def _says(arc: Arc, row: Row) -> str:
@@ -96,4 +84,4 @@ def _json(value: Any) -> Markup:
     return Markup(text)
 
 
-TEMPLATES = environment(__package__, probability=_probability, json_block=_json, says=_says)
+TEMPLATES = environment(__package__, json_block=_json, says=_says)

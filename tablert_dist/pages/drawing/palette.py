@@ -29,6 +29,11 @@ def assign(entity_types: Iterable[str], relation_types: Iterable[str]) -> dict[t
     return {key: i for i, key in enumerate(keys)}
 
 
+def classes(number: int) -> str:
+    """Colour and, from the second round of colours on, another line style."""
+    return f"c{number % SIZE} round{number // SIZE % 3}"
+
+
 def css() -> str:
     """The custom properties and the classes `.c0` … that choose one of them."""
     schemes = {name: _properties(name) for name in COLOURS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from heapq import nlargest
 
 from tablert_dist.inference.graph.rows import Edge, Node, Said
 from tablert_dist.inference.graph.store import GraphStore
@@ -65,9 +66,7 @@ def shown_graph(store: GraphStore, most: int = MOST_NODES) -> ShownGraph:
     for edge in store.edges():
         weight[edge.head] += edge.mentions
         weight[edge.tail] += edge.mentions
-    mentions = {node.id: (weight[node.key], node.mentions) for node in store.nodes()}
-    chosen = set(sorted(mentions, key=lambda n: (-mentions[n][0], -mentions[n][1], n))[:most])
-    found = sorted((n for n in store.nodes() if n.id in chosen), key=lambda n: (-weight[n.key], -n.mentions, n.id))
+    found = nlargest(most, store.nodes(), key=lambda n: (weight[n.key], n.mentions, -n.id))
     nodes = [ShownNode(n, quotes=() if weight[n.key] else _quotes(store.mentioned(n.id, MOST_SAID))) for n in found]
     number = {shown.node.key: i for i, shown in enumerate(nodes)}
     edges = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -13,7 +11,7 @@ from markupsafe import Markup
 
 from tablert_dist.inference.graph.store import GraphStore
 from tablert_dist.pages.drawing import palette
-from tablert_dist.pages.drawing.html import asset, environment, styles
+from tablert_dist.pages.drawing.html import asset, digest, environment, styles
 from tablert_dist.pages.graph.build import ShownEdge, ShownGraph, shown_graph
 from tablert_dist.pages.graph.layout import places
 
@@ -24,7 +22,9 @@ LETTER, LINE, LONGEST = 6.4, 13.0, 28
 BEND = 0.1
 """How far an edge leaves the straight line, in its lengths; the second one between two nodes twice as far."""
 
-TEMPLATES = environment(__package__, probability=lambda value: "" if value is None else f"{value:.2f}")
+KINDS = {"entity": "entities", "relation": "relations"}
+
+TEMPLATES = environment(__package__)
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def to_html(graph: ShownGraph, model: str | None = None) -> str:
     return TEMPLATES.get_template("page.html.jinja").render(
         graph=graph,
         model=model,
-        kinds=list(zip(("entity", "relation"), ("entities", "relations"), kinds, strict=True)),
-        number=colours,
-        colour=lambda kind, name: f"c{colours[kind, name] % palette.SIZE}",
+        kinds=list(zip(KINDS, KINDS.values(), kinds, strict=True)),
+        number={(kind, name): i for kind, names in zip(KINDS, kinds, strict=True) for i, name in enumerate(names)},
+        colour=lambda kind, name: palette.classes(colours[kind, name]),
         counted={
             "entity": Counter(n.node.type for n in graph.nodes),
             "relation": Counter(e.edge.type for e in graph.edges),
@@ -64,8 +64,7 @@ def to_html(graph: ShownGraph, model: str | None = None) -> str:
         size=(WIDTH, HEIGHT),
         css=styles(__package__),
         script=Markup(script),
-        # The one script that may run is this one: a text that got past the escaping could still not run.
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        digest=digest(script),
     )  # fmt: skip
 
 

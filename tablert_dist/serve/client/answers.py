@@ -51,7 +51,7 @@ def encoded(name: str, items: Sequence[Item]) -> list[bytes]:
 
 
 def parts(items: Sequence[bytes], most_items: int, most_bytes: int) -> Iterator[Part]:
-    """The items in requests of no more than so many of them and so many bytes; what is too large alone goes alone."""
+    """Put the items into requests within both limits; an item that is over `most_bytes` by itself gets its own."""
     start, size = 0, _ROOM
     for index, item in enumerate(items):
         if index > start and (index - start == most_items or size + len(item) + 1 > most_bytes):
