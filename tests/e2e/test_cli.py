@@ -190,7 +190,7 @@ def test_an_interrupted_prediction_goes_on(exported: Path, trained: Path) -> Non
     assert texts[0] == texts[1] and not part.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_export_in_fewer_bits(exported: Path, trained: Path, corpus: Path) -> None:
     words = ["export.cli", "--onnx", "--run", "a", "--precision"]
     missing = run(*words, "int8", "--out", "b8", cwd=trained)

@@ -28,7 +28,7 @@ def s3() -> Iterator[str]:
     yield from s3_server()
 
 
-@pytest.fixture(params=["folder", "S3"])
+@pytest.fixture(params=["folder", pytest.param("S3", marks=pytest.mark.long)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where the runs are, as `train.storage`."""
     monkeypatch.setenv("TABLERT_CACHE", str(tmp_path / "cache"))

@@ -58,7 +58,9 @@ def calm(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[st
     return trained(folder / "runs" / "r")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)]
+)
 def test_a_signal_in_the_middle_of_an_epoch_loses_no_step(
     words: list[str], calm: tuple[str, list[dict[str, float]]], tmp_path: Path, number: int, code: int
 ) -> None:

@@ -17,7 +17,7 @@ from tests.support.reliability import record
 from tests.support.signals import rows
 from tests.support.tiny import tiny_records, write_corpus
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(600)]
 RAY = str(Path(sys.executable).parent / "ray")
 
 

@@ -12,7 +12,7 @@ from tests.support.nodes import Command, epochs_in, nodes, result_of, wait_for, 
 from tests.support.reliability import record
 
 __all__ = ["setting"]
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def test_workers_come_and_go(setting: dict[str, str], tmp_path: Path) -> None:

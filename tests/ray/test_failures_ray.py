@@ -17,7 +17,7 @@ from tests.support.nodes import Command, Nodes, epochs_in, nodes, result_of, tra
 from tests.support.reliability import record
 from tests.support.tiny import tiny_records, write_corpus, write_tiny_encoder
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(600)]
 EPOCHS = 25
 RAY = (str(Path(sys.executable).parent / "ray"),)
 

@@ -171,22 +171,11 @@ def head(tmp_path: Path) -> Iterator[str]:
         yield made.address
 
 
-def test_a_search_submitted_as_a_job_ends_well(head: str, minilm: str, tmp_path: Path) -> None:
+def test_a_search_submitted_as_a_job_ends_well(head: str, options: list[str], tmp_path: Path) -> None:
     storage = tmp_path / "storage"
     words = [str(Path(sys.executable).parent / "ray"), "job", "submit", "--address", head, "--working-dir", str(ROOT)]
-    words += [
-        "--",
-        sys.executable,
-        "-m",
-        "tablert_dist.tune",
-        "--config",
-        "sample",
-        "--space",
-        "smoke",
-        "--name",
-        "job",
-    ]
-    words += ["--set", f"train.storage={storage}", "--set", "train.epochs=3"]
+    words += ["--", sys.executable, "-m", "tablert_dist.tune", *options, "--space", "smoke", "--name", "job"]
+    words += ["--set", f"train.storage={storage}", "--set", "train.epochs=3", "--set", f"export.allow={TINY}"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=560, check=False, cwd=tmp_path)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert "best configuration" in done.stdout and "sentences identical" in done.stdout

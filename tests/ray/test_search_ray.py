@@ -97,6 +97,7 @@ def test_asha_stops_trials_and_leaves_no_placement_group(settings: dict[str, str
     assert found["placement_groups"] == []
 
 
+@pytest.mark.long
 def test_an_optuna_search_killed_in_the_middle_repeats_nothing(settings: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     space = '[grid]\n"model.cnn.hidden" = [[8], [16]]\n[range]\n"optim.lr" = { low = 1e-3, high = 1e-2, log = true }\n'

@@ -11,7 +11,7 @@ import pytest
 
 from tablert_dist.runs.status import read_status
 from tablert_dist.storage.atomic import sha256
-from tests.support.nodes import Command
+from tests.support.nodes import Command, train_workers_of, wait_for
 from tests.support.reliability import record
 from tests.support.signals import resume_words, rows, statuses, stopped
 from tests.support.tiny import tiny_records, write_corpus
@@ -50,8 +50,10 @@ def epoch_line(command: Command, text: str = "dev NER") -> bool:
     return True
 
 
-@pytest.mark.parametrize("workers", [2, 1])
-def test_sigterm_to_workers_loses_no_step(settings: dict[str, str], tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize("workers", [2, pytest.param(1, marks=pytest.mark.long)])
+def test_workers_that_are_stopped_or_killed_lose_no_step(
+    settings: dict[str, str], tmp_path: Path, workers: int
+) -> None:
     options = words(settings, cluster__num_workers=workers, cluster__cpus_per_worker=1)
     with Command(tmp_path / "calm", "tablert_dist.train", "--name", "r", *options) as run:
         run.end()
@@ -64,13 +66,21 @@ def test_sigterm_to_workers_loses_no_step(settings: dict[str, str], tmp_path: Pa
     assert read_status(cut, "r").state == "stopped"
     with Command(tmp_path / "cut" / "again", "tablert_dist.train", *resume_words(text)[1:], "--no-check") as run:
         assert "partial_002" in run.end()
-    assert ended(cut / "r" / "seed-1") == ended(tmp_path / "calm" / "runs" / "r" / "seed-1")
+    calm = ended(tmp_path / "calm" / "runs" / "r" / "seed-1")
+    assert ended(cut / "r" / "seed-1") == calm
     if workers == 2:
         record(
             "a training on two workers", "SIGTERM in the middle of an epoch; then `--resume`", seconds, 0, "same bits"
         )
+    with Command(tmp_path / "struck", "tablert_dist.train", "--name", "r", *options) as run:
+        wait_for(lambda: epoch_line(run), running=run)
+        victim = train_workers_of(run.process.pid)[-1]
+        victim.kill()
+        assert "resuming from" in run.end(), "the others are started again with a new one"
+    assert ended(tmp_path / "struck" / "runs" / "r" / "seed-1") == calm
 
 
+@pytest.mark.long
 def test_sigterm_to_a_search(settings: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "space.toml").write_text('[grid]\n"optim.lr" = [1e-3, 9e-4, 8e-4, 7e-4]\n')
     options = ["--space", str(tmp_path / "space.toml"), *words(settings, tune__max_concurrent=2)]

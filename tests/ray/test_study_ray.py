@@ -29,6 +29,7 @@ def start(folder: Path, encoder: str, *study: str) -> subprocess.Popen[str]:
     return subprocess.Popen(words, cwd=folder, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True)
 
 
+@pytest.mark.long
 def test_a_killed_study_runs_no_finished_cell_again(tiny_encoder: str, tmp_path: Path) -> None:
     records = tiny_records(8)
     write_corpus(tmp_path / "data", {"train": records, "dev": records[:4]})

@@ -20,10 +20,11 @@ from tablert_dist.study.cells import systems
 from tests.support.tiny import tiny_records, write_corpus
 
 NAMES = discover()
-LONG = tuple(
-    f"bench.{name}" for name in ("beside", "fused", "gpu", "host", "int8", "onnx", "peers", "pick", "serve", "soak")
-)
-MARKS = {"bench.overhead": pytest.mark.ray, **dict.fromkeys(LONG, pytest.mark.slow)}
+MARKS = {
+    "bench.overhead": pytest.mark.ray,
+    **{f"bench.{name}": pytest.mark.slow for name in ("beside", "fused", "host", "int8", "onnx", "pick", "serve")},
+    **{f"bench.{name}": pytest.mark.long for name in ("gpu", "peers", "soak")},
+}
 SMOKES = [pytest.param(name, marks=[MARKS[name]] if name in MARKS else []) for name in NAMES]
 
 

@@ -100,7 +100,7 @@ def test_a_gate_that_compared_nothing_does_not_pass(
         assert all(way in line for way in ("--verify-data FILE", "train longer", "--allow REASON", "export.allow"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_export_of_a_model_that_finds_nothing_says_what_to_do(tiny_encoder: str, tmp_path: Path) -> None:
     """The gold sentences are annotated, and both engines find nothing in them: 0.00 is not 0.00 kept."""
     checkpoint = write_tiny_checkpoint(tiny_encoder, tmp_path / "checkpoint")

@@ -178,7 +178,7 @@ def other_encoders() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "family", ["roberta", *(pytest.param(f, marks=pytest.mark.slow) for f in ("electra", "mpnet", "distilbert"))]
+    "family", ["roberta", *(pytest.param(f, marks=pytest.mark.long) for f in ("electra", "mpnet", "distilbert"))]
 )
 def test_other_encoders_are_exported_fused_or_not(family: str, tmp_path: Path) -> None:
     """MPNet adds positions to its scores, which no mask of keys replaces."""

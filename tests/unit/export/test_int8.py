@@ -172,7 +172,7 @@ def test_a_graph_that_no_step_mends_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_graph_above_one_file_is_quantised_or_refused(
     wide: Path, gold: list[Sentence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,7 +82,7 @@ def on_record(folder: Path, target: Path, constraints: Constraints) -> Path:
     return target
 
 
-@pytest.mark.parametrize("name", ["cnn", *(pytest.param(n, marks=pytest.mark.slow) for n in ("tablert", "spert"))])
+@pytest.mark.parametrize("name", ["cnn", *(pytest.param(n, marks=pytest.mark.long) for n in ("tablert", "spert"))])
 def test_both_engines_choose_the_same_by_the_rules_on_record(
     name: str, checkpoints: dict[str, Path], rules_file: str, tmp_path: Path
 ) -> None:

@@ -151,7 +151,7 @@ def test_shares_of_a_batch_add_up_to_its_gradient(head: str, tiny_encoder: str, 
         torch.testing.assert_close(gradient, whole[name], atol=1e-4, rtol=1e-4, msg=name)
 
 
-@pytest.mark.parametrize("frozen", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("frozen", [pytest.param(False, marks=pytest.mark.long), True])
 @pytest.mark.parametrize("head", HEADS)
 def test_it_learns_a_small_corpus_by_heart(head: str, frozen: bool, tiny_encoder: str, tmp_path: Path) -> None:
     write_corpus(tmp_path / "data", {"train": tiny_records(12), "dev": tiny_records(12)})

@@ -23,7 +23,7 @@ FORMS["cnn"] |= {"model.cnn.entity_from": "hidden", "model.cnn.hidden": [16]}
 
 
 @pytest.mark.parametrize(
-    "form", ["cnn", *(pytest.param(form, marks=pytest.mark.slow) for form in FORMS if form != "cnn")]
+    "form", ["cnn", *(pytest.param(form, marks=pytest.mark.long) for form in FORMS if form != "cnn")]
 )
 def test_data_without_relations_make_a_tagger(form: str, tiny_encoder: str, tmp_path: Path) -> None:
     records = [{**record, "relations": []} for record in tiny_records(12)]

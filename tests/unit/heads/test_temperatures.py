@@ -154,7 +154,7 @@ def test_thresholds_are_of_calibrated_probabilities(models: dict[str, tuple[Path
 
 
 @pytest.mark.parametrize(
-    "name", [name if name == "cnn" else pytest.param(name, marks=pytest.mark.slow) for name in HEADS]
+    "name", [name if name == "cnn" else pytest.param(name, marks=pytest.mark.long) for name in HEADS]
 )
 def test_a_bundle_says_what_its_checkpoint_says(
     name: str, models: dict[str, tuple[Path, Path]], bundle: Bundle

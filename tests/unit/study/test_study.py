@@ -45,7 +45,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_study_by_layers_writes_tables_and_figures_and_runs_no_finished_cell_again(
     data: Path, tiny_encoder: str
 ) -> None:
