@@ -13,7 +13,7 @@ from tests.support.nodes import Command, nodes, wait_for
 from tests.support.tiny import tiny_records, write_corpus
 from tests.unit.storage.test_remote import s3_server
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def settings(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A training with dropout whose epochs take seconds."""
-    records = tiny_records(12) * 40
+    records = tiny_records(12) * 24
     data = write_corpus(tmp_path_factory.mktemp("data") / "tiny", {"train": records, "dev": records[:6]})
     return {
         "data.path": str(data), "model.encoder": tiny_encoder, "model.cnn.hidden": "[16]", "optim.encoder_lr": "1e-3",

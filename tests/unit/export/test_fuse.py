@@ -114,6 +114,7 @@ def test_axes_stay_dynamic(bundle: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_packaged_encoders_graph_is_small(minilm: str, tmp_path: Path) -> None:
     model, _ = load_checkpoint(checkpoint_of(minilm, tmp_path / "checkpoint"))
     export_graph(model, tmp_path / "table.onnx", 20)
@@ -137,7 +138,12 @@ def test_int8_is_not_portable(tiny_encoder: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"model.cnn.kernel_size": 5}, {"model.cnn.hidden": []}, {"model.cnn.kernel_size": 1}]
+    "options",
+    [
+        {"model.cnn.kernel_size": 5},
+        pytest.param({"model.cnn.hidden": []}, marks=pytest.mark.slow),
+        pytest.param({"model.cnn.kernel_size": 1}, marks=pytest.mark.slow),
+    ],
 )
 def test_every_kernel_is_exported_and_verified(tiny_encoder: str, tmp_path: Path, options: dict[str, Any]) -> None:
     """A kernel wider than the sentence too: verification has one of a single word."""
@@ -178,7 +184,11 @@ def other_encoders() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "family", ["roberta", *(pytest.param(f, marks=pytest.mark.long) for f in ("electra", "mpnet", "distilbert"))]
+    "family",
+    [
+        pytest.param("roberta", marks=pytest.mark.slow),
+        *(pytest.param(f, marks=pytest.mark.long) for f in ("electra", "mpnet", "distilbert")),
+    ],
 )
 def test_other_encoders_are_exported_fused_or_not(family: str, tmp_path: Path) -> None:
     """MPNet adds positions to its scores, which no mask of keys replaces."""
