@@ -16,7 +16,7 @@ from tests.support.reliability import record
 from tests.support.signals import resume_words, rows, statuses, stopped
 from tests.support.tiny import tiny_records, write_corpus
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
