@@ -17,6 +17,7 @@ from tablert_dist.config import load_config, with_overrides
 from tablert_dist.errors import InputError
 from tablert_dist.runs.resume import resume_command
 from tablert_dist.runs.status import read_status
+from tablert_dist.study import cells
 from tablert_dist.study.cells import Cell, grid, systems
 from tablert_dist.study.ledger import Ours, differences, ledger, others, published, published_layers, traps
 from tests.support.tiny import tiny_records, write_corpus
@@ -36,6 +37,20 @@ def study(folder: Path, encoder: str, kind: str, *options: str) -> Result:
     for key, value in settings.items():
         words += ["--set", f"{key}={value}"]
     return CliRunner().invoke(command, [*words, *options], catch_exceptions=False)
+
+
+def test_the_searched_rates_are_one_budget_for_all_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(systems())
+    known = dict(systems())
+    monkeypatch.setattr(cells, "systems", lambda: known)
+    cells.use_variants("rates")
+    config = load_config("conll04", {})
+    rates: dict[str, set[float]] = {}
+    for name in set(known) - before:
+        tried = with_overrides(config, Cell(name, 4, True, 1).point(None))
+        assert (tried.train.batch_size, tried.train.epochs) == (8, 30)
+        rates.setdefault(tried.model.head, set()).add(tried.optim.lr)
+    assert set(rates) == before and len({frozenset(tried) for tried in rates.values()}) == 1
 
 
 @pytest.fixture
