@@ -98,9 +98,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     """What both studies have, given to the function as `asked`."""
 
     @click.option("--systems", "names", default="cnn,tablert,spert", show_default=True, help="Heads to compare.")
-    @click.option(
-        "--variants", default=None, metavar="FILE", help="TOML with more systems: plus, rates or a path."
-    )
+    @click.option("--variants", default=None, metavar="FILE", help="TOML with more systems: plus, rates or a path.")
     @click.option("--seeds", default="1", show_default=True, help="Seeds to train with, such as 1,2,3.")
     @click.option(
         "--epochs", type=click.IntRange(1), default=None, help="Epochs of every system, instead of its own number."
