@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -24,6 +23,7 @@ from tablert_dist.cli.common import (
 )
 from tablert_dist.cli.reading import reading_options
 from tablert_dist.cli.stoppable import stoppable
+from tablert_dist.cli.study_report import finish, scores_file, typed_command, written
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -59,6 +59,7 @@ class Asked:
     out: Path | None
     keep_weights: bool
     accept_changed_data: bool
+    finished: bool
     force: bool
 
     @property
@@ -91,6 +92,7 @@ class Asked:
                 words,
                 stop,
                 self.accept_changed_data,
+                self.finished,
             )
 
 
@@ -115,6 +117,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--out", type=click.Path(path_type=Path), default=None, help="Folder for the tables; unset: the run's folder."
     )
     @click.option("--keep-weights", is_flag=True, help="Keep every cell's checkpoints beside its predictions.")
+    @click.option("--finished", is_flag=True, help="With --resume: the page of the cells that are done; train none.")
     @accept_option
     @force_option
     @wraps(function)
@@ -124,6 +127,10 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
             from tablert_dist.errors import InputError
 
             raise InputError("give --name for a new study or --resume for an old one, not both")
+        if asked.finished and not asked.resume:
+            from tablert_dist.errors import InputError
+
+            raise InputError("--finished: say of which study, with --resume NAME")
         if asked.variants:
             from tablert_dist.study.cells import use_variants
 
@@ -179,10 +186,14 @@ def layers(config: Config, layers: str, ways: str, asked: Asked) -> None:
     words = asked.words("layers", {"--layers": layers, "--ways": ways})
     part = StudyPart(corpus.name, config, cells, corpus)
     folder, done, parent = asked.run(config, [part], words)
-    page = layers_page(done, part, _command())
+    page = layers_page(done, part, typed_command())
     target = asked.out or folder / "study"
-    files = [_write(target / "layers.md", page), *draw_figures(done, target), _scores(done, target / "layers.json")]
-    _finish(files, parent, page)
+    files = [
+        written(target / "layers.md", page),
+        *draw_figures(done, target),
+        scores_file(done, target / "layers.json"),
+    ]
+    finish(files, parent, page, len(done) == len(cells))
 
 
 @command.command(
@@ -209,9 +220,19 @@ def main_study(config: Config, datasets: str, folds: str, asked: Asked) -> None:
     parts = parts_of(config, datasets.split(","), _numbers("--folds", folds), cells, click.echo)
     words = asked.words("main", {"--datasets": datasets, "--folds": folds})
     folder, done, parent = asked.run(config, parts, words)
-    page = main_page(done, parts, _command())
+    whole = [part for part in parts if sum(one.part == part.name for one in done) == len(part.cells)]
+    if not whole:
+        from tablert_dist.errors import InputError
+
+        raise InputError("--finished: no data set, or fold of one, has all its cells yet")
+    page = main_page([one for one in done if one.part in {part.name for part in whole}], whole, typed_command())
     target = asked.out or folder / "study"
-    _finish([_write(target / "main.md", page), _scores(done, target / "main.json")], parent, page)
+    finish(
+        [written(target / "main.md", page), scores_file(done, target / "main.json")],
+        parent,
+        page,
+        len(whole) == len(parts),
+    )
 
 
 def _numbers(option: str, text: str) -> list[int]:
@@ -226,50 +247,3 @@ def _numbers(option: str, text: str) -> list[int]:
         except ValueError:
             raise InputError(f"{option} {text}: write whole numbers, such as 0,2,4 or 0-9") from None
     return found
-
-
-def _command() -> str:
-    """What was typed, without the folders of this machine; of a resumed study, the command that runs it from the start."""
-    words = ["tablert", *("--name" if word == "--resume" else word for word in sys.argv[1:])]
-    shown = []
-    for word in words:
-        key, equals, value = word.rpartition("=")
-        path = Path(value)
-        shown.append(f"{key}{equals}{path.name}" if path.is_absolute() else word)
-    return " ".join(shown)
-
-
-def _write(path: Path, text: str) -> Path:
-    from tablert_dist.storage.atomic import write_text
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
-    return path
-
-
-def _scores(done: Any, path: Path) -> Path:
-    """Every cell with its scores, as JSON."""
-    import json
-    from dataclasses import asdict
-
-    rows = [
-        {
-            "part": one.part,
-            **asdict(one.cell),
-            "parameters": one.result["parameters"],
-            "epoch": one.result["epoch"],
-            "epochs": one.result["epochs"],
-            "scores": one.result["scores"],
-        }
-        for one in done
-    ]
-    return _write(path, json.dumps(rows, indent=1))
-
-
-def _finish(files: list[Path], parent: Any, page: str) -> None:
-    for file in files:
-        parent.artifact(file, "study")
-    parent.close("FINISHED", timeout=60.0)
-    click.echo(page)
-    for file in files:
-        click.echo(f"written: {file}")

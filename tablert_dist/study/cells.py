@@ -28,10 +28,14 @@ class Cell:
         changes |= {"model.layer": self.layer, "model.frozen": self.frozen, "train.seeds": [self.seed]}
         return changes | ({"train.epochs": epochs} if epochs else {})
 
+    def setting(self) -> str:
+        """For people, whatever the seed."""
+        layer = "" if self.layer is None else f" layer {self.layer}"
+        return f"{title(self.system)}{layer} {'frozen' if self.frozen else 'updated'}"
+
     def title(self) -> str:
         """For people."""
-        layer = "" if self.layer is None else f" layer {self.layer}"
-        return f"{title(self.system)}{layer} {'frozen' if self.frozen else 'updated'} seed {self.seed}"
+        return f"{self.setting()} seed {self.seed}"
 
 
 @cache

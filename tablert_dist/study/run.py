@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,8 +74,11 @@ def run_study(
     options: Sequence[str] = (),
     stop: Stop = NEVER,
     accept_changed: bool = False,
+    finished: bool = False,
 ) -> tuple[Path, list[Done], Tracker]:
     """Train every cell of every part that has no result yet: its folder, all results, and the study's run in MLflow.
+
+    With `finished` none is trained: the results are those that there are, of settings that have all their seeds.
 
     `options` are the study's own on the command line, for the command that resumes it. Each cell keeps its
     predictions; its weights only with `keep_weights`. Raises InputError, before anything is written, where the
@@ -104,7 +108,7 @@ def run_study(
             done = []
             for part in parts:
                 stored = replace(part, config=_stored(part.config, config))
-                found = _run_part(stored, run.folder, plan[part.name], parent.uid, say, stop)
+                found = _run_part(stored, run.folder, plan[part.name], parent.uid, say, stop, finished)
                 for one in found:
                     keep_predictions(one.folder, one.result, part.corpus, keep_weights)
                 done += found
@@ -112,7 +116,11 @@ def run_study(
             asked = isinstance(error, Stopped | KeyboardInterrupt)
             parent.close("KILLED" if asked else "FAILED", STOPPED_S if asked else 10.0)
             raise
-        run.update(status="finished")
+        if not done:
+            raise InputError(
+                f"--finished: no setting of study {name} has all its seeds yet; go on with --resume {name}"
+            )
+        run.update(status="finished" if len(done) == total else "stopped")
     return run.path, done, parent
 
 
@@ -121,12 +129,12 @@ def _stored(config: Config, study: Config) -> Config:
 
 
 def _run_part(
-    part: StudyPart, folder: RunFolder, plan: Sequence[Point], parent: str | None, say: Say, stop: Stop
+    part: StudyPart, folder: RunFolder, plan: Sequence[Point], parent: str | None, say: Say, stop: Stop, finished: bool
 ) -> list[Done]:
     stage = SearchStage(part.config, folder.child(part.name), score_test=True, parent=parent)
     jobs = [stage.job(index, point) for index, point in enumerate(plan)]
     missing = {index: point for index, point in enumerate(plan) if read_result(jobs[index].folder.path) is None}
-    if missing:
+    if missing and not finished:
         say(f"{part.name}: {len(missing)} of {counted(len(plan), 'cell')} to run")
         if part.config.cluster.num_workers:
             _under_ray(stage, missing, part.corpus, stop)
@@ -139,12 +147,24 @@ def _run_part(
     done = []
     for cell, job in zip(part.cells, jobs, strict=True):
         result = read_result(job.folder.path)
+        if result is None and finished:
+            continue
         if result is None:
             raise InputError(
                 f"{part.name}: {cell.title()} has no result: it failed or was interrupted; go on with --resume"
             )
         done.append(Done(part.name, cell, job.folder.path, result))
-    return done
+    return _with_all_seeds(done, part, say)
+
+
+def _with_all_seeds(done: Sequence[Done], part: StudyPart, say: Say) -> list[Done]:
+    """Those of settings that have every seed: means over different seeds do not compare. The others are said."""
+    there = Counter(one.cell.setting() for one in done)
+    asked = Counter(cell.setting() for cell in part.cells)
+    for setting, seeds in asked.items():
+        if there[setting] < seeds:
+            say(f"{part.name}: {setting}: {there[setting]} of {counted(seeds, 'seed')}, not on the page")
+    return [one for one in done if there[one.cell.setting()] == asked[one.cell.setting()]]
 
 
 def _under_ray(stage: SearchStage, missing: Mapping[int, Point], corpus: Corpus, stop: Stop) -> None:

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tablert_dist.analysis.significance import compare, micro_f1
-from tablert_dist.cli.study import _command, command
+from tablert_dist.cli.study import command
+from tablert_dist.cli.study_report import typed_command
 from tablert_dist.config import load_config, with_overrides
 from tablert_dist.errors import InputError
 from tablert_dist.runs.resume import resume_command
@@ -102,8 +103,10 @@ def test_a_study_by_layers_writes_tables_and_figures_and_runs_no_finished_cell_a
 
 
 def test_the_page_says_the_command_that_makes_the_study_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/x/study", "study", "layers", "--data", "/home/x/data", "--resume", "s"])
-    assert _command() == "tablert study layers --data data --name s"
+    monkeypatch.setattr(
+        sys, "argv", ["/x/study", "study", "layers", "--data", "/home/x/data", "--resume", "s", "--finished"]
+    )
+    assert typed_command() == "tablert study layers --data data --name s"
 
 
 def test_a_resumed_study_must_be_the_same(data: Path, tiny_encoder: str) -> None:
@@ -113,6 +116,11 @@ def test_a_resumed_study_must_be_the_same(data: Path, tiny_encoder: str) -> None
     assert other.exit_code == 2 and "its cells are others" in other.output
     taken = study(data, tiny_encoder, "layers", *options, "--name", "s")
     assert taken.exit_code == 2 and "--resume s" in taken.output
+    (data / "runs" / "s" / "data" / "trial-00" / "result.json").unlink()
+    none = study(data, tiny_encoder, "layers", *options, "--resume", "s", "--finished")
+    assert none.exit_code == 2 and "no setting of study s has all its seeds yet" in none.output
+    which = study(data, tiny_encoder, "layers", *options, "--finished")
+    assert which.exit_code == 2 and "say of which study, with --resume NAME" in which.output
 
 
 @pytest.mark.parametrize(
@@ -150,6 +158,15 @@ def test_a_study_of_data_sets_averages_folds_and_names_what_differs(tmp_path: Pa
     assert page.count("| TablERT-CNN − SpERT |") == 3
     again = study(tmp_path, tiny_encoder, "main", *options[:-2], "--resume", "m")
     assert again.exit_code == 0 and "cells to run" not in again.output
+    # Stopped in the second fold: the page of what is whole, and nothing is trained.
+    (tmp_path / "runs" / "m" / "ade" / "fold-1" / "trial-01" / "result.json").unlink()
+    partly = study(tmp_path, tiny_encoder, "main", *options[:-2], "--resume", "m", "--finished")
+    assert partly.exit_code == 0 and "cells to run" not in partly.output, partly.output
+    assert "ade/fold-1: SpERT updated: 0 of 1 seed, not on the page" in partly.output
+    page = (tmp_path / "runs" / "m" / "study" / "main.md").read_text()
+    assert "macro over 2 folds" not in page and page.count("| TablERT-CNN − SpERT |") == 3
+    assert len(json.loads((tmp_path / "runs" / "m" / "study" / "main.json").read_text())) == 7
+    assert json.loads((tmp_path / "runs" / "m" / "run.json").read_text())["status"] == "stopped"
     missing = study(tmp_path, tiny_encoder, "main", "--datasets", "ace05", "--name", "x")
     assert missing.exit_code == 2 and "has no folder ace05; it has ade, conll04, own" in missing.output
     fold = study(tmp_path, tiny_encoder, "main", "--datasets", "ade", "--folds", "0-4", "--name", "x")
