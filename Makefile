@@ -42,9 +42,9 @@ test-ray: install
 	$(BIN)/python -m pytest -m "ray and not alone and not long" --numprocesses 2 --dist loadfile
 	$(BIN)/python -m pytest -m "ray and alone"
 
-# Every command of docs/guides/own-data.md and transcript.md, trainings ended by signals, and what else takes half a minute.
+# Every command of docs/guides/own-data.md and transcript.md (these begin: they take longest), trainings ended by signals, and what else takes half a minute.
 test-slow: install
-	$(BIN)/python -m pytest -m "slow and not long" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "slow and not long" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # What CI does not wait for: faults on clusters of several nodes, other heads and stores, the longest benches' smokes. CONTRIBUTING
 # has the last run.
