@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -45,6 +46,8 @@ def writing(path: Path, advice: str = "make room and do it again") -> Iterator[N
 
 def is_full(error: Exception) -> bool:
     """Return whether a disk was full."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     return _errno(error) in FULL or "No space left" in str(error)
 
 

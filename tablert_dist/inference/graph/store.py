@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import Any, Self
 
 from tablert_dist.inference.graph.mentions import Document, Link, key_of
 from tablert_dist.inference.graph.rows import Edge, EdgeEvidence, Node, NodeEvidence, Said
+from tablert_dist.storage.atomic import writing
 
 _TABLES = """
 CREATE TABLE documents (id INTEGER PRIMARY KEY, name TEXT, text TEXT);
@@ -72,10 +74,14 @@ class GraphStore:
     def __init__(self, link: Link = lambda mention: None, symmetric: Collection[str] = (), texts: bool = False) -> None:
         self._link, self._symmetric, self._texts = link, frozenset(symmetric), texts
         self._folder = tempfile.TemporaryDirectory(prefix="tablert-graph-")
-        self._db = sqlite3.connect(Path(self._folder.name) / "graph.sqlite", isolation_level=None)
+        self._file = Path(self._folder.name) / "graph.sqlite"
+        self._db = sqlite3.connect(self._file, isolation_level=None)
         # Nothing of it outlives this process: no journal, no waiting for the disk.
-        self._db.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;" + _TABLES)
-        self._db.execute("BEGIN")
+        with self._room():
+            self._db.executescript(
+                "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;" + _TABLES
+            )
+            self._db.execute("BEGIN")
         self._indexed = False
 
     def __enter__(self) -> Self:
@@ -87,9 +93,18 @@ class GraphStore:
         self._db.close()
         self._folder.cleanup()
 
+    def _room(self) -> AbstractContextManager[None]:
+        """Raise RunError where the disk gets full inside the block."""
+        return writing(self._file, "make room there, or set TMPDIR to a folder with more of it")
+
     def add(self, document: Document) -> None:
-        """Merge a document into the graph. Raises InputError where the linker fails on it; nothing of it is added then."""
+        """Merge a document into the graph. Raises InputError where the linker fails on it; nothing of it is added then.
+        Raises RunError where the disk is full."""
         keys = [key_of(mention, self._link) for mention in document.mentions]
+        with self._room():
+            self._merge(document, keys)
+
+    def _merge(self, document: Document, keys: Sequence[str]) -> None:
         add = self._db.execute
         told = (document.name, document.text if self._texts else None)
         place = add("INSERT INTO documents (name, text) VALUES (?, ?)", told).lastrowid
@@ -131,10 +146,11 @@ class GraphStore:
         return int(self._db.execute(f"INSERT INTO {table} {values}", row).lastrowid or 0)
 
     def _rows(self, query: str, given: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        if not self._indexed:
-            self._db.executescript(_INDICES)
-            self._indexed = True
-        yield from self._db.execute(query, given)
+        with self._room():
+            if not self._indexed:
+                self._db.executescript(_INDICES)
+                self._indexed = True
+            yield from self._db.execute(query, given)
 
     def nodes(self) -> Iterator[Node]:
         """In the order in which they were first mentioned."""
