@@ -133,6 +133,18 @@ def test_what_is_annotated_is_not_picked_whatever_its_format(tmp_path: Path) -> 
     assert done.exit_code == 2 and "every text is empty or annotated already" in done.output
 
 
+@pytest.mark.parametrize("place", ["train.json", "."])
+def test_an_annotated_record_that_cannot_be_read_is_left_out_and_counted(place: str, tmp_path: Path) -> None:
+    results = [found("Ada knows Bo.", (0, 3, 0.6)), found("Cy knows Di.", (0, 2, 0.9))]
+    entities = [{"type": "Per", "start": 0, "end": 1}]
+    good = {"tokens": ["Ada", "knows", "Bo", "."], "entities": entities, "relations": []}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.json").write_text(json.dumps([good, {"tokens": "Cy"}]))
+    done, picked = run(tmp_path, lines(*results), "--annotated", str(tmp_path / "data" / place))
+    assert done.exit_code == 0 and [p["text"] for p in picked] == ["Cy knows Di."], done.output
+    assert "1 record left out" in done.output
+
+
 @pytest.mark.parametrize(
     ("text", "options", "code", "told"),
     [
