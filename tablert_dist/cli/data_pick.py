@@ -117,7 +117,9 @@ def _texts(annotated: Path) -> list[str]:
     from tablert_dist.data.annotated import read_all
 
     notes = formats.Notes()
-    sentences = list(formats.iterate(annotated, "auto", notes)) if annotated.is_file() else read_all(annotated, notes=notes)[0]
+    sentences = (
+        list(formats.iterate(annotated, "auto", notes)) if annotated.is_file() else read_all(annotated, notes=notes)[0]
+    )
     say_read(notes)
     return [s.text if s.text is not None else " ".join(s.words) for s in sentences]
 

@@ -82,7 +82,7 @@ def command(
     from tablert_dist.cli.predicting import by_processes, by_threads, on_cluster
     from tablert_dist.errors import InputError
     from tablert_dist.inference.arriving import read_lines
-    from tablert_dist.inference.loading import schema_of
+    from tablert_dist.inference.loading import symmetric_of
     from tablert_dist.inference.named import find_model, identity
 
     if on_ray and processes > 1:
@@ -102,7 +102,7 @@ def command(
     output: Output | GraphOutput
     if form is not None:
         shown = found.resolve().name if Path(model).exists() else model
-        output = GraphOutput(Path(out), form, wanted.options(shown, schema_of(found).symmetric, strict), force)
+        output = GraphOutput(Path(out), form, wanted.options(shown, symmetric_of(found, config.predict), strict), force)
     else:
         state = {"model": identity(model, found), "in": source, "predict": config.predict.model_dump(mode="json")}
         allowed = Allowed(resume, force, accept_changed_data)

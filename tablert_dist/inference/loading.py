@@ -16,6 +16,7 @@ from tablert_dist.heads.base import DeviceEngine
 from tablert_dist.heads.constraints import Constraints
 from tablert_dist.heads.temperatures import NEUTRAL, Temperatures, temperatures_of
 from tablert_dist.inference.bundle import MANIFEST, open_bundle
+from tablert_dist.inference.constraining import find_rules
 from tablert_dist.inference.pieces import Planner
 from tablert_dist.schema import Schema
 from tablert_dist.scoring import LEVELS, TITLES
@@ -75,28 +76,43 @@ def not_a_model(path: Path) -> InputError:
     )
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What a model is without its weights."""
+
+    tokenizer: SubwordTokenizer
+    config: ModelConfig
+    schema: Schema
+    constraints: Constraints | None
+
+
 def load_planner(path: Path, config: PredictConfig) -> Planner:
     """What cuts texts into pieces for the model that `load_model` opens, without its weights. Raises InputError as it does."""
-    tokenizer, model, _ = _without_weights(path)
-    return Planner(tokenizer, config, model.words)
+    told = _without_weights(path)
+    return Planner(told.tokenizer, config, told.config.words)
 
 
-def schema_of(path: Path) -> Schema:
-    """Return the types of the model that `load_model` opens, without its weights. Raises InputError as it does."""
-    return _without_weights(path)[2]
+def symmetric_of(path: Path, config: PredictConfig) -> frozenset[str]:
+    """The relation types whose two directions are one: the model's, and those of the rules that `config` has it keep.
+
+    Without the model's weights. Raises InputError as `load_model` and `find_rules` do.
+    """
+    told = _without_weights(path)
+    rules = find_rules(config, told.constraints, TagSet(told.schema))
+    return told.schema.symmetric | (rules.symmetric if rules else frozenset())
 
 
-def _without_weights(path: Path) -> tuple[SubwordTokenizer, ModelConfig, Schema]:
+def _without_weights(path: Path) -> _Told:
     if (path / MANIFEST).is_file():
         bundle = open_bundle(path)
-        return bundle.tokenizer, bundle.model, bundle.schema
+        return _Told(bundle.tokenizer, bundle.model, bundle.schema, bundle.constraints)
     if (path / META).is_file():
         from tablert_dist.model.checkpoint import read_card
 
         card = read_card(path)
-        return card.tokenizer, card.model, card.schema
+        return _Told(card.tokenizer, card.model, card.schema, card.constraints)
     loaded = load_model(path, PredictConfig(threads=1))
-    return loaded.tokenizer, loaded.config, loaded.schema
+    return _Told(loaded.tokenizer, loaded.config, loaded.schema, loaded.constraints)
 
 
 def _of_bundle(folder: Path, config: PredictConfig) -> LoadedModel:

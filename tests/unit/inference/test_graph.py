@@ -265,6 +265,24 @@ def test_predict_writes_the_graph_of_its_results(form: str, tmp_path: Path) -> N
         assert one.read_bytes() == other.read_bytes()
 
 
+def test_a_type_that_the_rules_call_symmetric_is_one_edge_in_predicts_graph_too(tmp_path: Path) -> None:
+    known = json.loads((BUNDLE / "schema.json").read_text(encoding="utf-8"))
+    tree = {
+        "entities": {name: {} for name in known["entity_types"]},
+        "relations": {name: {} for name in known["relation_types"]},
+    }
+    tree["relations"]["works"] = {"symmetric": True, "functional": True}
+    (tmp_path / "rules.json").write_text(json.dumps(tree))
+    (tmp_path / "in.txt").write_text("Ada works at Acme near Oslo .\nBo works at Acme near Oslo .\n", encoding="utf-8")
+    words = ["--in", tmp_path / "in.txt", "--set", f"predict.constraints={tmp_path / 'rules.json'}"]
+    assert predict(*words, "--to", "csv", "--out", tmp_path / "at-once").exit_code == 0
+    assert predict(*words, "--out", tmp_path / "lines.jsonl").exit_code == 0
+    later = ["--to", "csv", "--model", BUNDLE.name, "--symmetric", "near", "--symmetric", "works"]
+    assert run(tmp_path / "lines.jsonl", *later, "--out", tmp_path / "later").exit_code == 0
+    one, other = ((tmp_path / name / "edges.csv").read_text(encoding="utf-8") for name in ("at-once", "later"))
+    assert one == other and "works" in one
+
+
 def test_predict_refuses_what_a_graph_cannot_do_and_leaves_nothing(tmp_path: Path) -> None:
     source = tmp_path / "in.txt"
     source.write_text("Ada works at Acme .\n{\n", encoding="utf-8")
