@@ -21,9 +21,8 @@ from tests.support.tiny import tiny_records, write_corpus
 
 NAMES = discover()
 MARKS = {
-    "bench.overhead": pytest.mark.ray,
     **{f"bench.{name}": pytest.mark.slow for name in ("beside", "fused", "host", "int8", "onnx", "pick", "serve")},
-    **{f"bench.{name}": pytest.mark.long for name in ("gpu", "peers", "soak")},
+    **{f"bench.{name}": pytest.mark.long for name in ("gpu", "overhead", "peers", "soak")},
 }
 SMOKES = [pytest.param(name, marks=[MARKS[name]] if name in MARKS else []) for name in NAMES]
 
