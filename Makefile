@@ -42,7 +42,8 @@ test-ray: install
 	$(BIN)/python -m pytest -m "ray and not alone and not long" --numprocesses 2 --dist loadfile
 	$(BIN)/python -m pytest -m "ray and alone"
 
-# Every command of docs/guides/own-data.md and transcript.md (these begin: they take longest), trainings ended by signals, and what else takes half a minute.
+# Every command of docs/guides/own-data.md and transcript.md, trainings ended by signals, and what else takes half a minute. In the
+# order of the files: tests/e2e, with the longest, begins.
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not long" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 

@@ -23,7 +23,7 @@ from tablert_dist.cli.common import (
 )
 from tablert_dist.cli.reading import reading_options
 from tablert_dist.cli.stoppable import stoppable
-from tablert_dist.cli.study_report import finish, scores_file, typed_command, written
+from tablert_dist.cli.study_report import finish, refuse_empty, scores_file, typed_command, written
 
 if TYPE_CHECKING:
     from tablert_dist.config import Config
@@ -186,6 +186,7 @@ def layers(config: Config, layers: str, ways: str, asked: Asked) -> None:
     words = asked.words("layers", {"--layers": layers, "--ways": ways})
     part = StudyPart(corpus.name, config, cells, corpus)
     folder, done, parent = asked.run(config, [part], words)
+    refuse_empty(done, parent, f"no setting of study {asked.resume} has all its seeds yet")
     page = layers_page(done, part, typed_command())
     target = asked.out or folder / "study"
     files = [
@@ -221,11 +222,9 @@ def main_study(config: Config, datasets: str, folds: str, asked: Asked) -> None:
     words = asked.words("main", {"--datasets": datasets, "--folds": folds})
     folder, done, parent = asked.run(config, parts, words)
     whole = [part for part in parts if sum(one.part == part.name for one in done) == len(part.cells)]
-    if not whole:
-        from tablert_dist.errors import InputError
-
-        raise InputError("--finished: no data set, or fold of one, has all its cells yet")
-    page = main_page([one for one in done if one.part in {part.name for part in whole}], whole, typed_command())
+    refuse_empty(whole, parent, f"no data set of study {asked.resume}, or fold of one, has all its cells yet")
+    names = {part.name for part in whole}
+    page = main_page([one for one in done if one.part in names], whole, typed_command())
     target = asked.out or folder / "study"
     finish(
         [written(target / "main.md", page), scores_file(done, target / "main.json")],

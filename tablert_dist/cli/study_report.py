@@ -49,6 +49,15 @@ def scores_file(done: Any, path: Path) -> Path:
     return written(path, json.dumps(rows, indent=1))
 
 
+def refuse_empty(found: Sequence[Any], parent: Any, why: str) -> None:
+    """Raise InputError where `--finished` finds nothing to show; the study stays a stopped one, in MLflow too."""
+    from tablert_dist.errors import InputError
+
+    if not found:
+        parent.close("KILLED", timeout=60.0)
+        raise InputError(f"--finished: {why}; go on with --resume alone")
+
+
 def finish(files: Sequence[Path], parent: Any, page: str, whole: bool) -> None:
     """Log the files with the study's run in MLflow and print the page; a study that is not `whole` stays a stopped one."""
     for file in files:

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -46,9 +45,9 @@ def writing(path: Path, advice: str = "make room and do it again") -> Iterator[N
 
 def is_full(error: Exception) -> bool:
     """Return whether a disk was full."""
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return _errno(error) in FULL or "No space left" in str(error)
+    # By its name: sqlite3 is not imported for it in every command.
+    in_sqlite = getattr(error, "sqlite_errorname", None) == "SQLITE_FULL"
+    return in_sqlite or _errno(error) in FULL or "No space left" in str(error)
 
 
 def _errno(error: Exception) -> int | None:

@@ -116,10 +116,6 @@ def run_study(
             asked = isinstance(error, Stopped | KeyboardInterrupt)
             parent.close("KILLED" if asked else "FAILED", STOPPED_S if asked else 10.0)
             raise
-        if not done:
-            raise InputError(
-                f"--finished: no setting of study {name} has all its seeds yet; go on with --resume {name}"
-            )
         run.update(status="finished" if len(done) == total else "stopped")
     return run.path, done, parent
 
@@ -147,9 +143,9 @@ def _run_part(
     done = []
     for cell, job in zip(part.cells, jobs, strict=True):
         result = read_result(job.folder.path)
-        if result is None and finished:
-            continue
         if result is None:
+            if finished:
+                continue
             raise InputError(
                 f"{part.name}: {cell.title()} has no result: it failed or was interrupted; go on with --resume"
             )

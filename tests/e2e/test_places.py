@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.lines import told
 from tests.support.tiny import tiny_records, write_corpus
+from tests.unit.inference.test_graph import result
 
 VERBS = {
     "train": "train --name r --no-check --data {data} --set train.storage={place} --set model.encoder={encoder} "
@@ -51,11 +52,8 @@ def test_a_graph_that_the_disk_of_temporary_files_cannot_hold_is_one_sentence(tm
     (tmp_path / "small").mkdir()
     with (tmp_path / "lines.jsonl").open("w") as file:
         for i in range(3000):
-            words = {"text": f"Ada{i} Acme{i}", "entities": [
-                {"start": 0, "end": len(f"Ada{i}"), "text": f"Ada{i}", "type": "Per"},
-                {"start": len(f"Ada{i} "), "end": len(f"Ada{i} Acme{i}"), "text": f"Acme{i}", "type": "Org"},
-            ], "relations": [{"head": 0, "tail": 1, "type": "works"}]}  # fmt: skip
-            file.write(json.dumps(words) + "\n")
+            found = result((f"Ada{i}", "Per"), (f"Acme{i}", "Org"), relations=[(0, "works", 1)])
+            file.write(json.dumps(found) + "\n")
     graph = f"TMPDIR={tmp_path}/small {sys.executable} -m tablert_dist.cli graph lines.jsonl --to turtle --out g.ttl"
     done = shell(f"mount -t tmpfs -o size=256k none {tmp_path}/small && {graph}", tmp_path)
     assert done.returncode == 1, done.stderr

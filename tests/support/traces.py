@@ -26,10 +26,9 @@ NAMES = ("name_or_path", "_name_or_path")
 def install() -> None:
     """Have the exporter remember, once a test has imported it."""
     module = sys.modules.get("export.graph")
-    if module is not None and not hasattr(module, "traces"):
+    if module is not None and module.export_graph.__module__ != __name__:
         kept = Path(tempfile.mkdtemp(prefix="tablert-traces-"))
         atexit.register(shutil.rmtree, kept, ignore_errors=True)
-        module.traces = kept  # type: ignore[attr-defined]
         module.export_graph = remembered(module.export_graph, kept)  # type: ignore[attr-defined]
 
 

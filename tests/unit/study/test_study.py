@@ -119,6 +119,7 @@ def test_a_resumed_study_must_be_the_same(data: Path, tiny_encoder: str) -> None
     (data / "runs" / "s" / "data" / "trial-00" / "result.json").unlink()
     none = study(data, tiny_encoder, "layers", *options, "--resume", "s", "--finished")
     assert none.exit_code == 2 and "no setting of study s has all its seeds yet" in none.output
+    assert json.loads((data / "runs" / "s" / "run.json").read_text())["status"] == "stopped"
     which = study(data, tiny_encoder, "layers", *options, "--finished")
     assert which.exit_code == 2 and "say of which study, with --resume NAME" in which.output
 
